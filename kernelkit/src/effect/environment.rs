@@ -1,0 +1,145 @@
+//! The caller's environment and the machine, read once and handed on as values.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+
+/// What kernelkit takes from the process environment. Anything not named here
+/// has no influence on a build.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// The directory the command was started in.
+    pub current_dir: Utf8PathBuf,
+    /// `HOME`, or `/` when unset.
+    pub home: Utf8PathBuf,
+    /// `PATH`, or the POSIX default when unset.
+    pub path: String,
+    /// Where downloads and shared trees are kept: `KERNELKIT_CACHE_DIR`, else
+    /// `$XDG_CACHE_HOME/kernelkit`, else `~/.cache/kernelkit`.
+    pub cache_dir: Utf8PathBuf,
+    /// Where finished builds are kept: `KERNELKIT_STORE_DIR`, else
+    /// `$XDG_DATA_HOME/kernelkit/store`, else `~/.local/share/kernelkit/store`.
+    pub store_dir: Utf8PathBuf,
+    /// Temporary files: `TMPDIR`, else `/tmp`.
+    pub temp_dir: Utf8PathBuf,
+    /// True where `CI` is set to anything but an empty string.
+    pub ci: bool,
+    /// Every variable whose value is UTF-8, for the few places that pass one on by name.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// The current directory is not UTF-8 or does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the current directory")]
+pub struct Error {
+    #[source]
+    source: std::io::Error,
+}
+
+impl Environment {
+    /// Reads the process environment.
+    pub fn read() -> Result<Self, Error> {
+        let current_dir = std::env::current_dir().map_err(|source| Error { source })?;
+        let current_dir = Utf8PathBuf::from_path_buf(current_dir).map_err(|path| Error {
+            source: std::io::Error::other(format!("{} is not UTF-8", path.display())),
+        })?;
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Ok(Self::from_variables(current_dir, variables))
+    }
+
+    /// The same from given variables: what the tests and embedders use.
+    pub fn from_variables(current_dir: Utf8PathBuf, variables: BTreeMap<String, String>) -> Self {
+        let get = |name: &str| variables.get(name).filter(|value| !value.is_empty());
+        let dir = |name: &str| get(name).map(|value| current_dir.join(value));
+        let home = dir("HOME").unwrap_or_else(|| "/".into());
+        let cache_dir = dir("KERNELKIT_CACHE_DIR").unwrap_or_else(|| {
+            dir("XDG_CACHE_HOME")
+                .unwrap_or_else(|| home.join(".cache"))
+                .join("kernelkit")
+        });
+        let store_dir = dir("KERNELKIT_STORE_DIR").unwrap_or_else(|| {
+            dir("XDG_DATA_HOME")
+                .unwrap_or_else(|| home.join(".local/share"))
+                .join("kernelkit/store")
+        });
+        Environment {
+            path: get("PATH")
+                .cloned()
+                .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
+            temp_dir: dir("TMPDIR").unwrap_or_else(|| "/tmp".into()),
+            ci: get("CI").is_some(),
+            current_dir,
+            home,
+            cache_dir,
+            store_dir,
+            variables,
+        }
+    }
+
+    /// The environment every tool is started with: `PATH`, `HOME`, `TMPDIR`, the C
+    /// locale and UTC, and nothing else.
+    pub fn tool_variables(&self) -> BTreeMap<String, String> {
+        [
+            ("HOME", self.home.as_str()),
+            ("LC_ALL", "C"),
+            ("PATH", self.path.as_str()),
+            ("TMPDIR", self.temp_dir.as_str()),
+            ("TZ", "UTC"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+    }
+}
+
+/// Cores this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Now.
+pub fn now() -> jiff::Zoned {
+    jiff::Zoned::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        let variables = variables
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect();
+        Environment::from_variables("/work".into(), variables)
+    }
+
+    #[test]
+    fn own_variables_win_over_xdg_over_home() {
+        assert_eq!(
+            environment(&[("HOME", "/h")]).cache_dir,
+            "/h/.cache/kernelkit"
+        );
+        assert_eq!(
+            environment(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")]).cache_dir,
+            "/x/kernelkit"
+        );
+        let own = environment(&[
+            ("HOME", "/h"),
+            ("XDG_CACHE_HOME", "/x"),
+            ("KERNELKIT_CACHE_DIR", "mine"),
+        ]);
+        assert_eq!(own.cache_dir, "/work/mine");
+    }
+
+    #[test]
+    fn tools_see_no_other_variable() {
+        let names: Vec<_> = environment(&[("HOME", "/h"), ("KCFLAGS", "-O3")])
+            .tool_variables()
+            .into_keys()
+            .collect();
+        assert_eq!(names, ["HOME", "LC_ALL", "PATH", "TMPDIR", "TZ"]);
+    }
+}

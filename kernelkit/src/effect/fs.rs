@@ -1,0 +1,213 @@
+//! Files, with the path in every error and atomic writes.
+
+use std::fs;
+use std::io::{self, Write};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// What went wrong, on which path.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path}")]
+pub struct Error {
+    /// What was tried: `read`, `write`, `create directory` …
+    pub action: &'static str,
+    /// On which path.
+    pub path: Utf8PathBuf,
+    /// The system's answer.
+    #[source]
+    pub source: io::Error,
+}
+
+impl Error {
+    /// What the user can do, where the system's answer tells.
+    pub fn hint(&self) -> Option<String> {
+        match self.source.kind() {
+            io::ErrorKind::StorageFull => Some(format!(
+                "the file system that holds {} is full: free some space and run it again",
+                self.path
+            )),
+            io::ErrorKind::PermissionDenied => {
+                Some(format!("check the permissions of {}", self.path))
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                Some(format!("{} lies on a read-only file system", self.path))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Names the path and the action in an I/O error.
+pub trait Context<T> {
+    /// Attaches `action` and `path`.
+    fn context(self, action: &'static str, path: impl AsRef<Utf8Path>) -> Result<T, Error>;
+}
+
+impl<T> Context<T> for io::Result<T> {
+    fn context(self, action: &'static str, path: impl AsRef<Utf8Path>) -> Result<T, Error> {
+        self.map_err(|source| Error {
+            action,
+            path: path.as_ref().to_owned(),
+            source,
+        })
+    }
+}
+
+/// The whole file.
+pub fn read(path: impl AsRef<Utf8Path>) -> Result<Vec<u8>, Error> {
+    fs::read(path.as_ref()).context("read", path)
+}
+
+/// The whole file as UTF-8.
+pub fn read_to_string(path: impl AsRef<Utf8Path>) -> Result<String, Error> {
+    fs::read_to_string(path.as_ref()).context("read", path)
+}
+
+/// The whole file, or `None` where there is none.
+pub fn read_optional(path: impl AsRef<Utf8Path>) -> Result<Option<Vec<u8>>, Error> {
+    match fs::read(path.as_ref()) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(source) => Err(Error {
+            action: "read",
+            path: path.as_ref().to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Writes through a temporary file in the same directory and a rename: a reader
+/// sees the old bytes or the new ones, never a part. The directory is made.
+pub fn write_atomic(path: impl AsRef<Utf8Path>, bytes: &[u8]) -> Result<(), Error> {
+    let path = path.as_ref();
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_str().is_empty())
+        .unwrap_or(Utf8Path::new("."));
+    create_dir_all(directory)?;
+    let write = || -> io::Result<()> {
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".tmp-")
+            .tempfile_in(directory)?;
+        temporary.write_all(bytes)?;
+        use std::os::unix::fs::PermissionsExt as _;
+        temporary
+            .as_file()
+            .set_permissions(fs::Permissions::from_mode(0o644))?;
+        temporary.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().context("write", path)
+}
+
+/// Writes only where the bytes differ, so that an unchanged file keeps its time.
+/// Returns whether it wrote.
+pub fn write_if_changed(path: impl AsRef<Utf8Path>, bytes: &[u8]) -> Result<bool, Error> {
+    if read_optional(path.as_ref())?.as_deref() == Some(bytes) {
+        return Ok(false);
+    }
+    write_atomic(path, bytes)?;
+    Ok(true)
+}
+
+/// Makes a directory and its parents.
+pub fn create_dir_all(path: impl AsRef<Utf8Path>) -> Result<(), Error> {
+    fs::create_dir_all(path.as_ref()).context("create directory", path)
+}
+
+/// Removes a tree; one that is not there is no error. Read-only directories inside are opened up.
+pub fn remove_dir_all(path: impl AsRef<Utf8Path>) -> Result<(), Error> {
+    let path = path.as_ref();
+    match fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => make_writable(path)
+            .and_then(|()| fs::remove_dir_all(path))
+            .context("remove", path),
+        Err(source) => Err(Error {
+            action: "remove",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn make_writable(directory: &Utf8Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
+    for entry in directory.read_dir_utf8()? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            make_writable(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a file; one that is not there is no error.
+pub fn remove_file(path: impl AsRef<Utf8Path>) -> Result<(), Error> {
+    match fs::remove_file(path.as_ref()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.context("remove", path),
+    }
+}
+
+/// Copies a file's bytes and permission bits.
+pub fn copy(from: impl AsRef<Utf8Path>, to: impl AsRef<Utf8Path>) -> Result<(), Error> {
+    fs::copy(from.as_ref(), to.as_ref())
+        .context("copy to", to)
+        .map(drop)
+}
+
+/// Renames within one file system.
+pub fn rename(from: impl AsRef<Utf8Path>, to: impl AsRef<Utf8Path>) -> Result<(), Error> {
+    fs::rename(from.as_ref(), to.as_ref()).context("rename to", to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn temporary() -> (tempfile::TempDir, Utf8PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap();
+        (directory, path)
+    }
+
+    #[test]
+    fn errors_name_the_path() {
+        let error = read("/does/not/exist").unwrap_err();
+        assert_eq!(error.to_string(), "cannot read /does/not/exist");
+    }
+
+    #[test]
+    fn an_unchanged_file_keeps_its_time() {
+        let (_guard, directory) = temporary();
+        let path = directory.join("a/b");
+        assert!(write_if_changed(&path, b"x").unwrap());
+        let before = fs::metadata(&path).unwrap().modified().unwrap();
+        assert!(!write_if_changed(&path, b"x").unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
+        assert!(write_if_changed(&path, b"y").unwrap());
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing_behind() {
+        let (_guard, directory) = temporary();
+        create_dir_all(directory.join("taken")).unwrap();
+        write_atomic(directory.join("taken"), b"x").unwrap_err();
+        let left: Vec<_> = directory
+            .read_dir_utf8()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_owned())
+            .collect();
+        assert_eq!(left, ["taken"]);
+    }
+}

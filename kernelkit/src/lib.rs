@@ -1,0 +1,21 @@
+//! Model, identify, plan and build custom Linux kernels.
+//!
+//! The way of the data (each step is a module):
+//!
+//! ```text
+//! spec     what the user asked for          Cargo.toml, command line
+//! fragment + merge                          the fragments at hand, merged in canonical order
+//! effect::facts                             the only reading: tree, toolchain, store
+//! plan     pure: Spec + Library + Facts → Plan { config, identity, steps, outputs }
+//! reuse    is this build finished already?
+//! effect::run                               the only writing: carries out a plan
+//! manifest what a plan predicted and a build observed, as `manifest.json`
+//! ```
+//!
+//! Everything outside [`effect`] is pure: it reads no file, no clock, no
+//! environment variable and starts no process (`clippy.toml` holds that), so it
+//! can be tested and embedded anywhere.
+
+pub mod effect;
+pub mod process;
+pub mod sourced;
