@@ -16,6 +16,11 @@
 //! environment variable and starts no process (`clippy.toml` holds that), so it
 //! can be tested and embedded anywhere.
 
+pub mod arch;
+pub mod config;
 pub mod effect;
 pub mod process;
+pub mod source;
 pub mod sourced;
+pub mod spec;
+pub mod version;

@@ -1,0 +1,193 @@
+//! What the user asked for: kernels declared in `Cargo.toml`, with defaults and
+//! command-line overrides. Every value knows where it came from.
+
+use std::fmt;
+use std::str::FromStr;
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+
+use crate::arch::Arch;
+use crate::source::Source;
+use crate::sourced::Sourced;
+
+/// Everything a workspace declares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Spec {
+    /// What relative paths are relative to: the workspace root.
+    pub root: Utf8PathBuf,
+    /// Cargo's target directory; build state lies in `<target_dir>/kernel/<name>`.
+    pub target_dir: Utf8PathBuf,
+    /// The kernels that are meant when none is named.
+    pub default_kernels: Vec<Sourced<KernelName>>,
+    /// The user's own fragment directories, later ones winning over earlier ones and over ours.
+    pub fragment_dirs: Vec<Sourced<Utf8PathBuf>>,
+    /// The kernels in the order they are declared.
+    pub kernels: Vec<KernelSpec>,
+}
+
+/// One kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KernelSpec {
+    /// Its name: the table's key.
+    pub name: KernelName,
+    /// Where the tree comes from.
+    pub source: Sourced<Source>,
+    /// Patch files or globs, applied in order, relative to the root.
+    pub patches: Sourced<Vec<String>>,
+    /// The architecture it is built for.
+    pub arch: Sourced<Arch>,
+    /// Where the configuration starts from.
+    pub base: Sourced<ConfigBase>,
+    /// Fragments merged on top of the base, in canonical order whatever their order here.
+    pub fragments: Sourced<Vec<String>>,
+    /// Adds the debug layer.
+    pub debug: Sourced<bool>,
+    /// The middle part of the release, instead of the derived one.
+    pub label: Option<Sourced<String>>,
+    /// gcc or clang.
+    pub compiler: Sourced<Compiler>,
+    /// Extra make variables and flags, such as `W=1`; they are part of the identity.
+    pub make_flags: Sourced<Vec<String>>,
+    /// Make goals; empty means the kernel's default goal.
+    pub targets: Sourced<Vec<String>>,
+    /// How many jobs make runs at once.
+    pub jobs: Sourced<Jobs>,
+    /// Compile through ccache where it is installed.
+    pub ccache: Sourced<bool>,
+    /// Size limit of the ccache directory, such as `10G`.
+    pub ccache_max_size: Sourced<String>,
+    /// Fix the timestamp, user, host and version that the kernel embeds.
+    pub reproducible: Sourced<bool>,
+    /// Which timestamp, where `reproducible` is on.
+    pub timestamp: Sourced<Timestamp>,
+    /// Write compile_commands.json.
+    pub compile_commands: Sourced<bool>,
+    /// Write the GDB helper scripts.
+    pub gdb_scripts: Sourced<bool>,
+    /// Write rust-project.json where CONFIG_RUST is on.
+    pub rust_analyzer: Sourced<bool>,
+    /// Install the image, System.map and config.
+    pub install: Sourced<bool>,
+    /// Install the modules.
+    pub modules_install: Sourced<bool>,
+    /// Keep `/lib/modules/<release>/source` as a link to the source tree.
+    pub source_symlink: Sourced<bool>,
+    /// Take a finished build of the same identity from the store.
+    pub reuse: Sourced<bool>,
+}
+
+/// A kernel's name: letters, digits, `_`, `-` and `.`, starting with a letter or digit, at most 64 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KernelName(String);
+
+/// A name that cannot name a directory or a Nix attribute.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` cannot name a kernel: use letters, digits, `_`, `-` and `.`, starting with a letter or digit, at most 64 bytes"
+)]
+pub struct InvalidName(pub String);
+
+impl KernelName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KernelName {
+    type Err = InvalidName;
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let valid = text.len() <= 64
+            && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+        if valid {
+            Ok(KernelName(text.to_owned()))
+        } else {
+            Err(InvalidName(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for KernelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for KernelName {
+    type Error = InvalidName;
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<KernelName> for String {
+    fn from(name: KernelName) -> String {
+        name.0
+    }
+}
+
+/// Where a configuration starts from; fragments are merged on top.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum ConfigBase {
+    /// A whole-kernel configuration of the library: its symbols are forced
+    /// (`KCONFIG_ALLCONFIG`), the rest takes the base that the preset declares.
+    Preset {
+        /// `tiny` is `preset/tiny.config`.
+        name: String,
+    },
+    /// The kernel's own make goals, such as `defconfig` or `["defconfig", "kvm_guest.config"]`.
+    Make {
+        /// In order.
+        goals: Vec<String>,
+    },
+    /// An existing `.config`, brought up to date with `olddefconfig`.
+    File {
+        /// Absolute path.
+        path: Utf8PathBuf,
+    },
+    /// Nothing but the fragments.
+    Fragments {
+        /// Unset symbols are `n` (allnoconfig) rather than their default (alldefconfig).
+        allnoconfig: bool,
+    },
+}
+
+/// Which compiler family builds the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compiler {
+    /// GCC and GNU binutils.
+    Gcc,
+    /// Clang, LLD and the LLVM tools (`LLVM=1`).
+    Clang,
+}
+
+/// How many jobs make runs at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Jobs {
+    /// One a core.
+    Auto,
+    /// One a core and one more.
+    AutoPlusOne,
+    /// Exactly so many.
+    Exactly(u32),
+}
+
+/// Which time the kernel embeds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Timestamp {
+    /// The same for every build: the announcement of Linux, 25 August 1991, 20:57:08 UTC.
+    Fixed,
+    /// The author date of the source's commit.
+    Commit,
+    /// Seconds since 1970-01-01 00:00:00 UTC.
+    At(i64),
+}
