@@ -20,6 +20,7 @@ pub mod arch;
 pub mod config;
 pub mod effect;
 pub mod identity;
+pub mod make;
 pub mod manifest;
 pub mod process;
 pub mod source;
