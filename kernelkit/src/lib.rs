@@ -23,4 +23,5 @@ pub mod process;
 pub mod source;
 pub mod sourced;
 pub mod spec;
+pub mod toolchain;
 pub mod version;
