@@ -26,4 +26,5 @@ pub mod process;
 pub mod source;
 pub mod sourced;
 pub mod spec;
+pub mod toolchain;
 pub mod version;
