@@ -19,6 +19,8 @@
 pub mod arch;
 pub mod config;
 pub mod effect;
+pub mod fragment;
+pub mod merge;
 pub mod process;
 pub mod source;
 pub mod sourced;
