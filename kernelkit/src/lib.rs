@@ -19,9 +19,11 @@
 pub mod arch;
 pub mod config;
 pub mod effect;
+pub mod fragment;
 pub mod identity;
 pub mod make;
 pub mod manifest;
+pub mod merge;
 pub mod process;
 pub mod source;
 pub mod sourced;
