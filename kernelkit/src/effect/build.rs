@@ -74,3 +74,123 @@ impl Error {
         exec::interrupted()
     }
 }
+
+/// What building a kernel came to.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It was built now.
+    Built,
+    /// The build directory had it.
+    Ready,
+    /// It was taken from the store.
+    Reused,
+}
+
+/// What gathering and building tell while they go on.
+#[derive(Clone, Debug)]
+pub enum Notice<'a> {
+    /// The source is being prepared.
+    Source(Progress<'a>),
+    /// Fragments contradict each other and the like.
+    Warning(String),
+    /// The decision to build, and why.
+    Building(&'a Plan, &'a reuse::Reason),
+    /// The build.
+    Run(Event<'a>),
+}
+
+impl Session<'_> {
+    /// Gathers the facts about one kernel: prepares its source, looks at the toolchain,
+    /// resolves its configuration.
+    pub fn gather(&self, spec: &KernelSpec, notify: &mut dyn FnMut(Notice<'_>)) -> Result<Facts, Error> {
+        let tree = self.prepare_source(spec, notify)?;
+        let toolchain = toolchain::detect(spec.arch.value, spec.compiler.value, self.environment, &self.environment.cache_dir)?;
+        let request = request::request(spec, self.library, &tree)?;
+        for warning in &request.warnings {
+            notify(Notice::Warning(warning.clone()));
+        }
+        let cores = environment::cores();
+        let state = self.state(spec);
+        let config = configure::resolve(&request, &tree, &toolchain, &Dirs::new(&tree.dir, &state), self.environment, cores)?;
+        let ccache = exec::find_on_path("ccache", &self.environment.path)
+            .map(|_| Ccache { dir: self.environment.cache_dir.join("ccache"), config: state.join("ccache.conf") });
+        Ok(Facts {
+            tree,
+            toolchain,
+            config,
+            request,
+            environment: self.environment.tool_variables(),
+            cores,
+            ccache,
+            target_dir: self.spec.target_dir.clone(),
+        })
+    }
+
+    /// The plan of one kernel.
+    pub fn plan(&self, spec: &KernelSpec, notify: &mut dyn FnMut(Notice<'_>)) -> Result<Plan, Error> {
+        let facts = self.gather(spec, notify)?;
+        Ok(plan::plan(spec, &facts)?)
+    }
+
+    /// The manifest of the last finished build of a kernel; `None` where there is none, or
+    /// one that this kernelkit cannot read.
+    pub fn manifest(&self, spec: &KernelSpec) -> Result<Option<Manifest>, Error> {
+        let bytes = fs::read_optional(self.state(spec).join("manifest.json"))?;
+        Ok(bytes.and_then(|bytes| Manifest::parse(&bytes).ok()))
+    }
+
+    /// `target/kernel/<name>`.
+    pub fn state(&self, spec: &KernelSpec) -> Utf8PathBuf {
+        self.spec.target_dir.join("kernel").join(spec.name.as_str())
+    }
+
+    /// Builds one kernel, or finds it built.
+    pub fn build(&self, spec: &KernelSpec, notify: &mut dyn FnMut(Notice<'_>)) -> Result<(Outcome, Manifest), Error> {
+        let plan = self.plan(spec, notify)?;
+        let ready = |manifest: Manifest| (Outcome::Ready, manifest);
+        if let Decision::Ready(manifest) = reuse::decide(&plan, self.manifest(spec)?, is_intact, || reuse::Lookup::<()>::Miss) {
+            return Ok(ready(*manifest));
+        }
+        let lock = run::lock(&plan, &mut |event| notify(Notice::Run(event)))?;
+        // Whoever held the lock may have built just this.
+        let store = store::Store::new(&self.environment.store_dir);
+        match reuse::decide(&plan, self.manifest(spec)?, is_intact, || self.look_up(&store, &plan)) {
+            Decision::Ready(manifest) => Ok(ready(*manifest)),
+            Decision::Reuse(entry) => {
+                let manifest = materialize(&store, &entry, &plan)?;
+                Ok((Outcome::Reused, manifest))
+            }
+            Decision::Build(reason) => {
+                notify(Notice::Building(&plan, &reason));
+                let mut rescanned = Ok(None);
+                let mut rescan = || {
+                    if plan.volatile {
+                        rescanned = self.prepare_source(spec, &mut |_| {}).map(|tree| Some(tree.id));
+                    }
+                    rescanned.as_ref().ok().copied().flatten()
+                };
+                let manifest = run::run(&plan, &lock, &mut rescan, &mut |event| notify(Notice::Run(event)))?;
+                rescanned?;
+                if plan.reuse {
+                    publish(&store, &manifest, notify);
+                }
+                Ok((Outcome::Built, manifest))
+            }
+        }
+    }
+
+    fn prepare_source(&self, spec: &KernelSpec, notify: &mut dyn FnMut(Notice<'_>)) -> Result<sources::Tree, Error> {
+        let context = sources::Context { offline: self.offline, ..sources::Context::new(self.environment) };
+        let patches = sources::find_patches(&spec.patches.value, &self.spec.root)?;
+        Ok(sources::prepare(&spec.source.value, &patches, &context, &mut |progress| notify(Notice::Source(progress)))?)
+    }
+}
+
+fn is_intact(manifest: &Manifest, output: &crate::manifest::Output) -> bool {
+    let path = manifest.record.dirs.destdir.join(&output.path);
+    match std::fs::metadata(path) {
+        Ok(metadata) if output.kind == OutputKind::Modules => metadata.is_dir(),
+        Ok(metadata) => metadata.is_file() && output.size == Some(metadata.len()),
+        Err(_) => false,
+    }
+}
