@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidVersion, KernelVersion, Mirror, Series};
@@ -11,7 +12,7 @@ use super::{InvalidVersion, KernelVersion, Mirror, Series};
 ///
 /// `6.12` is the newest release of its series, as `6.12.y` is, because that is what nearly everybody who
 /// writes it wants; the first release of the series is `6.12.0`. A version with a suffix is exact.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub enum Selector {
     /// `6.12.117`, `6.12.0`, `7.3-rc4`: this one.
