@@ -143,7 +143,8 @@ impl Arch {
     /// The architecture of a running machine, from what `uname -m` prints there.
     ///
     /// A 64-bit kernel may run 32-bit programs only: the answer is the kernel's. `armv6l`,
-    /// `armv7l`, `i586` and their like are the one row which builds for all of them.
+    /// `armv7l`, `i586` and their like are the one row which builds for all of them. MIPS machines
+    /// do not tell their byte order: the answer is the big-endian row.
     pub fn host(uname_machine: &str) -> Result<Arch, UnknownArch> {
         uname_machine
             .parse()

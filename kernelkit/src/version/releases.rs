@@ -232,40 +232,27 @@ impl Releases {
             .version
             .parse()
             .map_err(Error::Version)?;
-        let mut releases = listing
-            .releases
-            .into_iter()
-            .filter_map(|listed| {
-                let moniker = match listed.moniker.as_str() {
-                    "mainline" => Moniker::Mainline,
-                    "stable" => Moniker::Stable,
-                    "longterm" => Moniker::Longterm,
-                    _ => return None,
-                };
-                let Listed {
-                    version,
-                    source,
-                    pgp,
-                    iseol: eol,
-                    ..
-                } = listed;
-                let release = |version: KernelVersion| {
-                    let url = source.or_else(|| Mirror::default().tarball(&version))?;
-                    Some(Release {
-                        version,
-                        url,
-                        pgp,
-                        moniker: Some(moniker),
-                        eol,
-                    })
-                };
-                version
-                    .parse()
-                    .map_err(Error::Version)
-                    .map(release)
-                    .transpose()
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
+        let mut releases = Vec::new();
+        for listed in listing.releases {
+            let moniker = match listed.moniker.as_str() {
+                "mainline" => Moniker::Mainline,
+                "stable" => Moniker::Stable,
+                "longterm" => Moniker::Longterm,
+                _ => continue,
+            };
+            let version: KernelVersion = listed.version.parse().map_err(Error::Version)?;
+            let tarball = || Mirror::default().tarball(&version);
+            let Some(url) = listed.source.or_else(tarball) else {
+                continue;
+            };
+            releases.push(Release {
+                version,
+                url,
+                pgp: listed.pgp,
+                moniker: Some(moniker),
+                eol: listed.iseol,
+            });
+        }
         releases.sort_by(|a, b| b.version.cmp(&a.version));
         Ok(Releases {
             latest_stable,

@@ -407,6 +407,20 @@ fn selectors_choose_the_release_they_mean() {
 }
 
 #[test]
+fn a_fresh_mainline_release_is_the_stable_one() {
+    let listing = LISTING.replace("7.3-rc4", "7.3").replace(
+        r#""latest_stable": { "version": "7.2.9" }"#,
+        r#""latest_stable": { "version": "7.3" }"#,
+    );
+    let releases = Releases::parse(&listing).unwrap();
+    for selector in ["stable", "mainline", "7.3", "7.3.0"] {
+        let release = releases.resolve(&selector.parse().unwrap()).unwrap();
+        assert_eq!(release.version, version("7.3"), "{selector}");
+        assert_eq!(release.moniker, Some(Moniker::Mainline));
+    }
+}
+
+#[test]
 fn a_release_that_is_not_there_is_answered_with_what_is() {
     let check = |text: &str, message: &str, hint: &str| {
         let error = resolve(text).unwrap_err();
