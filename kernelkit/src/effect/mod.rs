@@ -12,4 +12,5 @@ pub mod library;
 pub mod lock;
 pub mod log;
 pub mod run;
+pub mod source;
 pub mod toolchain;
