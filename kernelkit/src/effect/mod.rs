@@ -14,3 +14,4 @@ pub mod log;
 pub mod run;
 pub mod source;
 pub mod toolchain;
+pub mod workspace;
