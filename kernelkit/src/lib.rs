@@ -17,6 +17,7 @@
 //! can be tested and embedded anywhere.
 
 pub mod arch;
+pub mod boot;
 pub mod config;
 pub mod effect;
 pub mod fragment;
