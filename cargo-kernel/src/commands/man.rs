@@ -28,8 +28,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<u8, Failure> {
 
 fn write(command: &clap::Command, name: &str, args: &Args, ui: &Ui) -> Result<(), Failure> {
     let mut page = Vec::new();
-    let command = command.clone().name(name.to_owned());
-    clap_mangen::Man::new(command).render(&mut page).expect("writing to memory does not fail");
+    clap_mangen::Man::new(command.clone()).title(name.to_uppercase()).render(&mut page).expect("writing to memory does not fail");
     let path = args.directory.join(format!("{name}.1"));
     fs::write_atomic(&path, &page)?;
     ui.status("Wrote", path);

@@ -1,11 +1,11 @@
 //! From a kernel's spec to a finished build: gather, plan, decide, act.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::environment::{self, Environment};
 use super::run::{self, Event};
 use super::source::{self as sources, Progress};
-use super::{configure, exec, fs, store, toolchain};
+use super::{configure, exec, fs, toolchain};
 use crate::fragment::{self, Library};
 use crate::manifest::{Dirs, Manifest, OutputKind};
 use crate::plan::{self, Ccache, Facts, Plan};
@@ -46,9 +46,23 @@ pub enum Error {
     /// The build.
     #[error(transparent)]
     Run(#[from] run::Error),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] store::Error),
+    /// A patch that is not there.
+    #[error("no patch matches `{pattern}`, which {origin} names")]
+    NoPatch {
+        /// The pattern.
+        pattern: String,
+        /// Who named it.
+        origin: String,
+    },
+    /// A pattern that is none.
+    #[error("`{pattern}` is not a pattern for patches")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        #[source]
+        source: glob::PatternError,
+    },
     /// A file.
     #[error(transparent)]
     Fs(#[from] fs::Error),
@@ -64,7 +78,8 @@ impl Error {
             Error::Configure(error) => error.hint(),
             Error::Plan(error) => error.hint(),
             Error::Run(error) => error.hint(),
-            Error::Store(error) => error.hint(),
+            Error::NoPatch { .. } => Some("patches are files or glob patterns, relative to the workspace root".to_owned()),
+            Error::Pattern { .. } => None,
             Error::Fs(error) => error.hint(),
         }
     }
@@ -153,13 +168,9 @@ impl Session<'_> {
         }
         let lock = run::lock(&plan, &mut |event| notify(Notice::Run(event)))?;
         // Whoever held the lock may have built just this.
-        let store = store::Store::new(&self.environment.store_dir);
-        match reuse::decide(&plan, self.manifest(spec)?, is_intact, || self.look_up(&store, &plan)) {
+        match reuse::decide(&plan, self.manifest(spec)?, is_intact, || reuse::Lookup::<()>::Miss) {
             Decision::Ready(manifest) => Ok(ready(*manifest)),
-            Decision::Reuse(entry) => {
-                let manifest = materialize(&store, &entry, &plan)?;
-                Ok((Outcome::Reused, manifest))
-            }
+            Decision::Reuse(()) => unreachable!(),
             Decision::Build(reason) => {
                 notify(Notice::Building(&plan, &reason));
                 let mut rescanned = Ok(None);
@@ -171,9 +182,6 @@ impl Session<'_> {
                 };
                 let manifest = run::run(&plan, &lock, &mut rescan, &mut |event| notify(Notice::Run(event)))?;
                 rescanned?;
-                if plan.reuse {
-                    publish(&store, &manifest, notify);
-                }
                 Ok((Outcome::Built, manifest))
             }
         }
@@ -181,9 +189,25 @@ impl Session<'_> {
 
     fn prepare_source(&self, spec: &KernelSpec, notify: &mut dyn FnMut(Notice<'_>)) -> Result<sources::Tree, Error> {
         let context = sources::Context { offline: self.offline, ..sources::Context::new(self.environment) };
-        let patches = sources::find_patches(&spec.patches.value, &self.spec.root)?;
+        let patches = find_patches(spec, &self.spec.root)?;
         Ok(sources::prepare(&spec.source.value, &patches, &context, &mut |progress| notify(Notice::Source(progress)))?)
     }
+}
+
+/// The patch files that the patterns of `spec` match, in the order of the patterns and, within
+/// one, of the names.
+fn find_patches(spec: &KernelSpec, root: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
+    let mut patches = Vec::new();
+    for pattern in spec.patches.iter() {
+        let absolute = Utf8Path::new(&glob::Pattern::escape(root.as_str())).join(pattern);
+        let paths = glob::glob(absolute.as_str()).map_err(|source| Error::Pattern { pattern: pattern.clone(), source })?;
+        let found: Vec<_> = paths.filter_map(|path| Utf8PathBuf::from_path_buf(path.ok()?).ok()).collect();
+        if found.is_empty() {
+            return Err(Error::NoPatch { pattern: pattern.clone(), origin: spec.patches.origin.to_string() });
+        }
+        patches.extend(found);
+    }
+    Ok(patches)
 }
 
 fn is_intact(manifest: &Manifest, output: &crate::manifest::Output) -> bool {
