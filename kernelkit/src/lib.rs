@@ -25,5 +25,6 @@ pub mod process;
 pub mod source;
 pub mod sourced;
 pub mod spec;
+pub mod store;
 pub mod toolchain;
 pub mod version;

@@ -6,4 +6,5 @@
 pub mod environment;
 pub mod exec;
 pub mod fs;
+pub mod store;
 pub mod toolchain;
