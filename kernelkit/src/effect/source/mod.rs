@@ -7,9 +7,12 @@ mod archive;
 mod cache;
 mod debian;
 mod directory;
+mod download;
 mod hash;
 mod kernel;
 mod scan;
+mod sums;
+mod tarball;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,12 +22,14 @@ use serde::Serialize;
 
 pub use archive::Error as ArchiveError;
 pub use debian::Error as DebianError;
+pub use download::Error as DownloadError;
 pub use scan::Error as ScanError;
+pub use sums::Error as SumsError;
 
 use crate::effect::environment::Environment;
 use crate::effect::{exec, fs};
 use crate::source::{Sha256, Source, TreeId};
-use crate::version::{KernelVersion, MakefileError, Mirror};
+use crate::version::{InvalidSelector, KernelVersion, MakefileError, Mirror};
 
 /// A kernel tree that is there, and everything a plan needs to know of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -151,8 +156,14 @@ pub struct Context<'a> {
     pub environment: &'a Environment,
     /// Where kernel.org is.
     pub mirror: Mirror,
+    /// The keys that may sign kernel.org's lists of hashes, as `gpg --export` writes
+    /// them; `None` means `kernelkit/kernel.org.gpg` in the user's configuration
+    /// directory, where that is.
+    pub keyring: Option<Utf8PathBuf>,
     /// Never touch the network; use what is in the cache.
     pub offline: bool,
+    /// How long to wait before a failed request is sent again; doubled each time.
+    pub retry_pause: Duration,
 }
 
 impl<'a> Context<'a> {
@@ -161,7 +172,9 @@ impl<'a> Context<'a> {
         Context {
             environment,
             mirror: Mirror::default(),
+            keyring: None,
             offline: false,
+            retry_pause: Duration::from_secs(1),
         }
     }
 }
@@ -184,6 +197,34 @@ pub enum Error {
     /// apt has no such package.
     #[error(transparent)]
     Debian(#[from] DebianError),
+    /// Something was not downloaded.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// A list of hashes is not believed.
+    #[error(transparent)]
+    Sums(#[from] SumsError),
+    /// Not a selector.
+    #[error(transparent)]
+    Selector(InvalidSelector),
+    /// No such release.
+    #[error(transparent)]
+    Releases(crate::version::Error),
+    /// A URL with nothing that says what it should hold.
+    #[error("nothing says which SHA-256 {url} should have")]
+    Unpinned {
+        /// The URL.
+        url: String,
+        /// What it has now.
+        actual: Sha256,
+    },
+    /// kernel.org's list of hashes lacks the release.
+    #[error("the list of hashes beside {url} does not have it")]
+    NotListed {
+        /// Where the release would be.
+        url: String,
+        /// The release.
+        version: KernelVersion,
+    },
     /// Something else than a kernel tree.
     #[error("{dir} is not a kernel tree: it has no {missing}")]
     NotAKernel {
@@ -238,6 +279,16 @@ impl Error {
             }
             Error::Archive(error) => error.hint(),
             Error::Debian(error) => error.hint(),
+            Error::Download(error) => error.hint(),
+            Error::Sums(error) => error.hint(),
+            Error::Selector(error) => error.hint(),
+            Error::Releases(error) => error.hint(),
+            Error::Unpinned { actual, .. } => Some(format!(
+                "it has `sha256 = \"{actual}\"` now: write that if you trust it"
+            )),
+            Error::NotListed { version, .. } => {
+                Some(format!("is {version} released? `cargo kernel` takes a selector such as `6.12.y` too"))
+            }
             Error::NotAKernel { .. } => Some(
                 "name the top directory of a kernel tree, the one with MAINTAINERS in it"
                     .to_owned(),
@@ -270,7 +321,11 @@ pub fn prepare(
         Source::Debian { package, version } => {
             debian::prepare(package, version.as_deref(), context, progress)
         }
-        _ => Err(Error::NotYet),
+        Source::Tarball { location, sha256 } => {
+            tarball::prepare(location, *sha256, context, progress)
+        }
+        Source::Release { selector } => tarball::prepare_release(selector, context, progress),
+        Source::Git { .. } => Err(Error::NotYet),
     }
 }
 

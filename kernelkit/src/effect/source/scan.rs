@@ -107,7 +107,7 @@ pub(super) fn scan(
     snapshot.carry_over(&earlier.snapshot, |before, now| before == now);
     let root_fd = open_root(root)?;
     read_unknown(root, &root_fd, &mut snapshot, &chosen, progress)?;
-    let settled = time_of(started.checked_sub(SETTLED).unwrap_or(started));
+    let settled = settled_before(started);
     for directory in &mut snapshot.directories {
         for file in &mut directory.files {
             file.trusted = file.stamp.changed < settled && file.stamp.modified < settled;
@@ -289,10 +289,17 @@ fn unreadable(root: &Utf8Path, path: &[u8], source: io::Error) -> Error {
     })
 }
 
-fn time_of(time: SystemTime) -> Time {
-    let since = time
+/// Whether a file with this stamp had been left alone for long enough by now.
+pub(super) fn is_settled(stamp: &Stamp) -> bool {
+    let settled = settled_before(SystemTime::now());
+    stamp.changed < settled && stamp.modified < settled
+}
+
+fn settled_before(now: SystemTime) -> Time {
+    let since = now
         .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+        .unwrap_or_default()
+        .saturating_sub(SETTLED);
     Time {
         seconds: since.as_secs().cast_signed(),
         nanoseconds: since.subsec_nanos(),
