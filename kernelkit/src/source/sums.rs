@@ -50,10 +50,26 @@ mod tests {
     #[test]
     fn names_are_compared_whole() {
         for (line, name, found) in [
-            (format!("{HASH}  linux-6.1.tar.xz"), "linux-6.1.tar.xz", true),
-            (format!("{HASH} *linux-6.1.tar.xz\r"), "linux-6.1.tar.xz", true),
-            (format!("{HASH}  xlinux-6.1.tar.xz"), "linux-6.1.tar.xz", false),
-            ("0123  linux-6.1.tar.xz".to_owned(), "linux-6.1.tar.xz", false),
+            (
+                format!("{HASH}  linux-6.1.tar.xz"),
+                "linux-6.1.tar.xz",
+                true,
+            ),
+            (
+                format!("{HASH} *linux-6.1.tar.xz\r"),
+                "linux-6.1.tar.xz",
+                true,
+            ),
+            (
+                format!("{HASH}  xlinux-6.1.tar.xz"),
+                "linux-6.1.tar.xz",
+                false,
+            ),
+            (
+                "0123  linux-6.1.tar.xz".to_owned(),
+                "linux-6.1.tar.xz",
+                false,
+            ),
         ] {
             assert_eq!(find(&line, name).is_some(), found, "{line}");
         }

@@ -310,10 +310,7 @@ fn receive(
     from: u64,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), super::Error> {
-    let total = response
-        .body()
-        .content_length()
-        .map(|length| from + length);
+    let total = response.body().content_length().map(|length| from + length);
     let name = part.file_stem().unwrap_or(part.as_str());
     let mut body = response.into_body().into_reader();
     let mut buffer = vec![0; 1 << 17];
@@ -388,7 +385,9 @@ fn connection(url: &str, error: ureq::Error) -> Error {
 fn content_range(headers: &HeaderMap) -> Option<(Option<u64>, Option<u64>)> {
     let text = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
-    let start = range.split_once('-').and_then(|(start, _)| start.parse().ok());
+    let start = range
+        .split_once('-')
+        .and_then(|(start, _)| start.parse().ok());
     Some((start, total.parse().ok()))
 }
 

@@ -50,8 +50,10 @@ impl Error {
                 "once you have made sure that the key is kernel.org's (https://www.kernel.org/signature.html), \
                  add it: gpg --no-default-keyring --keyring {keyring} --recv-keys {key}"
             ),
-            Error::NoKeyring { .. } => "export the keys that you trust: `gpg --export autosigner@kernel.org > FILE`"
-                .to_owned(),
+            Error::NoKeyring { .. } => {
+                "export the keys that you trust: `gpg --export autosigner@kernel.org > FILE`"
+                    .to_owned()
+            }
         })
     }
 }
@@ -68,12 +70,7 @@ pub(super) fn keyring(context: &Context<'_>) -> Result<Option<Utf8PathBuf>, Sour
             .into())
         };
     }
-    let environment = context.environment;
-    let config = environment
-        .variables
-        .get("XDG_CONFIG_HOME")
-        .filter(|dir| dir.starts_with('/'))
-        .map_or_else(|| environment.home.join(".config"), Utf8PathBuf::from);
+    let config = super::config_dir(context.environment);
     Ok(Some(config.join("kernelkit/kernel.org.gpg")).filter(|keyring| keyring.is_file()))
 }
 

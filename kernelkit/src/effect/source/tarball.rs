@@ -10,6 +10,7 @@ use super::{
     sums, with_unpack_progress,
 };
 use crate::effect::fs;
+use crate::source::snapshot::Stamp;
 use crate::source::{Sha256, Source};
 use crate::version::{KernelVersion, Releases, Selector};
 
@@ -57,10 +58,12 @@ pub(super) fn prepare_release(
     let selector: Selector = selector.parse().map_err(Error::Selector)?;
     let version = match selector {
         Selector::Exact(version) => version,
-        _ => releases(context, progress)?
-            .resolve(&selector)
-            .map_err(Error::Releases)?
-            .version,
+        _ => {
+            releases(context, progress)?
+                .resolve(&selector)
+                .map_err(Error::Releases)?
+                .version
+        }
     };
     let url = context.mirror.tarball(&version).ok_or_else(|| {
         Error::Releases(crate::version::Error::NoTarball {
@@ -107,7 +110,7 @@ fn releases(
                 return Err(error);
             };
             let stamp = scan::stamp(&path)?;
-            let age = stamp.map_or(Duration::ZERO, |stamp| age(&stamp));
+            let age = stamp.map_or(Duration::ZERO, |stamp| age(&stamp, context.now));
             progress(Progress::Note(&format!(
                 "{error}: the list of releases is {} old",
                 spoken(age)
@@ -132,10 +135,10 @@ fn spoken(age: Duration) -> String {
     }
 }
 
-fn age(stamp: &crate::source::snapshot::Stamp) -> Duration {
+fn age(stamp: &Stamp, now: SystemTime) -> Duration {
     let modified = SystemTime::UNIX_EPOCH
         + Duration::from_secs(u64::try_from(stamp.modified.seconds).unwrap_or(0));
-    modified.elapsed().unwrap_or_default()
+    now.duration_since(modified).unwrap_or_default()
 }
 
 fn is_url(location: &str) -> bool {
@@ -305,7 +308,9 @@ fn hash_of(path: &Utf8Path, context: &Context<'_>) -> Result<Sha256, Error> {
         return Ok(kept.sha256);
     }
     let sha256 = hash::sha256(path)?;
-    if before.is_some_and(|before| scan::is_settled(&before)) && scan::stamp(path)? == before {
+    if before.is_some_and(|before| scan::is_settled(&before, context.now))
+        && scan::stamp(path)? == before
+    {
         let json = serde_json::to_vec(&Hashed {
             path: path.to_owned(),
             stamp,
