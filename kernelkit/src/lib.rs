@@ -18,6 +18,7 @@
 
 pub mod arch;
 pub mod config;
+pub mod doctor;
 pub mod effect;
 pub mod identity;
 pub mod manifest;

@@ -3,6 +3,7 @@
 //! Everything else in kernelkit is a function of its arguments.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod doctor;
 pub mod environment;
 pub mod exec;
 pub mod fs;
