@@ -19,8 +19,14 @@
 pub mod arch;
 pub mod config;
 pub mod effect;
+pub mod fragment;
+pub mod identity;
+pub mod make;
+pub mod manifest;
+pub mod merge;
 pub mod process;
 pub mod source;
 pub mod sourced;
 pub mod spec;
+pub mod toolchain;
 pub mod version;

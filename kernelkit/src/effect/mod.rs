@@ -6,3 +6,5 @@
 pub mod environment;
 pub mod exec;
 pub mod fs;
+pub mod library;
+pub mod toolchain;

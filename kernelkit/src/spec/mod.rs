@@ -159,7 +159,7 @@ pub enum ConfigBase {
 }
 
 /// Which compiler family builds the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compiler {
     /// GCC and GNU binutils.
