@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use kernelkit::effect::{boot, build, configure, doctor, environment, exec, fs, library, run, source, store, toolchain, workspace};
+use kernelkit::effect::{boot, build, configure, environment, exec, fs, library, run, source, toolchain, workspace};
 use kernelkit::{fragment, plan, spec};
 
 /// Done (a reader that closed the pipe included).
@@ -69,7 +69,7 @@ macro_rules! hinted {
     };
 }
 
-hinted!(boot::Error, doctor::Error, exec::Error, fs::Error, fragment::Error, library::Error, source::Error, store::Error, toolchain::Error);
+hinted!(boot::Error, exec::Error, fs::Error, fragment::Error, library::Error, source::Error, toolchain::Error);
 
 impl From<environment::Error> for Failure {
     fn from(error: environment::Error) -> Self {

@@ -17,6 +17,7 @@
 //! can be tested and embedded anywhere.
 
 pub mod arch;
+pub mod boot;
 pub mod config;
 pub mod effect;
 pub mod fragment;
@@ -24,7 +25,10 @@ pub mod identity;
 pub mod make;
 pub mod manifest;
 pub mod merge;
+pub mod plan;
 pub mod process;
+pub mod request;
+pub mod reuse;
 pub mod source;
 pub mod sourced;
 pub mod spec;

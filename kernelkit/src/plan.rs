@@ -10,15 +10,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::config::DotConfig;
-use crate::fragment::Library;
 use crate::identity::{self, Identity, Label};
 use crate::make::{self, Kbuild};
 use crate::manifest::{Backend, ConfigRecord, Dirs, Output, OutputKind, Predicted, Record, SCHEMA, SourceRecord, ToolchainRecord};
 use crate::process::Call;
 use crate::request::{self, ConfigRequest};
-use crate::source::{Sha256, Tree};
-use crate::spec::{ConfigBase, Jobs, KernelSpec, Timestamp};
-use crate::toolchain::Toolchain;
+use crate::effect::source::{LabelHint, Tree};
+use crate::source::Sha256;
+use crate::spec::{Jobs, KernelSpec, Timestamp};
+use crate::toolchain::{Role, Toolchain};
 
 /// The announcement of Linux in comp.os.minix, the timestamp of every build that asks for none.
 pub const FIXED_TIMESTAMP: &str = "Sun Aug 25 20:57:08 UTC 1991";
@@ -186,8 +186,11 @@ impl Error {
 }
 
 /// Decides how `spec` is built.
-pub fn plan(spec: &KernelSpec, library: &Library, facts: &Facts) -> Result<Plan, Error> {
-    let _ = library;
+///
+/// The fragments have been merged before: [`Facts::request`] is what
+/// [`request`](request::request) made of `spec` and the library, and the configuration in
+/// the facts answers it.
+pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
     let dirs = Dirs::new(&facts.tree.dir, &facts.target_dir.join("kernel").join(spec.name.as_str()));
     for (role, path) in [("source", &dirs.source), ("build", &dirs.build)] {
         if make::unusable(path) {
@@ -283,14 +286,14 @@ pub fn plan(spec: &KernelSpec, library: &Library, facts: &Facts) -> Result<Plan,
         },
         toolchain: ToolchainRecord {
             compiler: spec.compiler.value,
-            cc: facts.toolchain.cc().to_owned(),
-            version: facts.toolchain.cc_version_text().to_owned(),
+            cc: program(&facts.toolchain, Role::Cc).to_owned(),
+            version: facts.toolchain.cc_version_text.clone(),
             variables: facts.toolchain.make_variables().into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
         },
         config: ConfigRecord {
             base: request::describe(&spec.base.value),
             fragments: facts.request.fragments.clone(),
-            requests: facts.request.merged.len(),
+            requests: facts.request.merged.requests().len(),
             modules,
             sha256: Sha256::of(config.text().as_bytes()),
         },
@@ -348,10 +351,14 @@ fn kbuild(spec: &KernelSpec, facts: &Facts, dirs: &Dirs, predicted: Option<&Pred
 pub fn toolchain_variables(toolchain: &Toolchain, ccache: bool) -> Vec<String> {
     let mut variables: Vec<_> = toolchain.make_variables().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     if ccache {
-        variables.push(format!("CC=ccache {}", toolchain.cc()));
-        variables.push(format!("HOSTCC=ccache {}", toolchain.host_cc()));
+        variables.push(format!("CC=ccache {}", program(toolchain, Role::Cc)));
+        variables.push(format!("HOSTCC=ccache {}", program(toolchain, Role::Hostcc)));
     }
     variables
+}
+
+fn program(toolchain: &Toolchain, role: Role) -> &str {
+    toolchain.tool(role).map_or("cc", |tool| tool.program.as_str())
 }
 
 fn reproducible_variables(predicted: &Predicted) -> [String; 4] {
@@ -403,7 +410,13 @@ fn identity_flags(spec: &KernelSpec, kernel_arch: &str, predicted: Option<&Predi
 fn label(spec: &KernelSpec, tree: &Tree) -> Result<Option<Label>, Error> {
     match &spec.label {
         Some(label) => Ok(Some(label.value.parse()?)),
-        None => Ok(tree.label_hint.label()),
+        None => Ok(match &tree.label {
+            LabelHint::Vanilla => Label::slug("vanilla"),
+            LabelHint::Reference { name } => Label::slug(name),
+            LabelHint::Series { subject, revision: 0 | 1 } => Label::slug(subject),
+            LabelHint::Series { subject, revision } => Label::slug(&format!("{subject}-v{revision}")),
+            LabelHint::Directory => tree.dir.file_name().and_then(Label::slug),
+        }),
     }
 }
 
@@ -412,9 +425,4 @@ fn ccache_config(spec: &KernelSpec) -> String {
         "# Written by cargo kernel before each build.\nmax_size = {}\n# The compiler is named by its content, so that an upgrade is noticed whatever its time stamp.\ncompiler_check = content\n",
         spec.ccache_max_size.value
     )
-}
-
-/// Whether nothing has to be asked of the kernel's make for this base but one `all*config`.
-pub fn is_allconfig(base: &ConfigBase) -> bool {
-    matches!(base, ConfigBase::Preset { .. } | ConfigBase::Fragments { .. })
 }

@@ -3,8 +3,9 @@
 use camino::Utf8PathBuf;
 
 use crate::fragment::{self, Base, Library, Selection};
+use crate::config;
 use crate::merge::{self, Merged};
-use crate::source::Tree;
+use crate::effect::source::Tree;
 use crate::spec::{ConfigBase, KernelSpec};
 
 /// A configuration before it is resolved.
@@ -54,14 +55,14 @@ pub fn request(spec: &KernelSpec, library: &Library, tree: &Tree) -> Result<Conf
         version: &tree.version,
     })?;
     let method = match &spec.base.value {
-        ConfigBase::Preset { .. } => Method::AllConfig { goal: layers.base.unwrap_or(Base::Alldefconfig).make_goal() },
-        ConfigBase::Fragments { allnoconfig: true } => Method::AllConfig { goal: Base::Allnoconfig.make_goal() },
-        ConfigBase::Fragments { allnoconfig: false } => Method::AllConfig { goal: Base::Alldefconfig.make_goal() },
+        ConfigBase::Preset { .. } => Method::AllConfig { goal: layers.base.unwrap_or(Base::AllDefConfig).make_goal() },
+        ConfigBase::Fragments { allnoconfig: true } => Method::AllConfig { goal: Base::AllNoConfig.make_goal() },
+        ConfigBase::Fragments { allnoconfig: false } => Method::AllConfig { goal: Base::AllDefConfig.make_goal() },
         ConfigBase::Make { goals } => Method::Goals { goals: goals.clone() },
         ConfigBase::File { path } => Method::File { path: path.clone() },
     };
     let fragments = layers.fragments().map(|fragment| fragment.name().to_string()).collect();
-    let merged = merge::merge(&layers);
+    let merged = merge::merge(layers.fragments());
     let warnings = merged.diagnostics().iter().map(ToString::to_string).collect();
     Ok(ConfigRequest { method, merged, fragments, warnings })
 }
@@ -80,12 +81,8 @@ pub fn describe(base: &ConfigBase) -> String {
 /// `base` with the merged settings on top: lines of the same symbols are dropped and the
 /// settings appended, as `olddefconfig` then reads the last of each.
 pub fn overlay(base: &str, merged: &Merged) -> String {
-    let requests = merged.requests();
-    let overridden = |line: &str| matches!(crate::config::parse_line(line), Some(Ok((symbol, _))) if requests.contains_key(&symbol));
+    let overridden = |line: &str| matches!(config::parse_line(line), Some(Ok((symbol, _))) if merged.get(&symbol).is_some());
     let mut text: String = base.lines().filter(|line| !overridden(line)).flat_map(|line| [line, "\n"]).collect();
-    for (symbol, value) in requests {
-        text.push_str(&crate::config::line(symbol, value));
-        text.push('\n');
-    }
+    text.push_str(&merged.to_config_text());
     text
 }

@@ -32,6 +32,11 @@ impl Modules {
         Modules { needs }
     }
 
+    /// Whether there is no module.
+    pub fn is_empty(&self) -> bool {
+        self.needs.is_empty()
+    }
+
     /// Every module's path, in alphabetical order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.needs.keys().map(String::as_str)
@@ -74,12 +79,7 @@ impl Modules {
         order
     }
 
-    fn visit<'a>(
-        &'a self,
-        path: &'a str,
-        seen: &mut BTreeSet<&'a str>,
-        order: &mut Vec<&'a str>,
-    ) {
+    fn visit<'a>(&'a self, path: &'a str, seen: &mut BTreeSet<&'a str>, order: &mut Vec<&'a str>) {
         if seen.insert(path) {
             for needed in self.needs.get(path).into_iter().flatten() {
                 self.visit(needed, seen, order);
@@ -111,10 +111,14 @@ pub fn unpacked(path: &str) -> &str {
 pub fn unpack(path: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     let mut unpacked = Vec::new();
     match path.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("gz") => flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut unpacked)?,
+        Some("gz") => {
+            flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut unpacked)?
+        }
         Some("xz") => liblzma::read::XzDecoder::new_multi_decoder(bytes.as_slice())
             .read_to_end(&mut unpacked)?,
-        Some("zst") => zstd::stream::read::Decoder::new(bytes.as_slice())?.read_to_end(&mut unpacked)?,
+        Some("zst") => {
+            zstd::stream::read::Decoder::new(bytes.as_slice())?.read_to_end(&mut unpacked)?
+        }
         _ => return Ok(bytes),
     };
     Ok(unpacked)
@@ -150,11 +154,26 @@ kernel/drivers/block/brd.ko.xz:
     fn the_choice_prefers_the_test_module_then_few_dependencies_then_no_device() {
         let rows = [
             (EXT4, Some("kernel/lib/crc16.ko.xz")),
-            ("kernel/drivers/a.ko:\nkernel/fs/b.ko:\n", Some("kernel/fs/b.ko")),
-            ("kernel/lib/a.ko: kernel/lib/b.ko\nkernel/zz.ko:\n", Some("kernel/zz.ko")),
-            ("kernel/lib/test_bpf.ko:\nkernel/net/z.ko:\n", Some("kernel/net/z.ko")),
-            ("kernel/lib/list-test.ko:\nkernel/net/z.ko:\n", Some("kernel/net/z.ko")),
-            ("kernel/a.ko:\nkernel/lib/test_module.ko:\n", Some("kernel/lib/test_module.ko")),
+            (
+                "kernel/drivers/a.ko:\nkernel/fs/b.ko:\n",
+                Some("kernel/fs/b.ko"),
+            ),
+            (
+                "kernel/lib/a.ko: kernel/lib/b.ko\nkernel/zz.ko:\n",
+                Some("kernel/zz.ko"),
+            ),
+            (
+                "kernel/lib/test_bpf.ko:\nkernel/net/z.ko:\n",
+                Some("kernel/net/z.ko"),
+            ),
+            (
+                "kernel/lib/list-test.ko:\nkernel/net/z.ko:\n",
+                Some("kernel/net/z.ko"),
+            ),
+            (
+                "kernel/a.ko:\nkernel/lib/test_module.ko:\n",
+                Some("kernel/lib/test_module.ko"),
+            ),
             ("", None),
         ];
         for (text, expected) in rows {
@@ -164,7 +183,12 @@ kernel/drivers/block/brd.ko.xz:
 
     #[test]
     fn names_ignore_directories_dashes_and_compression() {
-        for path in ["crc-itu-t", "crc_itu_t", "kernel/lib/crc-itu-t.ko", "crc-itu-t.ko.zst"] {
+        for path in [
+            "crc-itu-t",
+            "crc_itu_t",
+            "kernel/lib/crc-itu-t.ko",
+            "crc-itu-t.ko.zst",
+        ] {
             assert_eq!(name_of(path), "crc_itu_t");
         }
     }

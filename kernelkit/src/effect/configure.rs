@@ -12,7 +12,8 @@ use crate::config::{self, DotConfig};
 use crate::make::Kbuild;
 use crate::manifest::Dirs;
 use crate::request::{self, ConfigRequest, Method};
-use crate::source::{Sha256, Tree};
+use crate::effect::source::Tree;
+use crate::source::Sha256;
 use crate::toolchain::Toolchain;
 
 /// Why there is no configuration.
@@ -82,10 +83,9 @@ fn key(request: &ConfigRequest, start: Option<&(Utf8PathBuf, String)>, tree: &Tr
         Method::File { .. } => format!("file {}", Sha256::of(start.map(|(_, text)| text.as_bytes()).unwrap_or_default())),
     };
     let text = format!(
-        "{CACHE_FORMAT}\ntree {}\ntools {}\nvariables {:?}\nmethod {method}\n{}",
+        "{CACHE_FORMAT}\ntree {}\ntools {}\nmethod {method}\n{}",
         tree.id,
-        toolchain.config_id(),
-        toolchain.make_variables(),
+        serde_json::to_string(toolchain).expect("a toolchain is plain data"),
         request.merged.to_config_text()
     );
     Sha256::of(text.as_bytes())
@@ -134,7 +134,7 @@ fn run(
         (Method::Goals { goals }, _) => {
             let goals: Vec<_> = goals.iter().map(String::as_str).collect();
             make(&goals, None)?;
-            if !request.merged.is_empty() {
+            if !request.merged.requests().is_empty() {
                 olddefconfig_over(&fs::read_to_string(&dot_config)?)?;
             }
         }

@@ -236,7 +236,8 @@ pub fn find_on_path(program: &str, path: &str) -> Option<Utf8PathBuf> {
         })
 }
 
-fn describe(status: ExitStatus) -> String {
+/// `exit status 2` or `signal 9`.
+pub(super) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),

@@ -89,3 +89,67 @@ fn find_configs(directory: &Utf8Path, found: &mut Vec<Utf8PathBuf>) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(files: &[(&str, &str)]) -> (tempfile::TempDir, Utf8PathBuf) {
+        let guard = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(guard.path().to_owned()).unwrap();
+        for (name, text) in files {
+            fs::write_atomic(path.join(name), text.as_bytes()).unwrap();
+        }
+        (guard, path)
+    }
+
+    #[test]
+    fn every_fragment_of_our_own_is_embedded() {
+        let own = Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fragments"));
+        let files = read_directory(own).unwrap();
+        let library = Library::embedded();
+        for (name, path, text) in &files {
+            let embedded = library.get(name).map(|fragment| fragment.text());
+            assert_eq!(embedded, Some(text.as_str()), "list {path} in embedded.rs");
+        }
+        assert_eq!(files.len(), library.iter().count());
+    }
+
+    #[test]
+    fn a_later_directory_wins() {
+        let (_first, first) = directory(&[("fs/x.config", "CONFIG_A=y\n"), ("fs/y.config", "")]);
+        let (_second, second) = directory(&[
+            ("fs/x.config", "CONFIG_A=m\n"),
+            ("fs/README.md", "not a fragment"),
+            ("fs/.#x.config", "an editor's lock"),
+            ("deep/er/x.config", ""),
+        ]);
+        let library = load(&[first.clone(), second.clone()]).unwrap();
+        let path = |name: &str| match library.get(&name.parse().unwrap())?.origin() {
+            crate::fragment::Origin::File(path) => Some(path.clone()),
+            crate::fragment::Origin::Embedded => None,
+        };
+        assert_eq!(path("fs/x"), Some(second.join("fs/x.config")));
+        assert_eq!(path("fs/y"), Some(first.join("fs/y.config")));
+        assert_eq!(path("deep/er/x"), Some(second.join("deep/er/x.config")));
+        assert_eq!(path("fs/ext4"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let rows: [(&[u8], &str, &str); 3] = [
+            (b"", "x.config", "move it to core/x.config"),
+            (b"", "fs/a b.config", "a name is `category/name`"),
+            (b"\xff", "fs/x.config", ""),
+        ];
+        for (bytes, name, hint) in rows {
+            let (_guard, path) = directory(&[]);
+            fs::write_atomic(path.join(name), bytes).unwrap();
+            let error = read_directory(&path).unwrap_err();
+            assert!(error.to_string().contains(path.join(name).as_str()));
+            assert!(error.hint().unwrap_or_default().contains(hint), "{error}");
+        }
+        let error = read_directory(Utf8Path::new("/does/not/exist")).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read directory /does/not/exist");
+    }
+}

@@ -329,7 +329,7 @@ impl Library {
             .filter_map(|name| {
                 let whole = strsim::damerau_levenshtein(name.as_str(), text);
                 let tail = strsim::damerau_levenshtein(&last(name.as_str()), &last(text));
-                let near = whole <= 1 + text.len() / 5 || tail <= last(text).len() / 4;
+                let near = tail <= 1.max(last(text).len() / 3);
                 near.then_some((tail, whole, name))
             })
             .collect();
@@ -459,7 +459,14 @@ mod tests {
             ("fs/new", "# versions: >=6.6\n"),
             ("fs/broken", "CONFIG_A=\nCONFIG_B=y\nCONFIG_B=n\n"),
         ]);
-        let rows: &[(Option<&str>, &[&str], (&str, &str), &str, &str)] = &[
+        type Row<'a> = (
+            Option<&'a str>,
+            &'a [&'a str],
+            (&'a str, &'a str),
+            &'a str,
+            &'a str,
+        );
+        let rows: &[Row<'_>] = &[
             (
                 None,
                 &["fs/exd4"],

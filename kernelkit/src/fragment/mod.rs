@@ -29,7 +29,6 @@
 mod embedded;
 mod library;
 mod name;
-mod range;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -37,13 +36,12 @@ use std::fmt;
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
-use crate::arch::Arch;
-use crate::config::{self, Symbol, Value};
-use crate::version::KernelVersion;
+use crate::arch::{Arch, UnknownArch};
+use crate::config::{self, InvalidSymbol, Symbol, Value};
+use crate::version::{InvalidRange, KernelVersion, VersionRange};
 
 pub use library::{Error, Layers, Library, Reason, Selected, Selection};
 pub use name::{FragmentName, InvalidName, Layer};
-use range::VersionRange;
 
 /// What a symbol gets in a whole-kernel configuration that does not name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -289,8 +287,8 @@ pub enum Problem {
         key: &'static str,
         /// The word that does not fit.
         value: String,
-        /// The form of a value.
-        expected: &'static str,
+        /// What it takes.
+        expected: String,
     },
     /// A symbol is declared optional, but never set.
     #[error("{symbol} is optional, but the fragment does not set it")]
@@ -338,9 +336,7 @@ impl Diagnostic {
                 Some("keep one of the two lines".to_owned())
             }
             Problem::MissingKey { key } => Some(format!("add a line `# {key}: …` at the top")),
-            Problem::InvalidValue { key, expected, .. } => {
-                Some(format!("write `# {key}: {expected}`"))
-            }
+            Problem::InvalidValue { expected, .. } => Some(expected.clone()),
             Problem::Malformed { text } => hint_for_malformed(text),
             Problem::Blanks { .. } => Some(
                 "remove them: some kernels ignore such a line, others cut the value".to_owned(),
@@ -510,9 +506,8 @@ impl Fragment {
                 },
             );
         }
-        if let Some(first) = keys.insert(name, number)
-            && !key.list
-        {
+        let first = *keys.entry(name).or_insert(number);
+        if first != number && !key.list {
             return self.report(number, Problem::RepeatedKey { key: name, first });
         }
         let words: Vec<&str> = if key.list {
@@ -520,48 +515,60 @@ impl Fragment {
         } else {
             vec![value]
         };
-        let mut invalid = words.is_empty().then_some("");
+        let header = &mut self.header;
+        let mut invalid = Vec::new();
+        if words.is_empty() {
+            invalid.push((String::new(), None));
+        }
         for word in words {
-            let valid = match name {
-                "summary" => {
-                    self.header.summary = Some(word.to_owned());
-                    !word.is_empty()
+            // What is wrong with the word, and what would be right if its type knows.
+            let read = match name {
+                "summary" => Some(word.to_owned())
+                    .filter(|summary| !summary.is_empty())
+                    .map(|summary| header.summary = Some(summary))
+                    .ok_or(None),
+                "arch" => word
+                    .parse()
+                    .map(|arch| header.arch.push(arch))
+                    .map_err(|error: UnknownArch| error.hint()),
+                "versions" => word
+                    .parse()
+                    .map(|range| header.versions = Some(range))
+                    .map_err(|error: InvalidRange| error.hint()),
+                "optional" if word.starts_with("CONFIG_") => {
+                    Err(Some("symbols stand here without `CONFIG_`".to_owned()))
                 }
-                "arch" => add(&mut self.header.arch, word.parse().ok()),
-                "versions" => {
-                    self.header.versions = word.parse().ok();
-                    self.header.versions.is_some()
-                }
-                "optional" => {
-                    // Without prefix, as the kernel's documents write symbols.
-                    let symbol = word.parse().ok().filter(|_| !word.starts_with("CONFIG_"));
-                    add(optional, symbol.map(|symbol| (symbol, number)))
-                }
-                "base" => {
-                    self.header.base = Base::ALL
-                        .iter()
-                        .find(|(_, goal)| *goal == word)
-                        .map(|(base, _)| *base);
-                    self.header.base.is_some()
-                }
-                "with" => {
-                    let plain = word.replace("@arch", "arch");
-                    let valid = plain.parse::<FragmentName>().is_ok();
-                    add(&mut self.header.with, valid.then(|| word.to_owned()))
-                }
-                "extends" => add(&mut self.header.extends, word.parse().ok()),
+                "optional" => word
+                    .parse()
+                    .map(|symbol| optional.push((symbol, number)))
+                    .map_err(|_: InvalidSymbol| None),
+                "base" => Base::ALL
+                    .iter()
+                    .find(|(_, goal)| *goal == word)
+                    .map(|(base, _)| header.base = Some(*base))
+                    .ok_or(None),
+                "with" => word
+                    .replace("@arch", "arch")
+                    .parse()
+                    .map(|_: FragmentName| header.with.push(word.to_owned()))
+                    .map_err(|error| error.hint()),
+                "extends" => word
+                    .parse()
+                    .map(|name| header.extends.push(name))
+                    .map_err(|error: InvalidName| error.hint()),
                 _ => unreachable!("every row of KEYS has an arm"),
             };
-            if !valid {
-                invalid = Some(word);
+            if let Err(hint) = read {
+                invalid.push((word.to_owned(), hint));
             }
         }
-        if let Some(word) = invalid {
-            let (value, expected) = (word.to_owned(), key.value);
+        for (value, hint) in invalid {
+            let expected = hint.unwrap_or_else(|| format!("write `# {name}: {}`", key.value));
+            let key = name;
             self.report(
                 number,
                 Problem::InvalidValue {
-                    key: name,
+                    key,
                     value,
                     expected,
                 },
@@ -615,12 +622,6 @@ impl Fragment {
             line,
         }
     }
-}
-
-fn add<T>(list: &mut Vec<T>, item: Option<T>) -> bool {
-    let valid = item.is_some();
-    list.extend(item);
-    valid
 }
 
 impl fmt::Display for Fragment {
