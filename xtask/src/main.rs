@@ -64,7 +64,10 @@ fn describe(error: &(dyn Error + 'static)) -> String {
                 text.push_str(line);
             }
         }
-        if let Some(hint) = error.downcast_ref::<exec::Error>().and_then(exec::Error::hint) {
+        if let Some(hint) = error
+            .downcast_ref::<exec::Error>()
+            .and_then(exec::Error::hint)
+        {
             text.push_str(&format!("\nhint: {hint}"));
         }
         cause = error.source();

@@ -31,10 +31,10 @@ impl Workspace {
             .expect("xtask lies in the workspace")
             .to_owned();
         let environment = Environment::read()?;
-        let target = environment
-            .variables
-            .get("CARGO_TARGET_DIR")
-            .map_or_else(|| root.join("target"), |dir| environment.current_dir.join(dir));
+        let target = environment.variables.get("CARGO_TARGET_DIR").map_or_else(
+            || root.join("target"),
+            |dir| environment.current_dir.join(dir),
+        );
         let variables = inherited(&environment.variables);
         Ok(Workspace {
             root,
@@ -75,7 +75,12 @@ impl Workspace {
 /// Cargo describes the running package to the program it runs. Handed on, those
 /// variables make build scripts that watch them run again in every nested cargo.
 fn inherited(variables: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    const OF_THE_RUNNING_PACKAGE: &[&str] = &["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_NAME", "CARGO_CRATE_NAME"];
+    const OF_THE_RUNNING_PACKAGE: &[&str] = &[
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_NAME",
+        "CARGO_CRATE_NAME",
+    ];
     variables
         .iter()
         .filter(|(name, _)| {
@@ -93,9 +98,13 @@ mod tests {
 
     #[test]
     fn a_nested_cargo_does_not_see_the_running_package() {
-        let variables = [("CARGO_PKG_NAME", "xtask"), ("CARGO_HOME", "/c"), ("PATH", "/bin")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into();
+        let variables = [
+            ("CARGO_PKG_NAME", "xtask"),
+            ("CARGO_HOME", "/c"),
+            ("PATH", "/bin"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
         let names: Vec<_> = inherited(&variables).into_keys().collect();
         assert_eq!(names, ["CARGO_HOME", "PATH"]);
     }

@@ -13,7 +13,7 @@ use kernelkit::process::Call;
 
 use crate::workspace::Workspace;
 use crate::{Result, stopwatch};
-use report::{Goal, Outcome};
+use report::Outcome;
 
 /// Measure side by side.
 #[derive(clap::Args)]
@@ -38,10 +38,10 @@ struct Row {
     name: &'static str,
     /// What is compared, for the reader of the table.
     about: &'static str,
-    /// What the result should be.
-    goal: Goal,
+    /// What the ratio should be at most.
+    goal: Option<f64>,
     /// Makes everything ready and names the command lines.
-    prepare: fn(&Setting) -> Result<Sides>,
+    prepare: fn(&Setting<'_>) -> Result<Sides>,
 }
 
 const ROWS: &[Row] = kernel::ROWS;
@@ -75,8 +75,11 @@ impl Side {
         for call in &self.before {
             exec::capture(call)?;
         }
-        let (done, duration) =
-            stopwatch::time(|| self.timed.iter().try_for_each(|call| exec::capture(call).map(drop)));
+        let (done, duration) = stopwatch::time(|| {
+            self.timed
+                .iter()
+                .try_for_each(|call| exec::capture(call).map(drop))
+        });
         done?;
         Ok(duration.as_secs_f64())
     }

@@ -2,20 +2,12 @@
 
 use serde_json::{Value, json};
 
-/// What a row should come out as.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Goal {
-    /// Our median divided by the reference's is at most this.
-    Ratio(f64),
-    /// Our median is at most so many seconds.
-    Seconds(f64),
-}
-
 /// The seconds of each run of a row.
 pub(super) struct Outcome {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
-    pub(super) goal: Goal,
+    /// What the ratio should be at most.
+    pub(super) goal: Option<f64>,
     pub(super) ours: Vec<f64>,
     /// Empty where there is nothing to compare with.
     pub(super) reference: Vec<f64>,
@@ -26,11 +18,10 @@ impl Outcome {
         Some(median(&self.ours)? / median(&self.reference)?)
     }
 
-    fn met(&self) -> bool {
-        match self.goal {
-            Goal::Ratio(most) => self.ratio().is_some_and(|ratio| ratio <= most),
-            Goal::Seconds(most) => median(&self.ours).is_some_and(|seconds| seconds <= most),
-        }
+    /// Whether the goal is met; `None` where there is no goal.
+    fn met(&self) -> Option<bool> {
+        let most = self.goal?;
+        Some(self.ratio().is_some_and(|ratio| ratio <= most))
     }
 }
 
@@ -57,16 +48,19 @@ pub(super) fn table(outcomes: &[Outcome]) -> String {
         let ratio = outcome
             .ratio()
             .map_or("-".to_owned(), |ratio| format!("{ratio:.3}"));
-        let goal = match outcome.goal {
-            Goal::Ratio(most) => format!("<= {most}"),
-            Goal::Seconds(most) => format!("<= {most} s"),
-        };
+        let goal = outcome
+            .goal
+            .map_or("-".to_owned(), |most| format!("<= {most}"));
         text.push_str(&format!(
             "{:<22} {:>12} {:>12} {ratio:>8} {goal:>10}  {:<6}  {}\n",
             outcome.name,
             seconds(&outcome.ours),
             seconds(&outcome.reference),
-            if outcome.met() { "met" } else { "MISSED" },
+            match outcome.met() {
+                None => "",
+                Some(true) => "met",
+                Some(false) => "MISSED",
+            },
             outcome.about,
         ));
     }
@@ -78,17 +72,13 @@ pub(super) fn json(outcomes: &[Outcome]) -> Value {
     let rows: Vec<_> = outcomes
         .iter()
         .map(|outcome| {
-            let (measure, most) = match outcome.goal {
-                Goal::Ratio(most) => ("ratio", most),
-                Goal::Seconds(most) => ("seconds", most),
-            };
             json!({
                 "name": outcome.name,
                 "about": outcome.about,
                 "ours": { "median": median(&outcome.ours), "runs": outcome.ours },
                 "reference": { "median": median(&outcome.reference), "runs": outcome.reference },
                 "ratio": outcome.ratio(),
-                "goal": { measure: most },
+                "goal": outcome.goal,
                 "met": outcome.met(),
             })
         })
@@ -100,7 +90,7 @@ pub(super) fn json(outcomes: &[Outcome]) -> Value {
 mod tests {
     use super::*;
 
-    fn outcome(goal: Goal, ours: &[f64], reference: &[f64]) -> Outcome {
+    fn outcome(goal: Option<f64>, ours: &[f64], reference: &[f64]) -> Outcome {
         Outcome {
             name: "row",
             about: "a against b",
@@ -120,11 +110,10 @@ mod tests {
     #[test]
     fn a_goal_without_a_measurement_is_not_met() {
         let rows = [
-            (outcome(Goal::Ratio(0.5), &[1.0], &[2.0]), true),
-            (outcome(Goal::Ratio(0.5), &[1.1], &[2.0]), false),
-            (outcome(Goal::Ratio(0.5), &[1.0], &[]), false),
-            (outcome(Goal::Seconds(1.0), &[1.0], &[]), true),
-            (outcome(Goal::Seconds(1.0), &[1.1], &[]), false),
+            (outcome(Some(0.5), &[1.0], &[2.0]), Some(true)),
+            (outcome(Some(0.5), &[1.1], &[2.0]), Some(false)),
+            (outcome(Some(0.5), &[1.0], &[]), Some(false)),
+            (outcome(None, &[1.0], &[2.0]), None),
         ];
         for (index, (outcome, met)) in rows.iter().enumerate() {
             assert_eq!(outcome.met(), *met, "row {index}");
@@ -133,16 +122,19 @@ mod tests {
 
     #[test]
     fn table_and_json_tell_the_same() {
-        let outcomes = [outcome(Goal::Ratio(1.02), &[1.0, 3.0, 2.0], &[2.0])];
+        let outcomes = [outcome(Some(1.02), &[1.0, 3.0, 2.0], &[2.0])];
         let line = table(&outcomes).lines().nth(1).unwrap().to_owned();
         let words: Vec<_> = line.split_whitespace().collect();
         assert_eq!(
             words,
-            ["row", "2.000", "s", "2.000", "s", "1.000", "<=", "1.02", "met", "a", "against", "b"]
+            [
+                "row", "2.000", "s", "2.000", "s", "1.000", "<=", "1.02", "met", "a", "against",
+                "b"
+            ]
         );
         let row = &json(&outcomes)["rows"][0];
         assert_eq!(row["ours"]["median"], 2.0);
-        assert_eq!(row["goal"]["ratio"], 1.02);
+        assert_eq!(row["goal"], 1.02);
         assert_eq!(row["met"], true);
     }
 }

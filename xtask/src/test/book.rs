@@ -30,10 +30,12 @@ pub(super) fn build(session: &mut Session) -> Result {
         ])?;
     }
     let output = session.workspace.target.join("book");
-    let build = session
-        .workspace
-        .call(mdbook.as_str())
-        .args(["build", "book", "--dest-dir", output.as_str()]);
+    let build = session.workspace.call(mdbook.as_str()).args([
+        "build",
+        "book",
+        "--dest-dir",
+        output.as_str(),
+    ]);
     let printed = exec::capture(&build)?;
     // mdbook warns of what it cannot resolve and still succeeds.
     let log = String::from_utf8_lossy(&printed.stderr).into_owned();

@@ -132,7 +132,9 @@ impl Session {
         exec::stream(call, None, &mut |line| {
             tally.read(&String::from_utf8_lossy(line));
             // A closed pipe must not stop the tests half-way.
-            let _ = output.write_all(line).and_then(|()| output.write_all(b"\n"));
+            let _ = output
+                .write_all(line)
+                .and_then(|()| output.write_all(b"\n"));
         })?;
         Ok(())
     }
@@ -190,7 +192,11 @@ fn summary(results: &[(&Step, Duration, bool)]) -> String {
         .iter()
         .map(|(step, duration, passed)| {
             let word = if *passed { "ok" } else { "FAILED" };
-            format!("{:<12} {:>8.1} s  {word}\n", step.name, duration.as_secs_f64())
+            format!(
+                "{:<12} {:>8.1} s  {word}\n",
+                step.name,
+                duration.as_secs_f64()
+            )
         })
         .collect();
     let total: Duration = results.iter().map(|(_, duration, _)| duration).sum();
