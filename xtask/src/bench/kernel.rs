@@ -138,16 +138,20 @@ impl Make {
         struct Plan {
             steps: Vec<Step>,
         }
+        #[derive(Deserialize)]
+        struct Message {
+            plan: Plan,
+        }
         let printed =
             exec::capture(&project.kernel(&["plan", "bench", "--message-format", "json"]))?;
-        let plan = printed
+        let message = printed
             .text()
             .lines()
-            .find_map(|line| serde_json::from_str::<Plan>(line).ok())
+            .find_map(|line| serde_json::from_str::<Message>(line).ok())
             .ok_or("`cargo kernel plan` printed no plan")?;
         let build = project.state().join("build");
         let (mut configure, mut compile) = (None, None);
-        for step in plan.steps {
+        for step in message.plan.steps {
             match step {
                 Step::Configure { confirm } => configure = Some(moved(confirm, &build, &out)),
                 Step::Compile { call } => compile = Some(moved(call, &build, &out)),
