@@ -32,5 +32,6 @@ pub mod reuse;
 pub mod source;
 pub mod sourced;
 pub mod spec;
+pub mod store;
 pub mod toolchain;
 pub mod version;

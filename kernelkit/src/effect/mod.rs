@@ -14,5 +14,6 @@ pub mod lock;
 pub mod log;
 pub mod run;
 pub mod source;
+pub mod store;
 pub mod toolchain;
 pub mod workspace;

@@ -5,8 +5,6 @@
 //! has the same inode, size and times.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -133,26 +131,6 @@ fn name_of(compiler: Compiler) -> &'static str {
         Compiler::Gcc => "gcc",
         Compiler::Clang => "clang",
     }
-}
-
-/// The hash of a file of a program.
-///
-/// # Errors
-/// The file cannot be read.
-pub(super) fn hash_file(path: &Utf8Path) -> Result<Sha256, fs::Error> {
-    use sha2::Digest as _;
-    let read = || -> std::io::Result<Sha256> {
-        let mut file = File::open(path)?;
-        let mut hasher = sha2::Sha256::new();
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(Sha256::from_bytes(hasher.finalize().into())),
-                count => hasher.update(&buffer[..count]),
-            }
-        }
-    };
-    read().context("read", path)
 }
 
 /// What an earlier run found.
@@ -367,7 +345,7 @@ fn examine(
         let stamp = Stamp::of(path)?;
         let hash = match known.get(&(path.to_path_buf(), stamp)) {
             Some(hash) => *hash,
-            None => hash_file(path)?,
+            None => fs::sha256(path)?,
         };
         Ok((*path, (stamp, hash)))
     })?

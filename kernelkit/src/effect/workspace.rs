@@ -293,11 +293,8 @@ fn target_dir_is_configured(environment: &Environment) -> Option<bool> {
 
 /// The architecture of this machine, as the kernel calls it.
 fn host_arch() -> Option<Arch> {
-    let name = match std::env::consts::ARCH {
-        "aarch64" => "arm64",
-        other => other,
-    };
-    name.parse().ok()
+    let uname = rustix::system::uname();
+    Arch::host(uname.machine().to_str().ok()?).ok()
 }
 
 #[cfg(test)]

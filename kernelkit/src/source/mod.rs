@@ -3,6 +3,7 @@
 //! Pure: [`effect::source`](crate::effect::source) does the reading and writing.
 
 pub mod snapshot;
+pub mod sums;
 pub mod tree;
 
 use std::fmt;

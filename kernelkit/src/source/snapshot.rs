@@ -145,6 +145,25 @@ impl Snapshot {
             .flat_map(|directory| directory.files.iter().map(move |file| (directory, file)))
     }
 
+    /// The file at a path.
+    pub fn find(&self, path: &[u8]) -> Option<&File> {
+        let split = path
+            .iter()
+            .rposition(|byte| *byte == b'/')
+            .map_or(0, |at| at + 1);
+        let (parent, name) = path.split_at(split);
+        let at = self
+            .directories
+            .binary_search_by(|directory| directory.path[..].cmp(parent))
+            .ok()?;
+        let directory = &self.directories[at];
+        let file = directory
+            .files
+            .binary_search_by(|file| directory.name(file).cmp(name))
+            .ok()?;
+        Some(&directory.files[file])
+    }
+
     /// The id of the tree of all files whose content is known.
     pub fn tree_id(&self) -> TreeId {
         let mut files: Vec<(Vec<u8>, Kind, BlobId)> = self

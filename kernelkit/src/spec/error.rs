@@ -113,7 +113,7 @@ pub(super) fn nearest<'a>(
             let distance = strsim::damerau_levenshtein(&name, &folded(candidate));
             (distance, candidate)
         })
-        .filter(|(distance, _)| *distance <= (name.chars().count() / 3).max(1))
+        .filter(|(distance, _)| *distance <= name.chars().count().div_ceil(3))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

@@ -226,7 +226,10 @@ impl<'a> Input<'a> {
                     format!("`{}` holds an empty string", self.setting.key),
                     self.place.at(part.span()),
                 )
-                .hint("leave the setting out for its default".to_owned()),
+                .hint(format!(
+                    "write it like `{} = {}`, or leave it out",
+                    self.setting.key, self.setting.example
+                )),
             ]),
             DeValue::String(text) => Ok(text),
             _ => Err(self.wrong_type(part)),

@@ -11,8 +11,12 @@ mod input;
 mod layer;
 mod overrides;
 mod read;
+mod reference;
 mod settings;
+mod source;
 mod starter;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::fmt;
@@ -28,9 +32,11 @@ use crate::sourced::Sourced;
 pub use error::{Error, Problem};
 pub use overrides::Overrides;
 pub use read::{Context, Manifest, ManifestTable, parse};
-pub use settings::{SETTINGS, Setting, Table, reference_markdown};
+pub use reference::reference_markdown;
+pub use settings::{SETTINGS, Setting, Table};
+pub use source::parse_source;
 pub use starter::{StarterPlace, starter};
-pub use value::{InvalidValue, parse_source};
+pub use value::InvalidValue;
 
 /// Everything a workspace declares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

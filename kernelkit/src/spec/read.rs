@@ -285,11 +285,13 @@ fn read_manifest(
     let mut problems = Vec::new();
     let parsed = DeTable::parse(&manifest.text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start);
-        Problem::new(
-            error.message().trim_end().replace('\n', ", "),
-            document.origin(offset, ""),
+        let message = error.message().trim_end().replace('\n', ", ");
+        // What the parser says where it hopes for the end of a value.
+        let message = message.trim_end_matches(", expected nothing");
+        Problem::new(message, document.origin(offset, "")).hint(
+            "the file is not valid TOML (https://toml.io); text, versions too, stands in quotes"
+                .to_owned(),
         )
-        .hint("the file is not valid TOML: https://toml.io/en/v1.0.0".to_owned())
     })?;
     let Some((key, value)) = walk(parsed.get_ref(), &manifest.table.path()) else {
         return Ok((declared, problems));
@@ -399,15 +401,14 @@ pub(super) fn read_table(
 ) -> Outcome<()> {
     let mut problems = Vec::new();
     for (key, value) in table {
-        let place = place.inside(key);
         let Some(setting) = find(kind, key.get_ref()) else {
-            problems.push(unknown_key(key.get_ref(), value, kind, &place));
+            problems.push(unknown_key(key, value, kind, place));
             continue;
         };
         let input = Input {
             setting,
             value,
-            place,
+            place: place.inside(key),
             base,
             root,
         };
@@ -420,19 +421,30 @@ pub(super) fn read_table(
     }
 }
 
-fn unknown_key(key: &str, value: &Spanned<DeValue<'_>>, kind: Table, place: &Place<'_>) -> Problem {
+fn unknown_key(
+    key: &Spanned<impl AsRef<str>>,
+    value: &Spanned<DeValue<'_>>,
+    kind: Table,
+    table: &Place<'_>,
+) -> Problem {
+    let place = table.inside(key);
+    let key = key.get_ref().as_ref();
+    let path = match table {
+        Place::File { key, .. } => key.as_str(),
+        Place::CommandLine { flag } => flag.as_str(),
+    };
     let kernel = kind == Table::Workspace
         && value.get_ref().is_table()
         && nearest(key, ["defaults", "kernels"]).is_none();
     let hint = if kernel {
         format!(
-            "a kernel is declared as `[workspace.metadata.kernel.kernels.{}]`",
+            "a kernel is declared as `[{path}.kernels.{}]`",
             toml_key(key)
         )
     } else {
         suggest_key(kind, key)
     };
-    Problem::new(format!("unknown key `{key}`"), place.origin()).hint(hint)
+    Problem::new(format!("unknown key `{key}` in `{path}`"), place.origin()).hint(hint)
 }
 
 /// Reads the command line by the same rows of the settings.

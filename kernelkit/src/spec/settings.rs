@@ -1,15 +1,13 @@
 //! Every setting there is, in one table. It drives reading, the suggestions for unknown
 //! keys, the reference page and the starter, so that none of them can miss a setting.
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
-use super::ConfigBase;
 use super::error::{Problem, nearest};
 use super::input::{Input, Outcome};
 use super::layer::{Common, Layer, SourceParts};
-use super::value;
+use super::{ConfigBase, source, value};
 use crate::source::Source;
-use crate::sourced::Sourced;
 
 /// Which table a setting stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +78,6 @@ pub(super) fn suggest_key(table: Table, key: &str) -> String {
             .filter(move |setting| setting.table() == table)
             .map(|setting| setting.key)
     };
-    if let Some(near) = nearest(key, keys(table)) {
-        return format!("did you mean `{near}`?");
-    }
     match table {
         Table::Workspace if find(Table::Kernel, key).is_some() => {
             format!(
@@ -95,10 +90,13 @@ pub(super) fn suggest_key(table: Table, key: &str) -> String {
         Table::Kernel if find(Table::Source, key).is_some() => {
             format!("`{key}` is the source's: write `source = {{ {key} = … }}`")
         }
-        _ => {
-            let all: Vec<&str> = keys(table).collect();
-            format!("the keys here are: {}", all.join(", "))
-        }
+        _ => match nearest(key, keys(table)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => {
+                let all: Vec<&str> = keys(table).collect();
+                format!("the keys here are: {}", all.join(", "))
+            }
+        },
     }
 }
 
@@ -144,7 +142,7 @@ pub static SETTINGS: &[Setting] = &[
         flag: Some("--fragment-dir"),
         doc: "Directories with fragments of your own, laid out like the library. A later directory wins over an earlier one, and all of them over the library.",
         read: Read::Workspace(|common, input| {
-            let dirs = input.list(|text| Ok(value::resolve(input.base, text)))?;
+            let dirs = input.list(|text| Ok(source::resolve(input.base, text)))?;
             common.fragment_dirs.extend(dirs);
             Ok(())
         }),
@@ -176,8 +174,8 @@ pub static SETTINGS: &[Setting] = &[
         doc: "Where the tree comes from: a directory, a tarball (file or URL, with its hash as `…#sha256=HEX`), `git+REPOSITORY#REF`, `debian:linux-source-6.12`, a version, or a table with the keys below. Needed, unless `version` is set.",
         read: Read::Kernel(|layer, input| {
             let source = match input.value.get_ref() {
-                DeValue::Table(table) => read_source_table(input, table)?,
-                _ => input.parsed(|text| value::parse_source(text, input.base))?,
+                DeValue::Table(table) => source::read_table(input, table)?,
+                _ => input.parsed(|text| source::parse_source(text, input.base))?,
             };
             set_source(layer, input, source)
         }),
@@ -190,7 +188,7 @@ pub static SETTINGS: &[Setting] = &[
         flag: None,
         doc: "A release of kernel.org, instead of `source`: a version (`6.12.117`), the newest of a series (`6.12` or `6.12.y`), or the newest `stable`, `longterm` or `mainline`.",
         read: Read::Kernel(|layer, input| {
-            let source = input.parsed(value::release_source)?;
+            let source = input.parsed(source::release)?;
             set_source(layer, input, source)
         }),
     },
@@ -206,7 +204,7 @@ pub static SETTINGS: &[Setting] = &[
                 Ok(if input.base == input.root {
                     text.to_owned()
                 } else {
-                    value::resolve(input.base, text).into_string()
+                    source::resolve(input.base, text).into_string()
                 })
             })?;
             layer.patches = input.sourced(patches);
@@ -265,7 +263,7 @@ pub static SETTINGS: &[Setting] = &[
         flag: Some("--config"),
         doc: "The configuration starts from an existing `.config`, brought up to date with `olddefconfig`.",
         read: Read::Kernel(|layer, input| {
-            let path = value::resolve(input.base, input.text()?);
+            let path = source::resolve(input.base, input.text()?);
             set_base(layer, input, ConfigBase::File { path })
         }),
     },
@@ -564,131 +562,4 @@ fn set_base(layer: &mut Layer, input: &Input<'_>, base: ConfigBase) -> Outcome<(
     }
     layer.base = input.sourced(base);
     Ok(())
-}
-
-fn read_source_table(input: &Input<'_>, table: &DeTable<'_>) -> Outcome<Source> {
-    let mut parts = SourceParts::default();
-    super::read::read_table(
-        &input.place,
-        table,
-        Table::Source,
-        (input.base, input.root),
-        &mut |setting, inner| match setting.read {
-            Read::Source(read) => read(&mut parts, inner),
-            _ => unreachable!("a row of the source table is read as one"),
-        },
-    )?;
-    let kinds = [&parts.dir, &parts.tarball, &parts.git, &parts.debian];
-    if kinds.iter().filter(|kind| kind.is_some()).count() != 1 {
-        return Err(vec![
-            input
-                .problem("`source` must hold one of `dir`, `tarball`, `git` and `debian`")
-                .hint(
-                    "a release of kernel.org is set by `version`, outside of `source`".to_owned(),
-                ),
-        ]);
-    }
-    // Each of the others belongs to one kind.
-    for (part, key, owner, its) in [
-        (&parts.sha256, "sha256", "tarball", &parts.tarball),
-        (&parts.reference, "ref", "git", &parts.git),
-        (&parts.version, "version", "debian", &parts.debian),
-    ] {
-        if let (Some(part), None) = (part, its) {
-            return Err(vec![
-                Problem::new(
-                    format!("`{key}` goes with `{owner}` only"),
-                    part.origin.clone(),
-                )
-                .hint(format!("remove `{key}`, or use `{owner}`")),
-            ]);
-        }
-    }
-    let at = |part: &Sourced<String>, error: value::InvalidValue| {
-        vec![Problem::new(error.to_string(), part.origin.clone()).hint(error.hint())]
-    };
-    let text = |part: &Option<Sourced<String>>| part.as_ref().map(|part| part.value.clone());
-    if let Some(dir) = &parts.dir {
-        return value::directory_source(dir, input.base).map_err(|error| at(dir, error));
-    }
-    if let Some(tarball) = &parts.tarball {
-        let sha256 = match &parts.sha256 {
-            Some(digest) => Some(value::sha256(digest).map_err(|error| at(digest, error))?),
-            None => None,
-        };
-        return value::tarball_source(tarball, sha256, input.base)
-            .map_err(|error| at(tarball, error));
-    }
-    if let Some(git) = &parts.git {
-        let Some(reference) = &parts.reference else {
-            return Err(vec![
-                Problem::new("`git` needs a `ref`", git.origin.clone())
-                    .hint("name a tag, a branch or a commit: `ref = \"v6.12\"`".to_owned()),
-            ]);
-        };
-        return value::git_source(git, reference, input.base).map_err(|error| at(reference, error));
-    }
-    let debian = parts.debian.as_ref().expect("one of the four kinds is set");
-    value::debian_source(debian, text(&parts.version).as_deref()).map_err(|error| at(debian, error))
-}
-
-/// The reference of all settings, as a page of Markdown.
-pub fn reference_markdown() -> String {
-    let mut page = String::from(
-        "# Settings\n\n\
-         Kernels are declared in `Cargo.toml`: in `[workspace.metadata.kernel]`, and in\n\
-         `[package.metadata.kernel]` of any member of the workspace. A value of the command line wins over\n\
-         one of the kernel's table, that over one of a `defaults` table, that over the built-in default.\n\
-         Relative paths are relative to the root of the workspace, on the command line to the current\n\
-         directory; `~` stands for itself. An unknown key is an error.\n",
-    );
-    for (table, title, text) in [
-        (
-            Table::Workspace,
-            "The workspace",
-            "Keys of `[workspace.metadata.kernel]` and `[package.metadata.kernel]`.",
-        ),
-        (
-            Table::Kernel,
-            "A kernel",
-            "Keys of `[workspace.metadata.kernel.kernels.<name>]`, and of `[workspace.metadata.kernel.defaults]`.",
-        ),
-        (
-            Table::Source,
-            "A kernel's source",
-            "Keys of `source` where it is a table, such as `source = { git = \"../linux\", ref = \"v6.12\" }`.\nExactly one of `dir`, `tarball`, `git` and `debian` is set.",
-        ),
-    ] {
-        page.push_str(&format!("\n## {title}\n\n{text}\n"));
-        for setting in SETTINGS.iter().filter(|setting| setting.table() == table) {
-            let Setting {
-                key,
-                kind,
-                doc,
-                example,
-                ..
-            } = setting;
-            page.push_str(&format!("\n### `{key}`\n\n{doc}\n\n- Type: {kind}\n"));
-            if !setting.default.is_empty() {
-                page.push_str(&format!("- Default: {}\n", code_if_toml(setting.default)));
-            }
-            page.push_str(&format!("- Example: `{key} = {example}`\n"));
-            if let Some(flag) = setting.flag {
-                let negative = setting
-                    .negative_flag()
-                    .map(|flag| format!(", `{flag}`"))
-                    .unwrap_or_default();
-                page.push_str(&format!("- Command line: `{flag}`{negative}\n"));
-            }
-        }
-    }
-    page
-}
-
-/// A default that is a TOML value is code, one in words is prose.
-fn code_if_toml(default: &str) -> String {
-    match default.starts_with('"') || matches!(default, "true" | "false") {
-        true => format!("`{default}`"),
-        false => default.to_owned(),
-    }
 }

@@ -3,6 +3,7 @@
 use super::KernelName;
 use super::input::{toml_key, toml_string};
 use super::settings::{SETTINGS, Table};
+use super::source::release;
 
 /// What the starter is added to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,11 @@ pub fn starter(place: StarterPlace, name: &KernelName, source: &str, preset: &st
         StarterPlace::Package => "package.metadata.kernel",
     };
     let name = name.as_str();
+    let key = if release(source).is_ok() {
+        "version"
+    } else {
+        "source"
+    };
     text.push_str(&format!(
         "# Kernels that `cargo kernel` builds. Lines that begin with `#` show further settings;\n\
          # the value is an example, the comment above says what holds without it.\n\
@@ -45,10 +51,7 @@ pub fn starter(place: StarterPlace, name: &KernelName, source: &str, preset: &st
     section(
         &mut text,
         Table::Kernel,
-        &[
-            ("source", toml_string(source)),
-            ("preset", toml_string(preset)),
-        ],
+        &[(key, toml_string(source)), ("preset", toml_string(preset))],
     );
     text
 }

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp as Instant;
 
 use super::error::suggest;
 use super::{Compiler, Jobs, KernelName, Timestamp};
-use crate::arch::Arch;
-use crate::source::{Sha256, Source};
+use crate::arch::{Arch, UnknownArch};
 
 /// A value that is not what its setting takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,11 +18,17 @@ pub struct InvalidValue {
 }
 
 impl InvalidValue {
-    fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         InvalidValue {
             message: message.into(),
             hint: hint.into(),
         }
+    }
+
+    /// The same, with another way out.
+    pub(super) fn or(mut self, hint: String) -> Self {
+        self.hint = format!("{}; {hint}", self.hint);
+        self
     }
 
     /// What it may be instead.
@@ -121,11 +125,8 @@ impl fmt::Display for Timestamp {
 
 /// An architecture of the table.
 pub(super) fn arch(text: &str) -> Result<Arch, InvalidValue> {
-    text.parse().map_err(|error: crate::arch::UnknownArch| {
-        InvalidValue::new(
-            error.to_string(),
-            suggest(text, ["x86_64", "arm64", "riscv64"]),
-        )
+    text.parse().map_err(|error: UnknownArch| {
+        InvalidValue::new(error.to_string(), error.hint().unwrap_or_default())
     })
 }
 
@@ -285,213 +286,6 @@ pub(super) fn make_goal(text: &str) -> Result<String, InvalidValue> {
     Err(InvalidValue::new(
         format!("`{text}` is not a goal of make"),
         "write one goal an item, such as `defconfig`; variables belong into `make-flags`",
-    ))
-}
-
-/// Resolves `path` against `base`; `.` components go, `..` and `~` stay as they are.
-pub(super) fn resolve(base: &Utf8Path, path: &str) -> Utf8PathBuf {
-    base.join(path).components().collect()
-}
-
-/// The endings of a file that is a kernel tarball.
-const TARBALLS: [&str; 6] = [".tar", ".tar.xz", ".tar.gz", ".tar.zst", ".tgz", ".txz"];
-
-/// Reads a [`Source`] from one string. The first rule that fits wins:
-///
-/// 1. `git+REPOSITORY#REF`: a git repository (path or URL) and a tag, branch or commit;
-/// 2. `debian:PACKAGE` or `debian:PACKAGE=VERSION`: a Debian `linux-source-*` package;
-/// 3. `http://…`, `https://…`: a tarball to download, with its hash as `…#sha256=HEX`;
-/// 4. a path that ends in `.tar`, `.tar.xz`, `.tar.gz`, `.tar.zst`, `.tgz` or `.txz`: a
-///    tarball, which may carry its hash in the same way;
-/// 5. `stable`, `longterm`, `mainline`, `6.12`, `6.12.y`, `6.12.117`, `v7.3-rc4`: a release of
-///    kernel.org (a directory of such a name is written `./stable`);
-/// 6. anything else: a directory.
-///
-/// Relative paths are relative to `base`.
-///
-/// # Errors
-/// A form that is recognized but incomplete, such as `git+` without a reference.
-pub fn parse_source(text: &str, base: &Utf8Path) -> Result<Source, InvalidValue> {
-    if let Some(git) = text.strip_prefix("git+") {
-        let Some((repository, reference)) = git.rsplit_once('#') else {
-            return Err(InvalidValue::new(
-                format!("`{text}` names no tag, branch or commit"),
-                format!("append it: `{text}#v6.12`"),
-            ));
-        };
-        return git_source(repository, reference, base);
-    }
-    if let Some(debian) = text.strip_prefix("debian:") {
-        return match debian.split_once('=') {
-            Some((package, version)) => debian_source(package, Some(version)),
-            None => debian_source(debian, None),
-        };
-    }
-    let (location, sha256) = match text.rsplit_once("#sha256=") {
-        Some((location, digest)) => (location, Some(sha256(digest)?)),
-        None => (text, None),
-    };
-    if is_url(location) || sha256.is_some() || is_tarball(location) {
-        return tarball_source(location, sha256, base);
-    }
-    if is_release(text) {
-        return release_source(text);
-    }
-    directory_source(text, base)
-}
-
-fn is_url(text: &str) -> bool {
-    text.contains("://")
-}
-
-fn is_tarball(text: &str) -> bool {
-    TARBALLS.iter().any(|ending| text.ends_with(ending))
-}
-
-/// Whether the text means a release: a name of kernel.org's, or a digit first. What
-/// looks like a version and is none had better be told so than be looked for as a directory.
-fn is_release(text: &str) -> bool {
-    matches!(text, "stable" | "longterm" | "mainline")
-        || (text
-            .strip_prefix('v')
-            .unwrap_or(text)
-            .starts_with(|first: char| first.is_ascii_digit())
-            && !text.contains('/'))
-}
-
-pub(super) fn directory_source(text: &str, base: &Utf8Path) -> Result<Source, InvalidValue> {
-    if text.is_empty() {
-        return Err(InvalidValue::new(
-            "the source is empty",
-            "name a directory, a tarball, a version …",
-        ));
-    }
-    Ok(Source::Directory {
-        path: resolve(base, text),
-    })
-}
-
-pub(super) fn sha256(text: &str) -> Result<Sha256, InvalidValue> {
-    text.parse().map_err(|error: crate::source::InvalidDigest| {
-        InvalidValue::new(
-            error.to_string(),
-            "`sha256sum FILE` prints it; kernel.org lists it in sha256sums.asc",
-        )
-    })
-}
-
-pub(super) fn tarball_source(
-    location: &str,
-    sha256: Option<Sha256>,
-    base: &Utf8Path,
-) -> Result<Source, InvalidValue> {
-    let http = location.starts_with("https://") || location.starts_with("http://");
-    if is_url(location) && !http {
-        return Err(InvalidValue::new(
-            format!("`{location}` is not a URL that tarballs are downloaded from"),
-            "use `https://…`; for a git repository write `git+URL#REF`",
-        ));
-    }
-    if http && location.ends_with(".git") {
-        return Err(InvalidValue::new(
-            format!("`{location}` is a git repository, not a tarball"),
-            format!("write `git+{location}#v6.12`"),
-        ));
-    }
-    if !http && !is_tarball(location) {
-        return Err(InvalidValue::new(
-            format!("`{location}` is not a tarball by its name"),
-            format!("it must end in one of {}", TARBALLS.join(", ")),
-        ));
-    }
-    let location = if http {
-        location.to_owned()
-    } else {
-        resolve(base, location).into_string()
-    };
-    Ok(Source::Tarball { location, sha256 })
-}
-
-pub(super) fn debian_source(package: &str, version: Option<&str>) -> Result<Source, InvalidValue> {
-    let valid = |text: &str, also: &[u8]| {
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || also.contains(&byte))
-    };
-    if !package.starts_with("linux-source") || !valid(package, b"+.-") {
-        return Err(InvalidValue::new(
-            format!("`{package}` is not a Debian package of kernel source"),
-            "such a package is called `linux-source-6.12`; `apt-cache search linux-source` lists them",
-        ));
-    }
-    // Debian Policy 5.6.12: the characters of a version.
-    if let Some(version) = version.filter(|version| !valid(version, b"+.-~:")) {
-        return Err(InvalidValue::new(
-            format!("`{version}` is not a version of a Debian package"),
-            format!("`apt-cache policy {package}` lists them"),
-        ));
-    }
-    Ok(Source::Debian {
-        package: package.to_owned(),
-        version: version.map(str::to_owned),
-    })
-}
-
-pub(super) fn git_source(
-    repository: &str,
-    reference: &str,
-    base: &Utf8Path,
-) -> Result<Source, InvalidValue> {
-    // A leading `-` would be read by git as an option.
-    if repository.is_empty() || repository.starts_with('-') {
-        return Err(InvalidValue::new(
-            format!("`{repository}` is not a git repository"),
-            "name a path or a URL",
-        ));
-    }
-    let plain = |character: char| !character.is_whitespace() && !character.is_control();
-    if reference.is_empty() || reference.starts_with('-') || !reference.chars().all(plain) {
-        return Err(InvalidValue::new(
-            format!("`{reference}` is not a tag, branch or commit"),
-            "name one such as `v6.12`, `mainline/master` or a commit's id",
-        ));
-    }
-    // As git tells them apart: `host:path` is remote where no slash precedes the colon.
-    let remote = is_url(repository)
-        || repository
-            .split_once(':')
-            .is_some_and(|(host, _)| !host.contains('/'));
-    let repository = if remote {
-        repository.to_owned()
-    } else {
-        resolve(base, repository).into_string()
-    };
-    Ok(Source::Git {
-        repository,
-        reference: reference.to_owned(),
-    })
-}
-
-/// A release of kernel.org.
-pub(super) fn release_source(text: &str) -> Result<Source, InvalidValue> {
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.strip_prefix('v').unwrap_or(text);
-    let (numbers, candidate) = number.split_once("-rc").unwrap_or((number, "0"));
-    let parts: Vec<&str> = numbers.split('.').collect();
-    let version = (2..=3).contains(&parts.len())
-        && digits(parts[0])
-        && digits(parts[1])
-        && parts.get(2).is_none_or(|part| digits(part) || *part == "y")
-        && digits(candidate);
-    if version || matches!(text, "stable" | "longterm" | "mainline") {
-        return Ok(Source::Release {
-            selector: text.to_owned(),
-        });
-    }
-    Err(InvalidValue::new(
-        format!("`{text}` is not a version of the kernel"),
-        "use `6.12.117`, `6.12`, `6.12.y`, `7.3-rc4`, `stable`, `longterm` or `mainline`; a directory of that name is `./…`",
     ))
 }
 

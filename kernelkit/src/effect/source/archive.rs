@@ -7,16 +7,15 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, linkat, mkdirat, openat, symlinkat, utimensat,
-};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, mkdirat, openat, symlinkat};
 use tar::EntryType;
 
+use super::scan::{set_time, times};
 use crate::effect::fs::{self, Context as _};
 use crate::effect::{environment, exec};
 use crate::source::snapshot::{Snapshot, Stamp, Time};
@@ -127,6 +126,17 @@ pub(super) fn unpack_package(
         Err(Error::NoSource {
             archive: package.to_owned(),
         })
+    })
+}
+
+/// The same from a tar stream called `name`.
+pub(super) fn unpack_stream(
+    name: &Utf8Path,
+    stream: &mut (dyn Read + Send),
+    into: &Utf8Path,
+) -> Result<Snapshot, Error> {
+    unpack(name, into, |pump| {
+        pump.all(stream).map_err(|source| damaged(name, source))
     })
 }
 
@@ -562,21 +572,4 @@ fn leaves(target: &[u8], depth: usize) -> bool {
         .filter(|part| !part.is_empty() && *part != b".");
     let climbs = parts.by_ref().take_while(|part| *part == b"..").count();
     target.starts_with(b"/") || climbs > depth || parts.any(|part| part == b"..")
-}
-
-fn times(time: Time) -> Timestamps {
-    let time = Timespec {
-        tv_sec: time.seconds,
-        tv_nsec: time.nanoseconds.into(),
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
-}
-
-fn set_time(directory: impl AsFd, path: &[u8], time: Time) -> io::Result<()> {
-    let path = if path.is_empty() { b"." } else { path };
-    utimensat(directory, path, &times(time), AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(())
 }

@@ -113,9 +113,37 @@ pub(super) fn find(cache: &Utf8Path, key: &str) -> Result<Option<Cached>, Error>
 }
 
 /// The files of a cached tree, as they were made.
-pub(super) fn files(cache: &Utf8Path, key: &str) -> Result<Option<Snapshot>, Error> {
-    let bytes = fs::read_optional(cache.join("tree").join(format!("{key}.files")))?;
-    Ok(bytes.and_then(|bytes| Some(Snapshot::decode(&bytes)?.1)))
+pub(super) fn files(cache: &Utf8Path, key: &str) -> Result<Snapshot, Error> {
+    let path = cache.join("tree").join(format!("{key}.files"));
+    let (_, files) = Snapshot::decode(&fs::read(&path)?).ok_or(Error::Cache { path })?;
+    Ok(files)
+}
+
+/// Looks at every file of a cached tree. One that is not as it was made is an error,
+/// and the tree is forgotten, to be made again when it is wanted next.
+pub(super) fn verify(cache: &Utf8Path, dir: &Utf8Path) -> Result<(), Error> {
+    let trees = cache.join("tree");
+    let Some(key) = dir.strip_prefix(&trees).ok().map(Utf8Path::as_str) else {
+        return Ok(());
+    };
+    let made = files(cache, key)?;
+    let now = scan::walk(dir)?;
+    let intact = |path: &[u8], snapshot: &Snapshot| snapshot.find(path).map(|file| file.stamp);
+    let differs = made
+        .files()
+        .chain(now.files())
+        .map(|(directory, file)| directory.path_of(file))
+        .find(|path| match (intact(path, &made), intact(path, &now)) {
+            (Some(made), Some(now)) => !made.same_content(&now),
+            _ => true,
+        });
+    let Some(path) = differs else {
+        return Ok(());
+    };
+    fs::remove_file(trees.join(format!("{key}.json")))?;
+    Err(Error::Changed {
+        path: dir.join(String::from_utf8_lossy(&path).as_ref()),
+    })
 }
 
 /// The directories of a tree with their times.

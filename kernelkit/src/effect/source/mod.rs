@@ -7,24 +7,34 @@ mod archive;
 mod cache;
 mod debian;
 mod directory;
+mod download;
+mod git;
 mod hash;
 mod kernel;
+mod patch;
 mod scan;
+mod sums;
+mod tarball;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 pub use archive::Error as ArchiveError;
 pub use debian::Error as DebianError;
+pub use download::Error as DownloadError;
+pub use git::Error as GitError;
+pub use patch::Error as PatchError;
 pub use scan::Error as ScanError;
+pub use sums::Error as SumsError;
 
 use crate::effect::environment::Environment;
 use crate::effect::{exec, fs};
+use crate::source::snapshot::Snapshot;
 use crate::source::{Sha256, Source, TreeId};
-use crate::version::{KernelVersion, MakefileError, Mirror};
+use crate::version::{InvalidSelector, KernelVersion, MakefileError, Mirror};
 
 /// A kernel tree that is there, and everything a plan needs to know of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -140,6 +150,15 @@ pub enum Progress<'a> {
         /// Files in all.
         total: usize,
     },
+    /// A patch is applied.
+    Patching {
+        /// Its file.
+        patch: &'a Utf8Path,
+        /// How many are applied.
+        done: usize,
+        /// How many there are.
+        total: usize,
+    },
     /// Something worth a line.
     Note(&'a str),
 }
@@ -151,17 +170,29 @@ pub struct Context<'a> {
     pub environment: &'a Environment,
     /// Where kernel.org is.
     pub mirror: Mirror,
+    /// The keys that may sign kernel.org's lists of hashes, as `gpg --export` writes
+    /// them; `None` means `kernelkit/kernel.org.gpg` in the user's configuration
+    /// directory, where that is.
+    pub keyring: Option<Utf8PathBuf>,
     /// Never touch the network; use what is in the cache.
     pub offline: bool,
+    /// This moment or an earlier one. A file touched shortly before it is read again each
+    /// time, because it may change once more without its times showing it.
+    pub now: SystemTime,
+    /// How long to wait before a failed request is sent again; doubled each time.
+    pub retry_pause: Duration,
 }
 
 impl<'a> Context<'a> {
-    /// With kernel.org itself, and online.
+    /// With kernel.org itself, online, and now.
     pub fn new(environment: &'a Environment) -> Self {
         Context {
             environment,
             mirror: Mirror::default(),
+            keyring: None,
             offline: false,
+            now: SystemTime::now(),
+            retry_pause: Duration::from_secs(1),
         }
     }
 }
@@ -184,6 +215,40 @@ pub enum Error {
     /// apt has no such package.
     #[error(transparent)]
     Debian(#[from] DebianError),
+    /// Something was not downloaded.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// A repository lacks something.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A patch does not apply.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
+    /// A list of hashes is not believed.
+    #[error(transparent)]
+    Sums(#[from] SumsError),
+    /// Not a selector.
+    #[error(transparent)]
+    Selector(InvalidSelector),
+    /// No such release.
+    #[error(transparent)]
+    Releases(crate::version::Error),
+    /// A URL with nothing that says what it should hold.
+    #[error("nothing says which SHA-256 {url} should have")]
+    Unpinned {
+        /// The URL.
+        url: String,
+        /// What it has now.
+        actual: Sha256,
+    },
+    /// kernel.org's list of hashes lacks the release.
+    #[error("the list of hashes beside {url} does not have it")]
+    NotListed {
+        /// Where the release would be.
+        url: String,
+        /// The release.
+        version: KernelVersion,
+    },
     /// Something else than a kernel tree.
     #[error("{dir} is not a kernel tree: it has no {missing}")]
     NotAKernel {
@@ -219,9 +284,18 @@ pub enum Error {
         /// What it has.
         actual: Sha256,
     },
-    /// A kind of source that is still under way.
-    #[error("this kind of source is not supported yet")]
-    NotYet,
+    /// A tree in the cache is not as it was made.
+    #[error("{path} was changed, and belongs to a tree that builds share")]
+    Changed {
+        /// The file that was added, removed or written to.
+        path: Utf8PathBuf,
+    },
+    /// A file of the cache is missing or damaged.
+    #[error("{path} is damaged")]
+    Cache {
+        /// The file.
+        path: Utf8PathBuf,
+    },
     /// The user stopped it.
     #[error("interrupted")]
     Interrupted,
@@ -238,6 +312,18 @@ impl Error {
             }
             Error::Archive(error) => error.hint(),
             Error::Debian(error) => error.hint(),
+            Error::Download(error) => error.hint(),
+            Error::Git(error) => error.hint(),
+            Error::Patch(error) => error.hint(),
+            Error::Sums(error) => error.hint(),
+            Error::Selector(error) => error.hint(),
+            Error::Releases(error) => error.hint(),
+            Error::Unpinned { actual, .. } => Some(format!(
+                "it has `sha256 = \"{actual}\"` now: write that if you trust it"
+            )),
+            Error::NotListed { version, .. } => {
+                Some(format!("is {version} released? `cargo kernel` takes a selector such as `6.12.y` too"))
+            }
             Error::NotAKernel { .. } => Some(
                 "name the top directory of a kernel tree, the one with MAINTAINERS in it"
                     .to_owned(),
@@ -250,7 +336,10 @@ impl Error {
                 "the file is damaged or not the one you meant: remove it, or correct the sha256"
                     .to_owned(),
             ),
-            Error::NotYet => None,
+            Error::Changed { .. } => Some(
+                "run it again: the tree is made anew; to change a kernel, use a directory of your own".to_owned(),
+            ),
+            Error::Cache { path } => Some(format!("remove {path} and run it again")),
             Error::Interrupted | Error::Scan(ScanError::Interrupted) => {
                 Some("run the same command again: it continues where it stopped".to_owned())
             }
@@ -259,19 +348,75 @@ impl Error {
 }
 
 /// Makes `source` available with `patches` applied in order.
+///
+/// A patch is a file as `git format-patch` or `diff -u` writes it; it must apply without
+/// fuzz. A file that has a subject but no diff is the series' cover letter.
 pub fn prepare(
     source: &Source,
-    _patches: &[Utf8PathBuf],
+    patches: &[Utf8PathBuf],
     context: &Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Tree, Error> {
-    match source {
-        Source::Directory { path } => directory::prepare(path, context, progress),
+    let base = match source {
+        Source::Directory { path } => directory::prepare(path, context, progress)?,
         Source::Debian { package, version } => {
-            debian::prepare(package, version.as_deref(), context, progress)
+            debian::prepare(package, version.as_deref(), context, progress)?.into()
         }
-        _ => Err(Error::NotYet),
+        Source::Tarball { location, sha256 } => {
+            tarball::prepare(location, *sha256, context, progress)?.into()
+        }
+        Source::Release { selector } => {
+            tarball::prepare_release(selector, context, progress)?.into()
+        }
+        Source::Git {
+            repository,
+            reference,
+        } => git::prepare(repository, reference, context, progress)?.into(),
+    };
+    if patches.is_empty() {
+        return Ok(base.tree);
     }
+    Ok(patch::apply(base, patches, context, progress)?.tree)
+}
+
+/// Looks at every file of a tree in the cache, which [`prepare`] does not: it notices
+/// files that were added, removed or replaced, but not those written to in place. A tree
+/// that was changed is an error, and the next [`prepare`] makes it anew. Directories of the
+/// user's are not looked at: their id says what they are.
+pub fn verify(tree: &Tree, context: &Context<'_>) -> Result<(), Error> {
+    cache::verify(&context.environment.cache_dir, &tree.dir)
+}
+
+/// A tree, and where its list of files is.
+struct Prepared {
+    tree: Tree,
+    files: Files,
+}
+
+enum Files {
+    /// In the cache, under the tree's key.
+    Cached(String),
+    /// Just looked at.
+    Scanned(Snapshot),
+}
+
+impl From<Tree> for Prepared {
+    fn from(tree: Tree) -> Self {
+        let key = tree.dir.file_name().unwrap_or_default().to_owned();
+        Prepared {
+            tree,
+            files: Files::Cached(key),
+        }
+    }
+}
+
+/// The user's configuration directory (XDG Base Directory Specification).
+fn config_dir(environment: &Environment) -> Utf8PathBuf {
+    environment
+        .variables
+        .get("XDG_CONFIG_HOME")
+        .filter(|dir| dir.starts_with('/'))
+        .map_or_else(|| environment.home.join(".config"), Utf8PathBuf::from)
 }
 
 /// Runs `unpack` on a thread and reports the bytes that it counts.

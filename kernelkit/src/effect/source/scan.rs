@@ -9,13 +9,16 @@
 use std::collections::HashSet;
 use std::io::{self, Read as _};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, readlinkat, statat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, Timespec, Timestamps, openat, readlinkat, statat,
+    utimensat,
+};
 
 use crate::effect::{environment, exec, fs};
 use crate::source::TreeId;
@@ -47,7 +50,7 @@ pub enum Error {
 pub(super) trait Selection {
     /// Names whatever decides, so that an equal name means an equal answer for the
     /// same set of paths. `walked` has the stamps of every file.
-    fn name(&self, walked: &Snapshot) -> [u8; 32];
+    fn name(&self, walked: &Snapshot) -> Result<[u8; 32], super::Error>;
     /// The paths that count; `None` means all.
     fn select(&self) -> Result<Option<HashSet<Vec<u8>>>, super::Error>;
 }
@@ -56,8 +59,8 @@ pub(super) trait Selection {
 pub(super) struct Everything;
 
 impl Selection for Everything {
-    fn name(&self, _: &Snapshot) -> [u8; 32] {
-        [0; 32]
+    fn name(&self, _: &Snapshot) -> Result<[u8; 32], super::Error> {
+        Ok([0; 32])
     }
     fn select(&self) -> Result<Option<HashSet<Vec<u8>>>, super::Error> {
         Ok(None)
@@ -72,15 +75,15 @@ pub(super) struct Scan {
     pub(super) snapshot: Snapshot,
 }
 
-/// Names the content of `root`, keeping what it saw in `cache`. `progress` gets
-/// files read and files to read.
+/// Names the content of `root`, keeping what it saw in `cache`. `now` is no later than
+/// this moment. `progress` gets files read and files to read.
 pub(super) fn scan(
     root: &Utf8Path,
     cache: &Utf8Path,
     selection: &dyn Selection,
+    now: SystemTime,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Scan, super::Error> {
-    let started = SystemTime::now();
     let (walked, earlier) = std::thread::scope(|scope| {
         let earlier = scope.spawn(|| load(cache, root));
         let walked = walk(root);
@@ -88,7 +91,7 @@ pub(super) fn scan(
         (walked, earlier)
     });
     let mut snapshot = walked?;
-    snapshot.selection = selection.name(&snapshot);
+    snapshot.selection = selection.name(&snapshot)?;
     let earlier = earlier.unwrap_or_else(|| Earlier {
         id: None,
         snapshot: Snapshot::default(),
@@ -107,7 +110,7 @@ pub(super) fn scan(
     snapshot.carry_over(&earlier.snapshot, |before, now| before == now);
     let root_fd = open_root(root)?;
     read_unknown(root, &root_fd, &mut snapshot, &chosen, progress)?;
-    let settled = time_of(started.checked_sub(SETTLED).unwrap_or(started));
+    let settled = settled_before(now);
     for directory in &mut snapshot.directories {
         for file in &mut directory.files {
             file.trusted = file.stamp.changed < settled && file.stamp.modified < settled;
@@ -116,6 +119,22 @@ pub(super) fn scan(
     let id = snapshot.tree_id();
     fs::write_atomic(cache, &snapshot.encode(&header(root, id)))?;
     Ok(Scan { id, snapshot })
+}
+
+/// All files of a tree that nobody else writes to, most of them as in `before`: equal by
+/// what survives a copy.
+pub(super) fn rescan(root: &Utf8Path, before: &Snapshot) -> Result<Snapshot, super::Error> {
+    let mut snapshot = walk(root)?;
+    snapshot.carry_over(before, Stamp::same_content);
+    let chosen = vec![true; snapshot.files().count()];
+    read_unknown(
+        root,
+        &open_root(root)?,
+        &mut snapshot,
+        &chosen,
+        &mut |_, _| {},
+    )?;
+    Ok(snapshot)
 }
 
 struct Earlier {
@@ -273,8 +292,8 @@ fn read_blob(
 
 pub(super) fn open_root(root: &Utf8Path) -> Result<OwnedFd, Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(openat(CWD, root.as_std_path(), flags, Mode::empty())
-        .map_err(|source| unreadable(root, b"", source.into()))?)
+    openat(CWD, root.as_std_path(), flags, Mode::empty())
+        .map_err(|source| unreadable(root, b"", source.into()))
 }
 
 fn shown(root: &Utf8Path, path: &[u8]) -> Utf8PathBuf {
@@ -289,10 +308,17 @@ fn unreadable(root: &Utf8Path, path: &[u8], source: io::Error) -> Error {
     })
 }
 
-fn time_of(time: SystemTime) -> Time {
-    let since = time
+/// Whether a file with this stamp had been left alone for long enough at `now`.
+pub(super) fn is_settled(stamp: &Stamp, now: SystemTime) -> bool {
+    let settled = settled_before(now);
+    stamp.changed < settled && stamp.modified < settled
+}
+
+fn settled_before(now: SystemTime) -> Time {
+    let since = now
         .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+        .unwrap_or_default()
+        .saturating_sub(SETTLED);
     Time {
         seconds: since.as_secs().cast_signed(),
         nanoseconds: since.subsec_nanos(),
@@ -443,6 +469,25 @@ pub(super) fn stamp_of(stat: &rustix::fs::Stat) -> Stamp {
             nanoseconds: stat.st_ctime_nsec as u32,
         },
         inode: stat.st_ino,
+    }
+}
+
+/// Sets both times of a file, not following a link.
+pub(super) fn set_time(directory: impl AsFd, path: &[u8], time: Time) -> io::Result<()> {
+    let path = if path.is_empty() { b"." } else { path };
+    utimensat(directory, path, &times(time), AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(())
+}
+
+/// A time as both times of a file.
+pub(super) fn times(time: Time) -> Timestamps {
+    let time = Timespec {
+        tv_sec: time.seconds,
+        tv_nsec: time.nanoseconds.into(),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
     }
 }
 
