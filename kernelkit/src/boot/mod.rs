@@ -30,7 +30,7 @@ const MODULE_LIST: &str = "kernelkit/modules";
 /// The file that makes init report and end instead of waiting for commands.
 const CHECK_FILE: &str = "kernelkit/check";
 
-/// What to boot, and with what.
+/// What to boot, and with what. Every path is absolute.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The kernel's architecture.
