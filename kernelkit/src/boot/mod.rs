@@ -107,6 +107,7 @@ pub fn compile(request: &Request, own: &str, headers: &Utf8Path) -> Call {
     let mut call = compiler(request)
         .args(["-Os", "-s", "-static", "-nostdlib", "-nostdinc"])
         .args([
+            "-fno-builtin",
             "-fno-asynchronous-unwind-tables",
             "-fno-ident",
             "-fno-stack-protector",

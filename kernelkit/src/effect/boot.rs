@@ -830,7 +830,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let rows: [(fn(&mut Bench), &str, &str); 6] = [
+        type Spoil = fn(&mut Bench);
+        let rows: [(Spoil, &str, &str); 6] = [
             (
                 |bench| bench.environment.path = "/nowhere".to_owned(),
                 "`qemu-system-riscv64` was not found on PATH",
