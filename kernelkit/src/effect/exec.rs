@@ -494,6 +494,42 @@ pub fn interactive(call: &Call) -> Result<ExitStatus, Error> {
     })
 }
 
+/// Runs to the end and hands standard output to `consume` while it comes. The error
+/// of a failed child carries the last lines of its standard error.
+pub fn pipe<T>(
+    call: &Call,
+    consume: impl FnOnce(&mut (dyn io::Read + Send)) -> T,
+) -> Result<T, Error> {
+    let failed = |source| Error::Output {
+        call: Box::new(call.clone()),
+        source,
+    };
+    let reader = expression(call)?
+        .stderr_capture()
+        .reader()
+        .map_err(|source| Error::Start {
+            call: Box::new(call.clone()),
+            source,
+        })?;
+    let _running = Running::register_all(Target::Group, reader.pids());
+    let consumed = consume(&mut &reader);
+    // A child must not wait for somebody to read the rest.
+    io::copy(&mut &reader, &mut io::sink()).map_err(failed)?;
+    let output = reader.try_wait().map_err(failed)?;
+    if interrupted() {
+        return Err(Error::Interrupted);
+    }
+    match output {
+        Some(output) if output.status.success() => Ok(consumed),
+        output => Err(Error::Failed {
+            call: Box::new(call.clone()),
+            status: output.map_or_else(|| "no status".to_owned(), |output| describe(output.status)),
+            tail: output.map_or_else(Vec::new, |output| tail_of(&output.stderr)),
+            log: None,
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -615,5 +651,23 @@ mod tests {
         })
         .unwrap_err();
         assert_back_early(started);
+    }
+
+    #[test]
+    fn piped_bytes_arrive_and_a_failure_has_the_childs_words() {
+        let read = |input: &mut (dyn io::Read + Send)| {
+            let mut bytes = Vec::new();
+            input.read_to_end(&mut bytes).unwrap();
+            bytes
+        };
+        assert_eq!(pipe(&shell("printf 'a\\0b'"), read).unwrap(), b"a\0b");
+        let error = pipe(&shell("printf a; echo why >&2; exit 4"), read).unwrap_err();
+        let Error::Failed { status, tail, .. } = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(
+            (status.as_str(), tail),
+            ("exit status 4", vec!["why".to_owned()])
+        );
     }
 }
