@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use kernelkit::effect::{boot, build, configure, environment, exec, fs, library, run, source, toolchain, workspace};
+use kernelkit::effect::{boot, build, configure, doctor, environment, exec, fs, library, run, source, store, toolchain, workspace};
 use kernelkit::{fragment, plan, spec};
 
 /// Done (a reader that closed the pipe included).
@@ -69,7 +69,7 @@ macro_rules! hinted {
     };
 }
 
-hinted!(boot::Error, exec::Error, fs::Error, fragment::Error, library::Error, source::Error, toolchain::Error);
+hinted!(boot::Error, doctor::Error, exec::Error, fs::Error, fragment::Error, library::Error, source::Error, store::Error, toolchain::Error);
 
 impl From<environment::Error> for Failure {
     fn from(error: environment::Error) -> Self {
@@ -78,16 +78,28 @@ impl From<environment::Error> for Failure {
 }
 
 impl From<spec::Error> for Failure {
+    /// One problem is the message; of several, each comes with its own hint.
     fn from(error: spec::Error) -> Self {
-        let hint = error.hint();
-        Failure::hinted(error, hint)
+        if let [problem] = error.problems.as_slice() {
+            return Failure { hint: problem.hint.clone(), ..Failure::hinted(error, None) };
+        }
+        let lines = |problem: &spec::Problem| {
+            std::iter::once(problem.to_string()).chain(problem.hint.as_ref().map(|hint| format!("  hint: {hint}"))).collect::<Vec<_>>()
+        };
+        let message = format!("the kernels' settings have {} problems", error.problems.len());
+        Failure { message, details: error.problems.iter().flat_map(lines).collect(), ..Failure::hinted(error, None) }
     }
 }
 
 impl From<workspace::Error> for Failure {
     fn from(error: workspace::Error) -> Self {
-        let hint = error.hint();
-        Failure::hinted(error, hint)
+        match error {
+            workspace::Error::Spec(error) => error.into(),
+            error => {
+                let hint = error.hint();
+                Failure::hinted(error, hint)
+            }
+        }
     }
 }
 

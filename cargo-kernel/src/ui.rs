@@ -6,6 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kernelkit::doctor::{Finding, State};
 use kernelkit::effect::run::Event;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -43,6 +44,11 @@ impl Ui {
     /// Whether messages are JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether everything is to be shown.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
     }
 
     /// A line of data on standard output.
@@ -91,6 +97,19 @@ impl Ui {
     pub(crate) fn note(&self, text: impl Display) {
         if !self.quiet && !self.json {
             self.err(format_args!("{NOTE}note{NOTE:#}: {text}"));
+        }
+    }
+
+    /// The state of a tool, as data.
+    pub(crate) fn finding(&self, finding: &Finding) {
+        let (style, mark) = match finding.state {
+            State::Found { .. } => (GOOD, "ok"),
+            _ if finding.blocks() => (BAD, "missing"),
+            _ => (WARN, "maybe"),
+        };
+        self.data(format_args!("{style}{mark:>8}{style:#} {finding}"));
+        if let Some(hint) = finding.hint() {
+            self.data(format_args!("{:>8} {hint}", ""));
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{LineWriter, Write as _};
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -18,7 +18,7 @@ const KEPT: usize = 20;
 #[derive(Debug)]
 pub struct RunLog {
     dir: Utf8PathBuf,
-    build: BufWriter<File>,
+    build: LineWriter<File>,
     started: Instant,
     stages: Vec<(&'static str, u128)>,
 }
@@ -43,7 +43,7 @@ impl RunLog {
         drop_old(logs)?;
         let dir = logs.join(name);
         let path = dir.join("build.log");
-        let build = BufWriter::new(File::create(&path).context("write", &path)?);
+        let build = LineWriter::new(File::create(&path).context("write", &path)?);
         Ok(RunLog { dir, build, started: Instant::now(), stages: Vec::new() })
     }
 
@@ -58,10 +58,10 @@ impl RunLog {
     }
 
     /// Opens the log of a stage; a stage may have several calls.
-    pub fn open(&self, stage: &str) -> Result<(Utf8PathBuf, BufWriter<File>), Error> {
+    pub fn open(&self, stage: &str) -> Result<(Utf8PathBuf, LineWriter<File>), Error> {
         let path = self.dir.join(format!("{stage}.log"));
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&path).context("write", &path)?;
-        Ok((path, BufWriter::new(file)))
+        Ok((path, LineWriter::new(file)))
     }
 
     /// Notes how long a stage took, in milliseconds.

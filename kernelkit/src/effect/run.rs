@@ -5,7 +5,7 @@
 //! leaves no manifest, and the next run of the same plan continues from the object files.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write as _};
+use std::io::{LineWriter, Write as _};
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -351,7 +351,7 @@ impl Run<'_> {
     }
 }
 
-fn write_line(file: &mut BufWriter<std::fs::File>, line: &[u8]) -> std::io::Result<()> {
+fn write_line(file: &mut LineWriter<std::fs::File>, line: &[u8]) -> std::io::Result<()> {
     file.write_all(line)?;
     file.write_all(b"\n")
 }
