@@ -37,7 +37,10 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     }
     let findings = examine(&workspace, &kernels, args.boot, &[])?;
     for finding in &findings {
-        ui.message("tool", json!({ "finding": finding, "blocks": finding.blocks() }));
+        ui.message(
+            "tool",
+            json!({ "finding": finding, "blocks": finding.blocks() }),
+        );
         if !ui.is_json() {
             ui.finding(finding);
         }
@@ -47,15 +50,25 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     }
     let calls = doctor::install_calls(&findings, &machine::system(&workspace.environment));
     if !ui.is_json() && !calls.is_empty() {
-        ui.note(format!("`cargo kernel doctor --install` runs: {}", calls.iter().map(words).collect::<Vec<_>>().join(" && ")));
+        ui.note(format!(
+            "`cargo kernel doctor --install` runs: {}",
+            calls.iter().map(words).collect::<Vec<_>>().join(" && ")
+        ));
     }
     Ok(NO)
 }
 
 /// Installs what is missing for `kernels`, in two rounds: which libraries a configuration
 /// needs is known only once there is a compiler that can resolve it.
-pub(crate) fn set_up(workspace: &Workspace, kernels: &[&KernelSpec], boots: bool, ui: &Ui) -> Result<(), Failure> {
-    let debian = kernels.iter().any(|kernel| matches!(kernel.source.value, Source::Debian { .. }));
+pub(crate) fn set_up(
+    workspace: &Workspace,
+    kernels: &[&KernelSpec],
+    boots: bool,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let debian = kernels
+        .iter()
+        .any(|kernel| matches!(kernel.source.value, Source::Debian { .. }));
     for _ in 0..2 {
         let findings = examine(workspace, kernels, boots, &[Feature::Ccache])?;
         let system = machine::system(&workspace.environment);
@@ -68,7 +81,10 @@ pub(crate) fn set_up(workspace: &Workspace, kernels: &[&KernelSpec], boots: bool
         }
         if system.privilege == Privilege::None {
             let commands: Vec<_> = calls.iter().map(words).collect();
-            return Err(Failure::message("installing packages takes root, and there is no sudo", format!("run as root: {}", commands.join(" && "))));
+            return Err(Failure::message(
+                "installing packages takes root, and there is no sudo",
+                format!("run as root: {}", commands.join(" && ")),
+            ));
         }
         for call in calls {
             ui.status("Installing", words(&call));
@@ -80,9 +96,15 @@ pub(crate) fn set_up(workspace: &Workspace, kernels: &[&KernelSpec], boots: bool
     if blocking.is_empty() {
         return Ok(());
     }
-    let hint = blocking.iter().find_map(|finding| finding.hint()).unwrap_or_else(|| "install what is missing by hand".to_owned());
+    let hint = blocking
+        .iter()
+        .find_map(|finding| finding.hint())
+        .unwrap_or_else(|| "install what is missing by hand".to_owned());
     let details = blocking.iter().map(ToString::to_string).collect();
-    Err(Failure { details, ..Failure::message("tools are missing that could not be installed", hint) })
+    Err(Failure {
+        details,
+        ..Failure::message("tools are missing that could not be installed", hint)
+    })
 }
 
 fn update_lists(system: &doctor::System) -> Option<Call> {
@@ -95,11 +117,20 @@ fn update_lists(system: &doctor::System) -> Option<Call> {
 }
 
 fn words(call: &Call) -> String {
-    std::iter::once(&call.program).chain(&call.args).map(|word| kernelkit::process::quote(word)).collect::<Vec<_>>().join(" ")
+    std::iter::once(&call.program)
+        .chain(&call.args)
+        .map(|word| kernelkit::process::quote(word))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// What the kernels need and what of it is there, each need once.
-fn examine(workspace: &Workspace, kernels: &[&KernelSpec], boots: bool, extra: &[Feature]) -> Result<Vec<Finding>, Failure> {
+fn examine(
+    workspace: &Workspace,
+    kernels: &[&KernelSpec],
+    boots: bool,
+    extra: &[Feature],
+) -> Result<Vec<Finding>, Failure> {
     let environment = &workspace.environment;
     let host = toolchain::host_arch()?;
     let mut needs: Vec<doctor::Need> = Vec::new();
@@ -109,7 +140,11 @@ fn examine(workspace: &Workspace, kernels: &[&KernelSpec], boots: bool, extra: &
         let facts = workspace.session().gather(kernel, &mut |_| {}).ok();
         let affixes = toolchain::affixes(kernel.arch.value, kernel.compiler.value, environment)?;
         let minimums = match &facts {
-            Some(facts) => Some(machine::read_minimums(&facts.tree.dir, kernel.arch.value, environment)?),
+            Some(facts) => Some(machine::read_minimums(
+                &facts.tree.dir,
+                kernel.arch.value,
+                environment,
+            )?),
             None => None,
         };
         let mut features = extra.to_vec();
@@ -132,16 +167,29 @@ fn examine(workspace: &Workspace, kernels: &[&KernelSpec], boots: bool, extra: &
             features: &features,
         };
         for need in doctor::needs(&query) {
-            match needs.iter_mut().find(|known| known.name == need.name && known.probe == need.probe) {
+            match needs
+                .iter_mut()
+                .find(|known| known.name == need.name && known.probe == need.probe)
+            {
                 Some(known) => {
                     known.certain |= need.certain;
-                    if need.minimum > known.minimum {
-                        known.minimum = need.minimum;
+                    // The stricter of two trees' minimums counts.
+                    if let Some(minimum) = need.minimum
+                        && known
+                            .minimum
+                            .as_ref()
+                            .is_none_or(|old| minimum.satisfies(old))
+                    {
+                        known.minimum = Some(minimum);
                     }
                 }
                 None => needs.push(need),
             }
         }
     }
-    Ok(machine::inspect(&needs, &machine::system(environment), environment)?)
+    Ok(machine::inspect(
+        &needs,
+        &machine::system(environment),
+        environment,
+    )?)
 }

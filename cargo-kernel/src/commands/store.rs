@@ -58,14 +58,25 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<u8, Failure> {
             for pattern in patterns {
                 let gone = store.forget(pattern)?;
                 if gone.is_empty() {
-                    return Err(Failure::message(format!("no stored build matches `{pattern}`"), "`cargo kernel store list` shows them"));
+                    return Err(Failure::message(
+                        format!("no stored build matches `{pattern}`"),
+                        "`cargo kernel store list` shows them",
+                    ));
                 }
                 report("Dropped", &gone, ui);
             }
         }
-        Command::Prune { keep, unused_days, max_size, dry_run } => {
+        Command::Prune {
+            keep,
+            unused_days,
+            max_size,
+            dry_run,
+        } => {
             if keep.is_none() && unused_days.is_none() && max_size.is_none() {
-                return Err(Failure::message("nothing to prune by", "give --keep, --unused-days or --max-size"));
+                return Err(Failure::message(
+                    "nothing to prune by",
+                    "give --keep, --unused-days or --max-size",
+                ));
             }
             let now = environment::now().timestamp().as_second();
             let limits = Prune {
@@ -86,9 +97,14 @@ fn verify(store: &HostStore, ui: &Ui) -> Result<u8, Failure> {
         let wrong = match store.find(&entry.release, Check::Full)? {
             Lookup::Hit(_) | Lookup::Miss => None,
             Lookup::Damaged { what, .. } => Some(what),
-            Lookup::Newer { schema, .. } => Some(format!("a newer kernelkit wrote it (schema {schema})")),
+            Lookup::Newer { schema, .. } => {
+                Some(format!("a newer kernelkit wrote it (schema {schema})"))
+            }
         };
-        ui.message("verified", json!({ "release": entry.release, "wrong": wrong }));
+        ui.message(
+            "verified",
+            json!({ "release": entry.release, "wrong": wrong }),
+        );
         match wrong {
             None => ui.status("Sound", &entry.release),
             Some(what) => {
@@ -105,13 +121,21 @@ fn show(entry: &Summary, ui: &Ui) {
     if ui.is_json() {
         return;
     }
-    let used = environment::now().timestamp().as_second().saturating_sub(entry.last_used) / (24 * 60 * 60);
+    let used = environment::now()
+        .timestamp()
+        .as_second()
+        .saturating_sub(entry.last_used)
+        / (24 * 60 * 60);
     let state = match &entry.state {
         State::Complete => String::new(),
         State::Damaged { what } => format!("  damaged: {what}"),
         State::Newer { schema } => format!("  of a newer kernelkit (schema {schema})"),
     };
-    ui.data(format_args!("{:<64}  {:>9.1} MiB  used {used} days ago{state}", entry.release, entry.size as f64 / f64::from(1 << 20)));
+    ui.data(format_args!(
+        "{:<64}  {:>9.1} MiB  used {used} days ago{state}",
+        entry.release,
+        entry.size as f64 / f64::from(1 << 20)
+    ));
 }
 
 fn report(verb: &str, entries: &[Summary], ui: &Ui) {
