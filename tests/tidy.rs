@@ -110,11 +110,7 @@ fn nothing_speaks_of_the_place_where_it_was_written() {
 #[test]
 fn sources_hold_no_unfinished_work() {
     let Some(files) = files() else { return };
-    let forbidden = words(&[
-        ("to", "do"),
-        ("fix", "me"),
-        ("unimple", "mented"),
-    ]);
+    let forbidden = words(&[("to", "do"), ("fix", "me"), ("unimple", "mented")]);
     let found = offenders(
         &files,
         |path| {
