@@ -19,6 +19,7 @@
 pub mod arch;
 pub mod boot;
 pub mod config;
+pub mod doctor;
 pub mod effect;
 pub mod fragment;
 pub mod identity;

@@ -375,6 +375,15 @@ pub struct Toolchain {
     pub tools: Vec<Tool>,
 }
 
+/// What stands around the names of target programs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Affixes {
+    /// See [`Toolchain::prefix`].
+    pub prefix: String,
+    /// See [`Toolchain::suffix`].
+    pub suffix: String,
+}
+
 /// One line of [`Toolchain::explain`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {

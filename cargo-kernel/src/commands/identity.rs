@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         from_manifest(manifest)
     } else if let Some(kernel) = workspace.spec.kernels.iter().find(|kernel| kernel.name.as_str() == other) {
         planned(&workspace, kernel, ui)?
-    } else if let Some(manifest) = None::<Manifest> {
+    } else if let Some(manifest) = session.stored_manifest(other)? {
         from_manifest(manifest)
     } else {
         let bytes = fs::read(workspace.environment.current_dir.join(other))?;

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         let (release, state) = match (plan, built) {
             (Ok(plan), Some(manifest)) if manifest.record.release == plan.record.release => (Some(plan.record.release), "built"),
             (Ok(plan), built) => {
-                let stored = false;
+                let stored = session.stored_manifest(&plan.record.release)?.is_some();
                 let state = if stored { "in the store" } else if built.is_some() { "changed since it was built" } else { "not built" };
                 (Some(plan.record.release), state)
             }

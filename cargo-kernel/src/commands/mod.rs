@@ -108,6 +108,7 @@ fn source_progress(ui: &Ui, progress: Progress<'_>) {
         Progress::Downloading { name: _, done, total } => ui.advance("Downloading", done, total.unwrap_or(0)),
         Progress::Unpacking { name: _, done, total } => ui.advance("Unpacking", done, total),
         Progress::Reading { done, total } => ui.advance("Reading", done as u64, total as u64),
+        Progress::Patching { patch: _, done, total } => ui.advance("Patching", done as u64, total as u64),
         Progress::Note(text) => ui.note(text),
     }
 }

@@ -30,7 +30,7 @@ const MODULE_LIST: &str = "kernelkit/modules";
 /// The file that makes init report and end instead of waiting for commands.
 const CHECK_FILE: &str = "kernelkit/check";
 
-/// What to boot, and with what.
+/// What to boot, and with what. Every path is absolute.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The kernel's architecture.
@@ -107,6 +107,7 @@ pub fn compile(request: &Request, own: &str, headers: &Utf8Path) -> Call {
     let mut call = compiler(request)
         .args(["-Os", "-s", "-static", "-nostdlib", "-nostdinc"])
         .args([
+            "-fno-builtin",
             "-fno-asynchronous-unwind-tables",
             "-fno-ident",
             "-fno-stack-protector",

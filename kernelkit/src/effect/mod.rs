@@ -6,6 +6,7 @@
 pub mod boot;
 pub mod build;
 pub mod configure;
+pub mod doctor;
 pub mod environment;
 pub mod exec;
 pub mod fs;

@@ -17,7 +17,7 @@ use crate::arch::{Arch, UnknownArch};
 use crate::process::Call;
 use crate::source::Sha256;
 use crate::spec::Compiler;
-use crate::toolchain::{self, Part, ROLES, Role, RoleRow, Tool, Toolchain};
+use crate::toolchain::{self, Affixes, Part, ROLES, Role, RoleRow, Tool, Toolchain};
 
 /// Increased when a record of an older kernelkit must not be believed any more.
 const SCHEMA: u32 = 1;
@@ -189,21 +189,39 @@ struct Found {
     rustup: BTreeMap<String, String>,
 }
 
+/// What stands before and behind the names of the programs here; the usual where there are none.
+pub fn affixes(
+    arch: Arch,
+    compiler: Compiler,
+    environment: &Environment,
+) -> Result<Affixes, Error> {
+    let path = environment.path.as_str();
+    match compiler {
+        Compiler::Gcc => {
+            let mut prefixes = toolchain::prefixes(arch, host_arch()?)
+                .into_iter()
+                .peekable();
+            let usual = prefixes.peek().cloned();
+            let prefix = prefixes
+                .find(|prefix| find_compiler(&format!("{prefix}gcc"), path).is_some())
+                .or(usual)
+                .ok_or(Error::OnlyClang { arch })?;
+            Ok(Affixes {
+                prefix,
+                suffix: String::new(),
+            })
+        }
+        Compiler::Clang => Ok(Affixes {
+            prefix: String::new(),
+            suffix: llvm_suffix(path),
+        }),
+    }
+}
+
 fn look_up(arch: Arch, compiler: Compiler, environment: &Environment) -> Result<Found, Error> {
     let host = host_arch()?;
     let path = environment.path.as_str();
-    let (prefix, suffix) = match compiler {
-        Compiler::Gcc => {
-            let prefixes = toolchain::prefixes(arch, host);
-            let prefix = prefixes
-                .iter()
-                .find(|prefix| find_compiler(&format!("{prefix}gcc"), path).is_some())
-                .or_else(|| prefixes.first())
-                .ok_or(Error::OnlyClang { arch })?;
-            (prefix.clone(), String::new())
-        }
-        Compiler::Clang => (String::new(), llvm_suffix(path)),
-    };
+    let Affixes { prefix, suffix } = affixes(arch, compiler, environment)?;
     let mut programs = BTreeMap::new();
     for row in &ROLES {
         let program = toolchain::program(row, compiler, &prefix, &suffix);
@@ -347,7 +365,7 @@ fn examine(
             Some(hash) => *hash,
             None => fs::sha256(path)?,
         };
-        Ok((*path, (stamp, hash)))
+        Ok::<_, Error>((*path, (stamp, hash)))
     })?
     .into_iter()
     .collect();
@@ -389,12 +407,12 @@ fn examine(
     Ok((toolchain, stamps))
 }
 
-/// `work` on every item, in order of the items; programs wait for each other's output here, so
-/// there are more threads than cores.
-fn in_parallel<T: Sync, R: Send>(
+/// `work` on every item, in order of the items; the work waits for other programs, so there are
+/// more threads than cores.
+pub(super) fn in_parallel<T: Sync, R: Send, E: Send>(
     items: &[T],
-    work: impl Fn(&T) -> Result<R, Error> + Sync,
-) -> Result<Vec<R>, Error> {
+    work: impl Fn(&T) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
     let work = &work;
     std::thread::scope(|scope| {
         let threads: Vec<_> = items
@@ -536,7 +554,8 @@ impl Examiner<'_> {
     }
 }
 
-fn is_rustup(place: &Utf8Path) -> bool {
+/// Whether a program is one of rustup's proxies, which run what its settings choose.
+pub(super) fn is_rustup(place: &Utf8Path) -> bool {
     place
         .canonicalize_utf8()
         .is_ok_and(|target| target.file_name() == Some("rustup"))
