@@ -8,5 +8,6 @@
     reason = "a test arranges files and processes around the program it tests"
 )]
 
+mod cli;
 mod support;
 mod tidy;

@@ -36,3 +36,8 @@ pub mod spec;
 pub mod store;
 pub mod toolchain;
 pub mod version;
+
+/// The book's examples, compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../book/src/guide/embedding.md")]
+mod book {}

@@ -1,7 +1,8 @@
 //! The kernel trees that the tests read and build, unpacked once into the user's cache.
 
 use camino::Utf8PathBuf;
-use kernelkit::effect::{exec, fs};
+use kernelkit::effect::source::{self, Progress};
+use kernelkit::source::Source;
 
 use crate::Result;
 use crate::test::Session;
@@ -42,60 +43,17 @@ pub(super) fn fetch(session: &mut Session) -> Result {
 }
 
 /// The tree of a Debian `linux-source-*` package, from the cache or unpacked into it.
-/// apt checks the download against the signed lists.
 fn debian_tree(workspace: &Workspace, package: &str) -> Result<Utf8PathBuf> {
-    let cache = workspace.environment.cache_dir.join("test-trees");
-    let query = workspace
-        .call("apt-get")
-        .args(["--print-uris", "download", package]);
-    let uris = exec::capture(&query)?.text();
-    let file = deb_file(&uris).ok_or_else(|| format!("apt names no file for {package}"))?;
-    let tree = cache.join(file.trim_end_matches(".deb"));
-    if tree.exists() {
-        return Ok(tree);
-    }
-    println!("fetching {file}");
-    let partial = cache.join(format!(".partial-{package}"));
-    let unpacked = partial.join("tree");
-    fs::remove_dir_all(&partial)?;
-    fs::create_dir_all(&unpacked)?;
-    let mut download = workspace.call("apt-get").args(["download", package]);
-    download.dir.clone_from(&partial);
-    exec::capture(&download)?;
-    let deb = partial.join(file);
-    exec::capture(
-        &workspace
-            .call("dpkg-deb")
-            .args(["--extract", deb.as_str(), partial.as_str()]),
-    )?;
-    let tarball = partial.join(format!("usr/src/{package}.tar.xz"));
-    exec::capture(
-        &workspace
-            .call("tar")
-            .args(["--extract", "--strip-components=1"])
-            .args(["--file", tarball.as_str(), "--directory", unpacked.as_str()]),
-    )?;
-    fs::rename(&unpacked, &tree)?;
-    fs::remove_dir_all(&partial)?;
-    Ok(tree)
-}
-
-/// The file name in a line of `apt-get --print-uris`: `'URI' FILE SIZE HASH`.
-fn deb_file(uris: &str) -> Option<&str> {
-    uris.lines()
-        .filter(|line| line.starts_with('\''))
-        .find_map(|line| line.split(' ').nth(1))
-        .filter(|file| file.ends_with(".deb"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_file_is_the_second_word_of_the_uri_line() {
-        let line = "'http://deb.debian.org/debian/pool/main/l/linux/linux-source-6.1_6.1.170-3_all.deb' linux-source-6.1_6.1.170-3_all.deb 138 SHA256:00\n";
-        assert_eq!(deb_file(line), Some("linux-source-6.1_6.1.170-3_all.deb"));
-        assert_eq!(deb_file("E: no such package\n"), None);
-    }
+    let source = Source::Debian {
+        package: package.to_owned(),
+        version: None,
+    };
+    let context = source::Context::new(&workspace.environment);
+    let tree = source::prepare(&source, &[], &context, &mut |progress| {
+        if let Progress::Note(note) = progress {
+            println!("{note}");
+        }
+    })?;
+    println!("{}", tree.description);
+    Ok(tree.dir)
 }
