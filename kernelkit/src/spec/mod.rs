@@ -1,6 +1,24 @@
 //! What the user asked for: kernels declared in `Cargo.toml`, with defaults and
 //! command-line overrides. Every value knows where it came from.
 
+//!
+//! [`parse`] reads manifests and [`Overrides`] into a [`Spec`]; every setting is a row
+//! of [`SETTINGS`]. This module never reads a file: [`effect::workspace`](crate::effect::workspace)
+//! finds the manifests and hands their text in.
+
+mod error;
+mod input;
+mod layer;
+mod overrides;
+mod read;
+mod reference;
+mod settings;
+mod source;
+mod starter;
+#[cfg(test)]
+mod tests;
+mod value;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,6 +28,15 @@ use serde::{Deserialize, Serialize};
 use crate::arch::Arch;
 use crate::source::Source;
 use crate::sourced::Sourced;
+
+pub use error::{Error, Problem};
+pub use overrides::Overrides;
+pub use read::{Context, Manifest, ManifestTable, parse};
+pub use reference::reference_markdown;
+pub use settings::{SETTINGS, Setting, Table};
+pub use source::parse_source;
+pub use starter::{StarterPlace, starter};
+pub use value::InvalidValue;
 
 /// Everything a workspace declares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -109,6 +136,12 @@ impl FromStr for KernelName {
         } else {
             Err(InvalidName(text.to_owned()))
         }
+    }
+}
+
+impl AsRef<str> for KernelName {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }
 

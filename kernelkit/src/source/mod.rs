@@ -1,4 +1,10 @@
 //! Where a kernel tree comes from, and what names its content.
+//!
+//! Pure: [`effect::source`](crate::effect::source) does the reading and writing.
+
+pub mod snapshot;
+pub mod sums;
+pub mod tree;
 
 use std::fmt;
 use std::str::FromStr;
