@@ -8,14 +8,15 @@ use serde::Serialize;
 
 use crate::manifest::{Manifest, Output};
 use crate::plan::Plan;
+use crate::store::{Entry, Lookup};
 
 /// What to do with a plan.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Decision<E> {
+pub enum Decision {
     /// The build directory has it, finished and whole.
     Ready(Box<Manifest>),
     /// The store has it.
-    Reuse(E),
+    Reuse(Box<Entry>),
     /// It has to be built.
     Build(Reason),
 }
@@ -33,6 +34,8 @@ pub enum Reason {
         /// What is wrong with it.
         what: String,
     },
+    /// A newer kernelkit wrote the store's copy.
+    Newer,
     /// The store's copy has less than this plan installs.
     Incomplete {
         /// What it lacks.
@@ -46,47 +49,66 @@ impl fmt::Display for Reason {
             Reason::Forced => f.write_str("reuse is off"),
             Reason::Unknown => f.write_str("this identity has not been built here"),
             Reason::Damaged { what } => write!(f, "the store's copy is damaged: {what}"),
+            Reason::Newer => f.write_str("a newer kernelkit wrote the store's copy"),
             Reason::Incomplete { missing } => write!(f, "the store's copy has no {missing}"),
         }
     }
 }
 
-/// What the store answers.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Lookup<E> {
-    /// An entry and the manifest it was published with.
-    Hit(E, Box<Manifest>),
-    /// None.
-    Miss,
-    /// One that cannot be trusted.
-    Damaged(String),
-}
-
 /// Decides. `local` is the build directory's manifest, `intact` whether an output of it is
-/// still there as it was written, `find` asks the store.
-pub fn decide<E>(plan: &Plan, local: Option<Manifest>, intact: impl Fn(&Manifest, &Output) -> bool, find: impl FnOnce() -> Lookup<E>) -> Decision<E> {
+/// still there as it was written, `find` asks the store for a release.
+pub fn decide(
+    plan: &Plan,
+    local: Option<Manifest>,
+    intact: impl Fn(&Manifest, &Output) -> bool,
+    find: impl FnOnce(&str) -> Lookup,
+) -> Decision {
     if !plan.reuse {
         return Decision::Build(Reason::Forced);
     }
-    let lacks = |manifest: &Manifest| {
-        let has = |wanted: &&Output| manifest.record.outputs.iter().any(|output| output.kind == wanted.kind && output.path == wanted.path);
-        plan.record.outputs.iter().find(|wanted| !has(wanted)).map(|output| output.path.to_string())
-    };
     if let Some(manifest) = local
         && manifest.record.release == plan.record.release
         && manifest.record.identity == plan.record.identity
-        && lacks(&manifest).is_none()
-        && manifest.record.outputs.iter().all(|output| intact(&manifest, output))
+        && lacks(plan, &manifest).is_none()
+        && manifest
+            .record
+            .outputs
+            .iter()
+            .all(|output| intact(&manifest, output))
     {
         return Decision::Ready(Box::new(manifest));
     }
-    match find() {
+    match find(&plan.record.release) {
         Lookup::Miss => Decision::Build(Reason::Unknown),
-        Lookup::Damaged(what) => Decision::Build(Reason::Damaged { what }),
-        Lookup::Hit(_, manifest) if manifest.record.identity != plan.record.identity => Decision::Build(Reason::Unknown),
-        Lookup::Hit(entry, manifest) => match lacks(&manifest) {
-            None => Decision::Reuse(entry),
-            Some(missing) => Decision::Build(Reason::Incomplete { missing }),
+        Lookup::Damaged { what, .. } => Decision::Build(Reason::Damaged { what }),
+        Lookup::Newer { .. } => Decision::Build(Reason::Newer),
+        Lookup::Hit(entry) => match serde_json::from_value::<Manifest>(entry.manifest.clone()) {
+            Err(error) => Decision::Build(Reason::Damaged {
+                what: format!("its manifest cannot be read: {error}"),
+            }),
+            Ok(manifest) if manifest.record.identity != plan.record.identity => {
+                Decision::Build(Reason::Unknown)
+            }
+            Ok(manifest) => match lacks(plan, &manifest) {
+                None => Decision::Reuse(entry),
+                Some(missing) => Decision::Build(Reason::Incomplete { missing }),
+            },
         },
     }
+}
+
+/// The first output of `plan` that the build of `manifest` did not have.
+fn lacks(plan: &Plan, manifest: &Manifest) -> Option<String> {
+    let has = |wanted: &&Output| {
+        manifest
+            .record
+            .outputs
+            .iter()
+            .any(|output| output.kind == wanted.kind && output.path == wanted.path)
+    };
+    plan.record
+        .outputs
+        .iter()
+        .find(|wanted| !has(wanted))
+        .map(|output| output.path.to_string())
 }

@@ -183,7 +183,7 @@ mod tests {
         );
         assert!(transcript.complete);
         assert_eq!(transcript.panic, None);
-        assert_eq!(transcript.last_lines.len(), 8);
+        assert_eq!(transcript.last_lines.len(), 9);
     }
 
     #[test]

@@ -132,9 +132,9 @@ mod tests {
 
     #[test]
     fn each_architecture_has_its_machine_and_console() {
-        insta::assert_snapshot!(line(&guest("x86_64")), @"");
-        insta::assert_snapshot!(line(&guest("arm64")), @"");
-        insta::assert_snapshot!(line(&guest("riscv64")), @"");
+        insta::assert_snapshot!(line(&guest("x86_64")), @"cd /w && env -i qemu-system-x86_64 -machine q35 -accel tcg -m 256M -nodefaults -display none -no-reboot -serial stdio -kernel /k/image -initrd /k/initramfs -append 'console=ttyS0 panic=-1'");
+        insta::assert_snapshot!(line(&guest("arm64")), @"cd /w && env -i qemu-system-aarch64 -machine virt -accel tcg -cpu cortex-a57 -m 256M -nodefaults -display none -no-reboot -serial stdio -kernel /k/image -initrd /k/initramfs -append 'console=ttyAMA0 panic=-1'");
+        insta::assert_snapshot!(line(&guest("riscv64")), @"cd /w && env -i qemu-system-riscv64 -machine virt -accel tcg -m 256M -nodefaults -display none -no-reboot -serial stdio -kernel /k/image -initrd /k/initramfs -append 'console=ttyS0 panic=-1'");
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
             accelerator: Accelerator::Kvm,
             ..guest("arm64")
         };
-        insta::assert_snapshot!(line(&guest), @"");
+        insta::assert_snapshot!(line(&guest), @"cd /w && env -i qemu-system-aarch64 -machine virt -accel kvm -cpu host -m 256M -nodefaults -display none -no-reboot -serial stdio -kernel /k/image -initrd /k/initramfs -append 'console=ttyAMA0 panic=-1'");
     }
 
     #[test]
@@ -154,6 +154,6 @@ mod tests {
             append: Some("quiet -- one"),
             ..guest("x86_64")
         };
-        insta::assert_snapshot!(line(&guest), @"");
+        insta::assert_snapshot!(line(&guest), @"cd /w && env -i qemu-system-x86_64 -machine q35 -accel tcg -m 256M -nodefaults -display none -no-reboot -serial mon:stdio -gdb tcp:127.0.0.1:1234 -S -kernel /k/image -initrd /k/initramfs -append 'console=ttyS0 panic=-1 nokaslr quiet -- one'");
     }
 }

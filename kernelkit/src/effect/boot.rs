@@ -486,8 +486,8 @@ fn build_initramfs(
             source_tree: request.source.clone(),
         });
     }
-    let work = environment.current_dir.join(&request.work);
-    fs::create_dir_all(&work)?;
+    let work = &request.work;
+    fs::create_dir_all(work)?;
     let variables = environment.tool_variables();
     let headers = work.join("headers");
     let stamp_path = work.join("headers.stamp");
@@ -556,7 +556,7 @@ impl Lab<'_> {
     fn call(&self, accelerator: Accelerator, console: Console, gdb: Option<u16>) -> Call {
         let guest = Guest {
             qemu: self.qemu,
-            image: &self.environment.current_dir.join(&self.request.image),
+            image: &self.request.image,
             initrd: self.initrd,
             memory: &self.request.memory,
             append: self.request.append.as_deref(),
@@ -564,7 +564,7 @@ impl Lab<'_> {
             console,
             gdb,
         };
-        qemu::call(&guest, &self.environment.current_dir).envs(&self.environment.tool_variables())
+        qemu::call(&guest, &self.request.work).envs(&self.environment.tool_variables())
     }
 
     /// Runs the guest to its end, to the time limit, or until it says nothing for `silence`.
@@ -660,3 +660,6 @@ fn ended_by_itself(status: ExitStatus) -> Ended {
         Ended::Failed(exec::describe(status))
     }
 }
+
+#[cfg(test)]
+mod tests;

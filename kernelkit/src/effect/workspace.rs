@@ -2,7 +2,7 @@
 //!
 //! Cargo is the authority on what a workspace is and where its target directory lies,
 //! so `cargo metadata --no-deps` is asked; it needs no network. Only where the
-//! answer follows from the manifest alone is the process saved: see [`answer_at_once`].
+//! answer follows from the manifest alone is the process saved.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use toml::de::DeTable;
@@ -219,7 +219,7 @@ fn ask_cargo(environment: &Environment, manifest: &Utf8Path) -> Result<Workspace
 
 /// What [`ask_cargo`] would answer, where the manifest alone decides it: a virtual
 /// workspace without members is its own root and nothing else, and its target directory is
-/// `target` where neither the environment nor a configuration file says otherwise (the
+/// what CARGO_TARGET_DIR says, or `target` where no configuration file says otherwise (the
 /// Cargo Book, "Workspaces" and "Configuration"). `None` where cargo must be asked.
 fn answer_at_once(
     environment: &Environment,
@@ -236,7 +236,7 @@ fn answer_at_once(
         && manifest
             .components()
             .all(|component| component.as_str() != "..");
-    if !alone || !plain || target_dir_is_configured(environment)? {
+    if !alone || !plain {
         return None;
     }
     let root = manifest.parent()?.components().collect::<Utf8PathBuf>();
@@ -245,7 +245,7 @@ fn answer_at_once(
         .and_then(|metadata| metadata.get_ref().as_table()?.get("kernel"))
         .is_some();
     Some(Workspace {
-        target_dir: root.join("target"),
+        target_dir: target_dir(environment, &root)?,
         declaring: declares
             .then(|| (manifest.to_owned(), ManifestTable::Workspace))
             .into_iter()
@@ -254,13 +254,18 @@ fn answer_at_once(
     })
 }
 
-/// Whether something sets cargo's target directory, or may do so; `None` where that
-/// cannot be found out.
-fn target_dir_is_configured(environment: &Environment) -> Option<bool> {
+/// Cargo's target directory, where that of `root` is not set by a configuration file;
+/// `None` where one may set it, or where that cannot be found out.
+fn target_dir(environment: &Environment, root: &Utf8Path) -> Option<Utf8PathBuf> {
     let variables = &environment.variables;
-    let by_variable = ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"]
-        .iter()
-        .any(|name| variables.contains_key(*name));
+    // The variable wins over configuration files. Cargo refuses an empty one.
+    if let Some(directory) = variables.get("CARGO_TARGET_DIR") {
+        let given = !directory.is_empty();
+        return given.then(|| environment.current_dir.join(directory));
+    }
+    if variables.contains_key("CARGO_BUILD_TARGET_DIR") {
+        return None;
+    }
     let cargo_home = match variables.get("CARGO_HOME") {
         Some(home) => environment.current_dir.join(home),
         None => Utf8Path::new(variables.get("HOME")?).join(".cargo"),
@@ -278,17 +283,16 @@ fn target_dir_is_configured(environment: &Environment) -> Option<bool> {
             let text = String::from_utf8(text).ok()?;
             let table = DeTable::parse(&text).ok()?;
             let table = table.get_ref();
-            let sets = table
-                .get("build")
-                .and_then(|build| build.get_ref().as_table())
-                .is_some_and(|build| build.contains_key("target-dir"));
+            let build = table.get("build").map(|build| build.get_ref().as_table());
+            let sets = build
+                .is_some_and(|build| build.is_none_or(|build| build.contains_key("target-dir")));
             // An included file may set anything.
             if sets || table.contains_key("include") {
-                return Some(true);
+                return None;
             }
         }
     }
-    Some(by_variable)
+    Some(root.join("target"))
 }
 
 /// The architecture of this machine, as the kernel calls it.
@@ -365,7 +369,16 @@ mod tests {
             true,
         );
 
-        check(&[plain], ".", &[("CARGO_TARGET_DIR", "elsewhere")], false);
+        for directory in ["elsewhere", "../elsewhere", "/elsewhere"] {
+            check(&[plain], "a", &[("CARGO_TARGET_DIR", directory)], true);
+        }
+        check(
+            &[plain, (".cargo/config.toml", "build.target-dir = \"x\"\n")],
+            ".",
+            &[("CARGO_TARGET_DIR", "elsewhere")],
+            true,
+        );
+
         check(
             &[plain],
             ".",
@@ -434,11 +447,7 @@ mod tests {
             .variables
             .insert("CARGO_TARGET_DIR".into(), "../over".into());
         let spec = load(&environment, None, &Overrides::default()).unwrap();
-        assert_eq!(
-            spec.target_dir.canonicalize_utf8().ok(),
-            root.join("over").canonicalize_utf8().ok()
-        );
-        assert!(spec.target_dir.ends_with("over"), "{}", spec.target_dir);
+        assert_eq!(spec.target_dir, environment.current_dir.join("../over"));
     }
 
     #[test]

@@ -271,7 +271,7 @@ pub static SETTINGS: &[Setting] = &[
         key: "fragments",
         kind: "list of strings",
         default: "",
-        example: "[\"fs/ext4\", \"virt/virtio\"]",
+        example: "[\"fs/ext4\", \"fs/overlayfs\"]",
         flag: Some("--fragment"),
         doc: "Fragments that are merged on top, in the canonical order whatever their order here. Those of the command line are added.",
         read: Read::Kernel(|layer, input| {

@@ -40,14 +40,14 @@ pub fn starter(place: StarterPlace, name: &KernelName, source: &str, preset: &st
     text.push_str(&format!(
         "# Kernels that `cargo kernel` builds. Lines that begin with `#` show further settings;\n\
          # the value is an example, the comment above says what holds without it.\n\
-         [{table}]\n"
+         [{table}]\n\n"
     ));
     section(
         &mut text,
         Table::Workspace,
         &[("default", format!("[{}]", toml_string(name)))],
     );
-    text.push_str(&format!("\n[{table}.kernels.{}]\n", toml_key(name)));
+    text.push_str(&format!("\n[{table}.kernels.{}]\n\n", toml_key(name)));
     section(
         &mut text,
         Table::Kernel,
@@ -62,7 +62,10 @@ fn section(text: &mut String, table: Table, set: &[(&str, String)]) {
     let keys = SETTINGS
         .iter()
         .filter(|setting| setting.table() == table && setting.kind != "table");
-    for setting in keys {
+    for (index, setting) in keys.enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
         let default = match setting.default {
             "" => String::new(),
             default => format!(" Default: {default}."),

@@ -272,7 +272,7 @@ fn wrong_types_say_what_is_expected() {
     "#);
     assert_snapshot!(wrong_kernel("fragments = [\n  \"fs/ext4\",\n  4,\n]"), @r#"
     Cargo.toml:6:3: `fragments` must hold strings, not an integer
-      hint: write it like `fragments = ["fs/ext4", "virt/virtio"]`
+      hint: write it like `fragments = ["fs/ext4", "fs/overlayfs"]`
     "#);
     assert_snapshot!(wrong_kernel("label = 5"), @r#"
     Cargo.toml:4:9: `label` must be a string, not an integer
@@ -735,6 +735,46 @@ fn the_reference_has_every_setting_once() {
         assert_eq!(page.matches(&heading).count(), expected, "{}", setting.key);
         assert!(page.contains(setting.doc), "{}", setting.key);
     }
+}
+
+#[test]
+fn every_flag_of_the_table_is_an_override() {
+    let text = || Some("x".to_owned());
+    let all = Overrides {
+        name: None,
+        source: text(),
+        patches: vec!["x".into()],
+        arch: text(),
+        preset: text(),
+        make: vec!["x".into()],
+        config: text(),
+        allnoconfig_base: Some(true),
+        fragments: vec!["x".into()],
+        fragment_dirs: vec!["x".into()],
+        debug: Some(true),
+        label: text(),
+        compiler: text(),
+        make_flags: vec!["x".into()],
+        targets: vec!["x".into()],
+        jobs: text(),
+        ccache: Some(true),
+        ccache_max_size: text(),
+        reproducible: Some(true),
+        timestamp: text(),
+        compile_commands: Some(true),
+        gdb_scripts: Some(true),
+        rust_analyzer: Some(true),
+        install: Some(true),
+        modules_install: Some(true),
+        source_symlink: Some(true),
+        reuse: Some(true),
+    };
+    let mut overridden: Vec<&str> = all.values().into_iter().map(|(key, _)| key).collect();
+    let flags = SETTINGS.iter().filter(|setting| setting.flag.is_some());
+    let mut expected: Vec<&str> = flags.map(|setting| setting.key).collect();
+    overridden.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(overridden, expected);
 }
 
 /// Any setting of a kernel that takes a value, with two valid ones: in a file, on the command line.
