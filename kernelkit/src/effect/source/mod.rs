@@ -430,12 +430,15 @@ fn with_unpack_progress<T: Send>(
     let read = AtomicU64::new(0);
     Ok(std::thread::scope(|scope| {
         let worker = scope.spawn(|| unpack(&read));
-        while !worker.is_finished() {
+        loop {
             progress(Progress::Unpacking {
                 name,
                 done: read.load(Ordering::Relaxed).min(total),
                 total,
             });
+            if worker.is_finished() {
+                break;
+            }
             std::thread::park_timeout(Duration::from_millis(50));
         }
         worker.join().expect("unpacking does not panic")
