@@ -7,7 +7,7 @@ use kernelkit::effect::source::{ArchiveError, Error, LabelHint, Verification, ve
 use kernelkit::source::{Sha256, Source};
 use tar::{EntryType, Header};
 
-use crate::world::{World, directory, oracle, run, tarball, write};
+use crate::world::{World, commit_all, directory, oracle, run, tarball, write};
 
 /// A tar of `dir` with one top directory, as kernel.org's are.
 pub(crate) fn tar_of(dir: &Utf8Path) -> Vec<u8> {
@@ -243,6 +243,18 @@ fn members_that_leave_the_tree_are_refused() {
         assert_eq!(world.leftovers(), [""; 0], "{reason}");
         assert!(!world.root.join("evil").exists());
     }
+}
+
+#[test]
+fn gits_own_files_are_not_unpacked() {
+    let world = World::new();
+    let dir = world.kernel("linux");
+    let id = oracle(&dir, &["--force"]);
+    commit_all(&dir);
+    let file = world.root.join("linux.tar");
+    fs::write(&file, tar_of(&dir)).unwrap();
+    let tree = world.prepare(&tarball(&file)).unwrap();
+    assert!(tree.id == id && !tree.dir.join(".git").exists());
 }
 
 #[test]
