@@ -13,6 +13,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod table;
@@ -20,7 +21,7 @@ mod table;
 use table::ROWS;
 
 /// An architecture: a row of the table. Ordered as the table is, by name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Arch(u8);
 
@@ -107,27 +108,20 @@ pub struct Qemu {
 pub struct UnknownArch(pub String);
 
 impl UnknownArch {
-    /// The architectures with the nearest names, or all of them where none is near.
+    /// The architectures whose names are nearest, or all of them where none is near.
     pub fn hint(&self) -> Option<String> {
         let wanted = self.0.to_ascii_lowercase();
-        let mut near: Vec<(usize, &str)> = Arch::all()
-            .filter_map(|arch| {
-                let distance = arch.names().map(|name| distance(&wanted, name)).min()?;
-                (distance <= 2.min(wanted.len() / 2)).then_some((distance, arch.name()))
-            })
-            .collect();
-        near.sort();
-        Some(if near.is_empty() {
+        let distance = |arch: Arch| arch.names().map(|name| distance(&wanted, name)).min();
+        let nearest = Arch::all().filter_map(distance).min()?;
+        if nearest > 2.min(wanted.len() / 2) {
             let all: Vec<&str> = Arch::all().map(Arch::name).collect();
-            format!("the architectures are {}", all.join(", "))
-        } else {
-            let near: Vec<String> = near
-                .iter()
-                .take(3)
-                .map(|(_, name)| format!("`{name}`"))
-                .collect();
-            format!("did you mean {}?", near.join(" or "))
-        })
+            return Some(format!("the architectures are {}", all.join(", ")));
+        }
+        let near: Vec<String> = Arch::all()
+            .filter(|arch| distance(*arch) == Some(nearest))
+            .map(|arch| format!("`{arch}`"))
+            .collect();
+        Some(format!("did you mean {}?", near.join(" or ")))
     }
 }
 
@@ -149,7 +143,8 @@ impl Arch {
     /// The architecture of a running machine, from what `uname -m` prints there.
     ///
     /// A 64-bit kernel may run 32-bit programs only: the answer is the kernel's. `armv6l`,
-    /// `armv7l`, `i586` and their like are the one row which builds for all of them.
+    /// `armv7l`, `i586` and their like are the one row which builds for all of them. MIPS machines
+    /// do not tell their byte order: the answer is the big-endian row.
     pub fn host(uname_machine: &str) -> Result<Arch, UnknownArch> {
         uname_machine
             .parse()
@@ -210,3 +205,6 @@ impl From<Arch> for String {
         arch.name().to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,27 +65,6 @@ const LOONGARCH: Row = Row {
     ..PLAIN
 };
 
-const MICROBLAZE: Row = Row {
-    kernel_arch: "microblaze",
-    srcarch: "microblaze",
-    machine: "microblaze",
-    elf_machine: 189,
-    image_target: "linux.bin",
-    image_path: "arch/microblaze/boot/linux.bin",
-    dtbs: true,
-    ..PLAIN
-};
-
-const ON_MICROBLAZE: Qemu = Qemu {
-    binary: "qemu-system-microblaze",
-    packages: MISC,
-    machine: "petalogix-s3adsp1800",
-    cpu: None,
-    kernel: "arch/microblaze/boot/linux.bin",
-    console: "ttyUL0",
-    append: "console=ttyUL0,115200",
-};
-
 const MIPS: Row = Row {
     kernel_arch: "mips",
     srcarch: "mips",
@@ -395,21 +374,27 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         name: "microblaze",
-        endian: Big,
-        nix_system: Some("microblaze-linux"),
-        cross_prefix: Some("microblaze-linux-"),
-        qemu: Some(ON_MICROBLAZE),
-        ..MICROBLAZE
-    },
-    Row {
-        name: "microblazeel",
+        // Its one configuration is little-endian; the compiler does both orders.
+        aliases: &["microblazeel"],
+        kernel_arch: "microblaze",
+        srcarch: "microblaze",
+        machine: "microblaze",
+        elf_machine: 189,
         nix_system: Some("microblazeel-linux"),
-        cross_prefix: Some("microblazeel-linux-"),
+        cross_prefix: Some("microblaze-linux-"),
+        image_target: "linux.bin",
+        image_path: "arch/microblaze/boot/linux.bin",
+        dtbs: true,
         qemu: Some(Qemu {
             binary: "qemu-system-microblazeel",
-            ..ON_MICROBLAZE
+            packages: MISC,
+            machine: "petalogix-s3adsp1800",
+            cpu: None,
+            kernel: "arch/microblaze/boot/linux.bin",
+            console: "ttyUL0",
+            append: "console=ttyUL0,115200",
         }),
-        ..MICROBLAZE
+        ..PLAIN
     },
     Row {
         name: "mips",

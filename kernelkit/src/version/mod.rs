@@ -8,6 +8,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod mirror;
@@ -29,16 +30,15 @@ pub use releases::{Error, InvalidSelector, Moniker, Release, Releases, Selector}
 ///
 /// By the three numbers, a missing one being 0. With the same numbers:
 ///
-/// 1. `-rcN`, by N, before everything that is not an rc;
-/// 2. what linux-next (`-next-20260801`) makes of either, by day, after it;
-/// 3. the realtime tree's version (`-rt20`), by number, after its base;
-/// 4. whatever else `EXTRAVERSION` holds (`-427.el9`), after its base, numbers in
-///    it compared as numbers.
+/// 1. a candidate (`-rc4`), by number, before what is not one; after each of them what is made of it:
+/// 2. a distribution's version (`-427.el9`, any other `EXTRAVERSION`), numbers in it compared as numbers;
+/// 3. the realtime tree's (`-rt20`), by number;
+/// 4. linux-next's (`-next-20260801`), by day.
 ///
 /// So `6.6-rc1 < 6.6.0-rc1-next-20260801 < 6.6-rc2 < 6.6 < 6.6-rt1 < 6.6.1`.
 /// [Semantic Versioning](https://semver.org) agrees on plain releases and on rc's being earlier,
 /// but it puts `-rt20` before its base.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct KernelVersion {
     major: u32,
@@ -292,7 +292,7 @@ fn parse(text: &str) -> Option<KernelVersion> {
         Some(b'.') => bytes.next().is_some_and(|byte| byte.is_ascii_digit()),
         Some(_) => false,
     };
-    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-+~_.:".contains(&byte);
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-+~_.".contains(&byte);
     (starts_well && extra.bytes().all(safe) && extra != "-").then(|| KernelVersion {
         major,
         patchlevel,
@@ -343,7 +343,9 @@ impl From<KernelVersion> for String {
 /// A series of releases that share their first two numbers: `6.12.y`.
 ///
 /// The kernels before 3.0 had series of three numbers (`2.6.32.y`), which this does not tell apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Series {
     major: u32,
@@ -400,3 +402,6 @@ impl From<Series> for String {
         series.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{KernelVersion, Series};
@@ -20,7 +21,7 @@ use super::{KernelVersion, Series};
 ///   in semver too.)
 /// - **nothing is compatible by default**: a bare `6.12` is that series (as `=6.12` is in semver, not `^6.12`),
 ///   and there is neither `^` nor `~`: major numbers of the kernel promise nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct VersionRange(Vec<Comparator>);
 
@@ -122,17 +123,19 @@ fn parse(text: &str) -> Option<Comparator> {
         .into_iter()
         .find_map(|(sign, operator)| Some((operator, text.strip_prefix(sign)?.trim_start())))
         .unwrap_or((Operator::Equal, text));
-    let bare = bound.strip_prefix('v').unwrap_or(bound);
-    let (bare, wildcard) = match bare.strip_suffix(".*") {
-        Some(bare) => (bare, true),
-        None => (bare, false),
+    let (name, wildcard) = match bound.strip_suffix(".*") {
+        Some(name) => (name, true),
+        None => (bound, false),
     };
-    let major = super::number(bare).filter(|(_, rest)| rest.is_empty());
-    let bound = match (major, bare.parse()) {
-        (Some((major, _)), _) => Bound::Major(major),
-        (None, Ok(series)) => Bound::Series(series),
-        (None, Err(_)) if wildcard => return None,
-        (None, Err(_)) => Bound::Version(bare.parse().ok()?),
+    let major = super::number(name.strip_prefix('v').unwrap_or(name));
+    let bound = if let Some((major, "")) = major {
+        Bound::Major(major)
+    } else if let Ok(series) = name.parse() {
+        Bound::Series(series)
+    } else if wildcard {
+        return None;
+    } else {
+        Bound::Version(name.parse().ok()?)
     };
     Some(Comparator { operator, bound })
 }
@@ -152,21 +155,19 @@ impl fmt::Display for VersionRange {
 
 impl fmt::Display for Comparator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = OPERATORS
-            .into_iter()
-            .find(|(_, operator)| *operator == self.operator)
-            .map_or("", |(sign, _)| sign);
-        match (&self.bound, self.operator) {
-            (Bound::Major(major), Operator::Equal) => write!(f, "{major}.*"),
-            (Bound::Major(major), _) => write!(f, "{sign}{major}"),
-            (Bound::Series(series), Operator::Equal) => write!(f, "{series}"),
-            (Bound::Series(series), _) => {
-                write!(f, "{sign}{}.{}", series.major, series.patchlevel)
-            }
-            (Bound::Version(version), _) if self.operator == Operator::Equal => {
-                write!(f, "{version}")
-            }
-            (Bound::Version(version), _) => write!(f, "{sign}{version}"),
+        let equal = self.operator == Operator::Equal;
+        if !equal {
+            let sign = OPERATORS
+                .iter()
+                .find(|(_, operator)| *operator == self.operator);
+            f.write_str(sign.map_or("", |(sign, _)| sign))?;
+        }
+        match &self.bound {
+            Bound::Major(major) if equal => write!(f, "{major}.*"),
+            Bound::Major(major) => write!(f, "{major}"),
+            Bound::Series(series) if equal => write!(f, "{series}"),
+            Bound::Series(series) => write!(f, "{}.{}", series.major, series.patchlevel),
+            Bound::Version(version) => write!(f, "{version}"),
         }
     }
 }

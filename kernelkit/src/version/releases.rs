@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{InvalidVersion, KernelVersion, Mirror, Series};
@@ -11,7 +12,7 @@ use super::{InvalidVersion, KernelVersion, Mirror, Series};
 ///
 /// `6.12` is the newest release of its series, as `6.12.y` is, because that is what nearly everybody who
 /// writes it wants; the first release of the series is `6.12.0`. A version with a suffix is exact.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub enum Selector {
     /// `6.12.117`, `6.12.0`, `7.3-rc4`: this one.
@@ -231,40 +232,27 @@ impl Releases {
             .version
             .parse()
             .map_err(Error::Version)?;
-        let mut releases = listing
-            .releases
-            .into_iter()
-            .filter_map(|listed| {
-                let moniker = match listed.moniker.as_str() {
-                    "mainline" => Moniker::Mainline,
-                    "stable" => Moniker::Stable,
-                    "longterm" => Moniker::Longterm,
-                    _ => return None,
-                };
-                let Listed {
-                    version,
-                    source,
-                    pgp,
-                    iseol: eol,
-                    ..
-                } = listed;
-                let release = |version: KernelVersion| {
-                    let url = source.or_else(|| Mirror::default().tarball(&version))?;
-                    Some(Release {
-                        version,
-                        url,
-                        pgp,
-                        moniker: Some(moniker),
-                        eol,
-                    })
-                };
-                version
-                    .parse()
-                    .map_err(Error::Version)
-                    .map(release)
-                    .transpose()
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
+        let mut releases = Vec::new();
+        for listed in listing.releases {
+            let moniker = match listed.moniker.as_str() {
+                "mainline" => Moniker::Mainline,
+                "stable" => Moniker::Stable,
+                "longterm" => Moniker::Longterm,
+                _ => continue,
+            };
+            let version: KernelVersion = listed.version.parse().map_err(Error::Version)?;
+            let tarball = || Mirror::default().tarball(&version);
+            let Some(url) = listed.source.or_else(tarball) else {
+                continue;
+            };
+            releases.push(Release {
+                version,
+                url,
+                pgp: listed.pgp,
+                moniker: Some(moniker),
+                eol: listed.iseol,
+            });
+        }
         releases.sort_by(|a, b| b.version.cmp(&a.version));
         Ok(Releases {
             latest_stable,
