@@ -17,10 +17,22 @@
 //! can be tested and embedded anywhere.
 
 pub mod arch;
+pub mod boot;
 pub mod config;
+pub mod doctor;
 pub mod effect;
+pub mod fragment;
+pub mod identity;
+pub mod make;
+pub mod manifest;
+pub mod merge;
+pub mod plan;
 pub mod process;
+pub mod request;
+pub mod reuse;
 pub mod source;
 pub mod sourced;
 pub mod spec;
+pub mod store;
+pub mod toolchain;
 pub mod version;

@@ -1,9 +1,11 @@
 //! Files, with the path in every error and atomic writes.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 
 use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::source::Sha256;
 
 /// What went wrong, on which path.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +83,23 @@ pub fn read_optional(path: impl AsRef<Utf8Path>) -> Result<Option<Vec<u8>>, Erro
             source,
         }),
     }
+}
+
+/// The SHA-256 of a file's bytes, read piece by piece.
+pub fn sha256(path: impl AsRef<Utf8Path>) -> Result<Sha256, Error> {
+    use sha2::Digest as _;
+    let read = || -> io::Result<Sha256> {
+        let mut file = fs::File::open(path.as_ref())?;
+        let mut hasher = sha2::Sha256::new();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(Sha256::from_bytes(hasher.finalize().into())),
+                count => hasher.update(&buffer[..count]),
+            }
+        }
+    };
+    read().context("read", path.as_ref())
 }
 
 /// Writes through a temporary file in the same directory and a rename: a reader

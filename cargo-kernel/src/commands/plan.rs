@@ -1,0 +1,56 @@
+//! `cargo kernel plan`
+
+use kernelkit::plan::{Plan, Step};
+use serde_json::json;
+
+use super::Workspace;
+use crate::cli::{Global, Kernels};
+use crate::error::{DONE, Failure};
+use crate::ui::Ui;
+
+/// Show what a build would do, without doing it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    kernels: Kernels,
+}
+
+pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
+    let workspace = Workspace::load(global, &args.kernels.overrides)?;
+    for kernel in workspace.select(&args.kernels.names)? {
+        let name = kernel.name.as_str();
+        let plan = workspace.session().plan(kernel, &mut |notice| super::notice(ui, name, notice));
+        ui.clear();
+        let plan = plan?;
+        ui.message("plan", json!({ "plan": plan }));
+        if !ui.is_json() {
+            print(&plan, ui);
+        }
+    }
+    Ok(DONE)
+}
+
+fn print(plan: &Plan, ui: &Ui) {
+    let record = &plan.record;
+    let row = |name: &str, value: &str| ui.data(format_args!("{name:<10} {value}"));
+    row("kernel", record.name.as_str());
+    row("release", &record.release);
+    row("arch", record.arch.name());
+    row("source", &format!("{} ({})", record.source.description, record.identity.source));
+    row("toolchain", &format!("{} ({})", record.toolchain.version, record.identity.toolchain));
+    row("config", &format!("{}, {} symbols requested by {} fragments", record.config.base, record.config.requests, record.config.fragments.len()));
+    row("reuse", if plan.reuse { "a finished build of this identity is taken" } else { "off" });
+    for step in &plan.steps {
+        match step {
+            Step::Configure { path, confirm, .. } => row("configure", &format!("write {path}\n{:11}{confirm}", "")),
+            Step::Compile { call } => row("compile", &call.to_string()),
+            Step::InstallFile { from, to } => row("install", &format!("{from} as {to}")),
+            Step::InstallModules { call, .. } => row("install", &call.to_string()),
+            Step::Devtools { call, .. } => row("devtools", &call.to_string()),
+        }
+    }
+    for output in &record.outputs {
+        row("output", record.dirs.destdir.join(&output.path).as_str());
+    }
+    ui.data("");
+}
