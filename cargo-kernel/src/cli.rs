@@ -10,7 +10,13 @@ use crate::commands;
 /// Kernels are declared in Cargo.toml, below [workspace.metadata.kernel]. Without names, the
 /// default kernels are meant.
 #[derive(Debug, Parser)]
-#[command(name = "cargo kernel", bin_name = "cargo kernel", version, max_term_width = 100, propagate_version = true)]
+#[command(
+    name = "cargo kernel",
+    bin_name = "cargo kernel",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -34,11 +40,25 @@ pub(crate) struct Global {
     pub(crate) verbose: bool,
 
     /// When to use colours
-    #[arg(long, global = true, value_enum, default_value_t, env = "CARGO_TERM_COLOR", hide_env = true, value_name = "WHEN")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "CARGO_TERM_COLOR",
+        hide_env = true,
+        value_name = "WHEN"
+    )]
     pub(crate) color: ColorChoice,
 
     /// How to print messages: for people, or one JSON object a line
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
     pub(crate) message_format: MessageFormat,
 
     /// The Cargo.toml to read
@@ -191,7 +211,11 @@ impl Overrides {
             config: self.config.clone(),
             fragments: self.fragments.clone(),
             fragment_dirs: self.fragment_dirs.clone(),
-            debug: if self.debug { Some(true) } else { off(self.no_debug) },
+            debug: if self.debug {
+                Some(true)
+            } else {
+                off(self.no_debug)
+            },
             label: self.label.clone(),
             compiler: self.compiler.clone(),
             make_flags: self.make_flags.clone(),

@@ -3,7 +3,10 @@
 use std::error::Error;
 use std::fmt;
 
-use kernelkit::effect::{boot, build, configure, environment, exec, fs, library, run, source, toolchain, workspace};
+use kernelkit::effect::{
+    boot, build, configure, doctor, environment, exec, fs, library, run, source, store, toolchain,
+    workspace,
+};
 use kernelkit::{fragment, plan, spec};
 
 /// Done (a reader that closed the pipe included).
@@ -39,16 +42,31 @@ impl Failure {
             causes.push(error.to_string());
             cause = error.source();
         }
-        Failure { message: error.to_string(), causes, details: Vec::new(), hint: None, code: FAILED }
+        Failure {
+            message: error.to_string(),
+            causes,
+            details: Vec::new(),
+            hint: None,
+            code: FAILED,
+        }
     }
 
     /// A message of our own with what to do next.
     pub(crate) fn message(message: impl fmt::Display, hint: impl fmt::Display) -> Self {
-        Failure { message: message.to_string(), causes: Vec::new(), details: Vec::new(), hint: Some(hint.to_string()), code: FAILED }
+        Failure {
+            message: message.to_string(),
+            causes: Vec::new(),
+            details: Vec::new(),
+            hint: Some(hint.to_string()),
+            code: FAILED,
+        }
     }
 
     fn hinted(error: impl Error, hint: Option<String>) -> Self {
-        Failure { hint, ..Failure::new(error) }
+        Failure {
+            hint,
+            ..Failure::new(error)
+        }
     }
 
     fn detailed(mut self, details: Vec<String>) -> Self {
@@ -69,7 +87,17 @@ macro_rules! hinted {
     };
 }
 
-hinted!(boot::Error, exec::Error, fs::Error, fragment::Error, library::Error, source::Error, toolchain::Error);
+hinted!(
+    boot::Error,
+    doctor::Error,
+    exec::Error,
+    fs::Error,
+    fragment::Error,
+    library::Error,
+    source::Error,
+    store::Error,
+    toolchain::Error
+);
 
 impl From<environment::Error> for Failure {
     fn from(error: environment::Error) -> Self {
@@ -78,16 +106,40 @@ impl From<environment::Error> for Failure {
 }
 
 impl From<spec::Error> for Failure {
+    /// One problem is the message; of several, each comes with its own hint.
     fn from(error: spec::Error) -> Self {
-        let hint = error.hint();
-        Failure::hinted(error, hint)
+        if let [problem] = error.problems.as_slice() {
+            return Failure {
+                hint: problem.hint.clone(),
+                ..Failure::hinted(error, None)
+            };
+        }
+        let lines = |problem: &spec::Problem| {
+            std::iter::once(problem.to_string())
+                .chain(problem.hint.as_ref().map(|hint| format!("  hint: {hint}")))
+                .collect::<Vec<_>>()
+        };
+        let message = format!(
+            "the kernels' settings have {} problems",
+            error.problems.len()
+        );
+        Failure {
+            message,
+            details: error.problems.iter().flat_map(lines).collect(),
+            ..Failure::hinted(error, None)
+        }
     }
 }
 
 impl From<workspace::Error> for Failure {
     fn from(error: workspace::Error) -> Self {
-        let hint = error.hint();
-        Failure::hinted(error, hint)
+        match error {
+            workspace::Error::Spec(error) => error.into(),
+            error => {
+                let hint = error.hint();
+                Failure::hinted(error, hint)
+            }
+        }
     }
 }
 
@@ -95,9 +147,13 @@ impl From<build::Error> for Failure {
     fn from(error: build::Error) -> Self {
         let hint = error.hint();
         let details = match &error {
-            build::Error::Plan(plan::Error::Unmet { unmet, .. }) => unmet.iter().map(ToString::to_string).collect(),
+            build::Error::Plan(plan::Error::Unmet { unmet, .. }) => {
+                unmet.iter().map(ToString::to_string).collect()
+            }
             build::Error::Run(run::Error::Make { lines, .. }) => lines.clone(),
-            build::Error::Configure(configure::Error::Make(exec::Error::Failed { tail, .. })) => tail.clone(),
+            build::Error::Configure(configure::Error::Make(exec::Error::Failed {
+                tail, ..
+            })) => tail.clone(),
             build::Error::Run(run::Error::Exec(exec::Error::Failed { tail, .. })) => tail.clone(),
             _ => Vec::new(),
         };

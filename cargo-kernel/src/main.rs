@@ -26,7 +26,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // A reader that has gone away is no failure.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { error::USAGE } else { error::DONE });
+            return ExitCode::from(if error.use_stderr() {
+                error::USAGE
+            } else {
+                error::DONE
+            });
         }
     };
     let ui = Ui::new(&cli.global);

@@ -6,6 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kernelkit::doctor::{Finding, State};
 use kernelkit::effect::run::Event;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -37,12 +38,23 @@ impl Ui {
         }
         let json = global.message_format == MessageFormat::Json;
         let draws = !global.quiet && !global.verbose && !json && std::io::stderr().is_terminal();
-        Ui { quiet: global.quiet, verbose: global.verbose, json, bar: RefCell::new(ProgressBar::hidden()), draws }
+        Ui {
+            quiet: global.quiet,
+            verbose: global.verbose,
+            json,
+            bar: RefCell::new(ProgressBar::hidden()),
+            draws,
+        }
     }
 
     /// Whether messages are JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether everything is to be shown.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
     }
 
     /// A line of data on standard output.
@@ -94,10 +106,32 @@ impl Ui {
         }
     }
 
+    /// The state of a tool, as data.
+    pub(crate) fn finding(&self, finding: &Finding) {
+        let (style, mark) = match finding.state {
+            State::Found { .. } => (GOOD, "ok"),
+            _ if finding.blocks() => (BAD, "missing"),
+            _ => (WARN, "maybe"),
+        };
+        self.data(format_args!("{style}{mark:>8}{style:#} {finding}"));
+        if let Some(hint) = finding.hint() {
+            self.data(format_args!("{:>8} {hint}", ""));
+        }
+    }
+
     /// What went wrong and what to do next.
     pub(crate) fn failure(&self, failure: &Failure) {
-        let Failure { message, causes, details, hint, .. } = failure;
-        self.message("error", json!({ "message": message, "causes": causes, "details": details, "hint": hint }));
+        let Failure {
+            message,
+            causes,
+            details,
+            hint,
+            ..
+        } = failure;
+        self.message(
+            "error",
+            json!({ "message": message, "causes": causes, "details": details, "hint": hint }),
+        );
         if self.json {
             return;
         }
@@ -116,7 +150,10 @@ impl Ui {
     /// The last message of a command.
     pub(crate) fn finish(&self, command: &Command, code: u8) {
         self.clear();
-        if matches!(command, Command::Build(_) | Command::Boot(_) | Command::Plan(_)) {
+        if matches!(
+            command,
+            Command::Build(_) | Command::Boot(_) | Command::Plan(_)
+        ) {
             self.message("build-finished", json!({ "success": code == DONE }));
         }
     }
@@ -124,15 +161,27 @@ impl Ui {
     /// Shows a build's events.
     pub(crate) fn event(&self, name: &str, event: Event<'_>) {
         match event {
-            Event::Waiting { holder } => self.warning(format!("waiting for the build directory of `{name}`, held by {holder}")),
+            Event::Waiting { holder } => self.warning(format!(
+                "waiting for the build directory of `{name}`, held by {holder}"
+            )),
             Event::Started { stage, call } => {
-                self.message("stage-started", json!({ "kernel": name, "stage": stage, "call": call }));
-                if self.verbose && let Some(call) = call {
+                self.message(
+                    "stage-started",
+                    json!({ "kernel": name, "stage": stage, "call": call }),
+                );
+                if self.verbose
+                    && let Some(call) = call
+                {
                     self.err(format_args!("{NOTE}{stage:>12}{NOTE:#} {call}"));
                 }
                 self.progress(stage);
             }
-            Event::Command { verb, target, count, expected } => {
+            Event::Command {
+                verb,
+                target,
+                count,
+                expected,
+            } => {
                 let bar = self.bar.borrow();
                 if expected > 0 {
                     bar.set_length(expected.max(count));
@@ -146,9 +195,15 @@ impl Ui {
                 }
             }
             Event::Warning { message } => self.warning(message),
-            Event::Finished { stage, milliseconds } => {
+            Event::Finished {
+                stage,
+                milliseconds,
+            } => {
                 self.clear();
-                self.message("stage-finished", json!({ "kernel": name, "stage": stage, "milliseconds": milliseconds }));
+                self.message(
+                    "stage-finished",
+                    json!({ "kernel": name, "stage": stage, "milliseconds": milliseconds }),
+                );
             }
         }
     }
@@ -169,7 +224,9 @@ impl Ui {
             return;
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-        let style = ProgressStyle::with_template("{prefix:>12.cyan.bold} {bar:24} {percent:>3}% {elapsed:>4} {wide_msg}");
+        let style = ProgressStyle::with_template(
+            "{prefix:>12.cyan.bold} {bar:24} {percent:>3}% {elapsed:>4} {wide_msg}",
+        );
         bar.set_style(style.expect("the template above is well-formed"));
         bar.set_prefix(what.to_owned());
         self.bar.replace(bar);

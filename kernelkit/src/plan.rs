@@ -10,12 +10,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::config::DotConfig;
+use crate::effect::source::{LabelHint, Tree};
 use crate::identity::{self, Identity, Label};
 use crate::make::{self, Kbuild};
-use crate::manifest::{Backend, ConfigRecord, Dirs, Output, OutputKind, Predicted, Record, SCHEMA, SourceRecord, ToolchainRecord};
+use crate::manifest::{
+    Backend, ConfigRecord, Dirs, Output, OutputKind, Predicted, Record, SCHEMA, SourceRecord,
+    ToolchainRecord,
+};
 use crate::process::Call;
 use crate::request::{self, ConfigRequest};
-use crate::effect::source::{LabelHint, Tree};
 use crate::source::Sha256;
 use crate::spec::{Jobs, KernelSpec, Timestamp};
 use crate::toolchain::{Role, Toolchain};
@@ -148,7 +151,9 @@ pub enum Error {
     #[error(transparent)]
     Label(#[from] identity::InvalidLabel),
     /// A path that make would split.
-    #[error("Kbuild cannot work with the {role} directory `{path}`: its path has white space, a colon or a character that is special to make")]
+    #[error(
+        "Kbuild cannot work with the {role} directory `{path}`: its path has white space, a colon or a character that is special to make"
+    )]
     Path {
         /// `source` or `build`.
         role: &'static str,
@@ -156,7 +161,9 @@ pub enum Error {
         path: Utf8PathBuf,
     },
     /// No commit to take a date from.
-    #[error("`{kernel}` takes its timestamp from the source's commit, but {source_description} has none")]
+    #[error(
+        "`{kernel}` takes its timestamp from the source's commit, but {source_description} has none"
+    )]
     NoCommit {
         /// The kernel.
         kernel: String,
@@ -191,16 +198,25 @@ impl Error {
 /// [`request`](request::request) made of `spec` and the library, and the configuration in
 /// the facts answers it.
 pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
-    let dirs = Dirs::new(&facts.tree.dir, &facts.target_dir.join("kernel").join(spec.name.as_str()));
+    let dirs = Dirs::new(
+        &facts.tree.dir,
+        &facts.target_dir.join("kernel").join(spec.name.as_str()),
+    );
     for (role, path) in [("source", &dirs.source), ("build", &dirs.build)] {
         if make::unusable(path) {
-            return Err(Error::Path { role, path: path.clone() });
+            return Err(Error::Path {
+                role,
+                path: path.clone(),
+            });
         }
     }
     let unmet = crate::merge::verify(&facts.request.merged, &facts.config);
     let unmet: Vec<_> = unmet.into_iter().filter(|unmet| !unmet.optional).collect();
     if !unmet.is_empty() {
-        return Err(Error::Unmet { kernel: spec.name.to_string(), unmet });
+        return Err(Error::Unmet {
+            kernel: spec.name.to_string(),
+            unmet,
+        });
     }
 
     let predicted = predicted(spec, &facts.tree)?;
@@ -215,11 +231,23 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
     let label = label(spec, &facts.tree)?;
     let existing = facts.config.text_of("LOCALVERSION").unwrap_or_default();
     let version = facts.tree.version.to_string();
-    let release = identity::release(&version, &facts.tree.localversion, existing, label.as_ref(), &digest)?;
+    let release = identity::release(
+        &version,
+        &facts.tree.localversion,
+        existing,
+        label.as_ref(),
+        &digest,
+    )?;
     let config = facts.config.with_localversion(&release.localversion);
     let modules = config.is_enabled("MODULES");
 
-    let wants = |goals: &[&str]| spec.targets.is_empty() || spec.targets.iter().any(|target| goals.contains(&target.as_str()));
+    let wants = |goals: &[&str]| {
+        spec.targets.is_empty()
+            || spec
+                .targets
+                .iter()
+                .any(|target| goals.contains(&target.as_str()))
+    };
     let installs_image = spec.install.value && wants(&["all", row.image_target]);
     let installs_modules = modules && spec.modules_install.value && wants(&["all", "modules"]);
 
@@ -231,39 +259,80 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
             sha256: Sha256::of(config.text().as_bytes()),
             confirm: kbuild.call(&["olddefconfig"]),
         },
-        Step::Compile { call: kbuild.call(&spec.targets.value) },
+        Step::Compile {
+            call: kbuild.call(&spec.targets.value),
+        },
     ];
     let mut outputs = Vec::new();
-    let mut output = |kind, path: Utf8PathBuf| outputs.push(Output { kind, path, size: None, sha256: None });
+    let mut output = |kind, path: Utf8PathBuf| {
+        outputs.push(Output {
+            kind,
+            path,
+            size: None,
+            sha256: None,
+        })
+    };
     if installs_image {
         let files = [
-            (OutputKind::Image, dirs.build.join(row.image_path), format!("{}-{}", row.install_name, release.text)),
-            (OutputKind::SystemMap, dirs.build.join("System.map"), format!("System.map-{}", release.text)),
-            (OutputKind::Config, dirs.build.join(".config"), format!("config-{}", release.text)),
+            (
+                OutputKind::Image,
+                dirs.build.join(row.image_path),
+                format!("{}-{}", row.install_name, release.text),
+            ),
+            (
+                OutputKind::SystemMap,
+                dirs.build.join("System.map"),
+                format!("System.map-{}", release.text),
+            ),
+            (
+                OutputKind::Config,
+                dirs.build.join(".config"),
+                format!("config-{}", release.text),
+            ),
         ];
         for (kind, from, name) in files {
             let to = Utf8Path::new("boot").join(name);
-            steps.push(Step::InstallFile { from, to: to.clone() });
+            steps.push(Step::InstallFile {
+                from,
+                to: to.clone(),
+            });
             output(kind, to);
         }
     }
     if installs_modules {
         let directory = Utf8Path::new("lib/modules").join(&release.text);
         steps.push(Step::InstallModules {
-            call: kbuild.call(&["modules_install"]).arg(format!("INSTALL_MOD_PATH={}", staging(&dirs))),
+            call: kbuild
+                .call(&["modules_install"])
+                .arg(format!("INSTALL_MOD_PATH={}", staging(&dirs))),
             directory: directory.clone(),
             source_symlink: spec.source_symlink.value,
         });
         output(OutputKind::Modules, directory);
     }
     let devtools = [
-        (spec.compile_commands.value, "compile_commands.json", "compile_commands.json"),
-        (spec.gdb_scripts.value && config.is_enabled("GDB_SCRIPTS"), "scripts_gdb", "vmlinux-gdb.py"),
-        (spec.rust_analyzer.value && config.is_enabled("RUST"), "rust-analyzer", "rust-project.json"),
+        (
+            spec.compile_commands.value,
+            "compile_commands.json",
+            "compile_commands.json",
+        ),
+        (
+            spec.gdb_scripts.value && config.is_enabled("GDB_SCRIPTS"),
+            "scripts_gdb",
+            "vmlinux-gdb.py",
+        ),
+        (
+            spec.rust_analyzer.value && config.is_enabled("RUST"),
+            "rust-analyzer",
+            "rust-project.json",
+        ),
     ];
     for (wanted, goal, file) in devtools {
         if wanted {
-            steps.push(Step::Devtools { call: kbuild.call(&[goal]), path: dirs.build.join(file) });
+            steps.push(Step::Devtools {
+                call: kbuild.call(&[goal]),
+                path: dirs.build.join(file),
+            });
         }
     }
 
@@ -288,7 +357,12 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
             compiler: spec.compiler.value,
             cc: program(&facts.toolchain, Role::Cc).to_owned(),
             version: facts.toolchain.cc_version_text.clone(),
-            variables: facts.toolchain.make_variables().into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            variables: facts
+                .toolchain
+                .make_variables()
+                .into_iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
         },
         config: ConfigRecord {
             base: request::describe(&spec.base.value),
@@ -303,7 +377,14 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
     };
     let ccache = ccache.map(|ccache| (ccache.clone(), ccache_config(spec)));
     let reuse = spec.reuse.value && spec.reproducible.value;
-    Ok(Plan { record, steps, reuse, dot_config: config.text().to_owned(), ccache, volatile: !facts.tree.pinned })
+    Ok(Plan {
+        record,
+        steps,
+        reuse,
+        dot_config: config.text().to_owned(),
+        ccache,
+        volatile: !facts.tree.pinned,
+    })
 }
 
 /// Where modules are installed before they take the place of the old ones.
@@ -311,7 +392,13 @@ pub fn staging(dirs: &Dirs) -> Utf8PathBuf {
     dirs.state.join("destdir.new")
 }
 
-fn kbuild(spec: &KernelSpec, facts: &Facts, dirs: &Dirs, predicted: Option<&Predicted>, ccache: Option<&Ccache>) -> Kbuild {
+fn kbuild(
+    spec: &KernelSpec,
+    facts: &Facts,
+    dirs: &Dirs,
+    predicted: Option<&Predicted>,
+    ccache: Option<&Ccache>,
+) -> Kbuild {
     let mut kbuild = Kbuild {
         source: dirs.source.clone(),
         build: dirs.build.clone(),
@@ -325,18 +412,33 @@ fn kbuild(spec: &KernelSpec, facts: &Facts, dirs: &Dirs, predicted: Option<&Pred
     };
     let mut variables = toolchain_variables(&facts.toolchain, ccache.is_some());
     if let Some(ccache) = ccache {
-        kbuild.environment.insert("CCACHE_DIR".to_owned(), ccache.dir.to_string());
-        kbuild.environment.insert("CCACHE_CONFIGPATH".to_owned(), ccache.config.to_string());
+        kbuild
+            .environment
+            .insert("CCACHE_DIR".to_owned(), ccache.dir.to_string());
+        kbuild
+            .environment
+            .insert("CCACHE_CONFIGPATH".to_owned(), ccache.config.to_string());
     }
     if let Some(predicted) = predicted {
         variables.extend(reproducible_variables(predicted));
     }
     // An empty LOCALVERSION on the command line keeps setlocalversion from adding `+`.
     variables.push("LOCALVERSION=".to_owned());
-    let maps = if spec.reproducible.value { kbuild.prefix_maps() } else { String::new() };
+    let maps = if spec.reproducible.value {
+        kbuild.prefix_maps()
+    } else {
+        String::new()
+    };
     for flags in ["KCFLAGS", "KAFLAGS"] {
-        let own = spec.make_flags.iter().filter_map(|flag| flag.strip_prefix(flags)?.strip_prefix('='));
-        let value = std::iter::once(maps.as_str()).chain(own).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        let own = spec
+            .make_flags
+            .iter()
+            .filter_map(|flag| flag.strip_prefix(flags)?.strip_prefix('='));
+        let value = std::iter::once(maps.as_str())
+            .chain(own)
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
         if !value.is_empty() {
             variables.push(format!("{flags}={value}"));
         }
@@ -349,16 +451,25 @@ fn kbuild(spec: &KernelSpec, facts: &Facts, dirs: &Dirs, predicted: Option<&Pred
 
 /// The make variables that choose the toolchain; with ccache, compilers are called through it.
 pub fn toolchain_variables(toolchain: &Toolchain, ccache: bool) -> Vec<String> {
-    let mut variables: Vec<_> = toolchain.make_variables().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut variables: Vec<_> = toolchain
+        .make_variables()
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     if ccache {
         variables.push(format!("CC=ccache {}", program(toolchain, Role::Cc)));
-        variables.push(format!("HOSTCC=ccache {}", program(toolchain, Role::Hostcc)));
+        variables.push(format!(
+            "HOSTCC=ccache {}",
+            program(toolchain, Role::Hostcc)
+        ));
     }
     variables
 }
 
 fn program(toolchain: &Toolchain, role: Role) -> &str {
-    toolchain.tool(role).map_or("cc", |tool| tool.program.as_str())
+    toolchain
+        .tool(role)
+        .map_or("cc", |tool| tool.program.as_str())
 }
 
 fn reproducible_variables(predicted: &Predicted) -> [String; 4] {
@@ -379,7 +490,12 @@ fn predicted(spec: &KernelSpec, tree: &Tree) -> Result<Option<Predicted>, Error>
         Timestamp::At(seconds) => date(seconds)?,
         Timestamp::Commit => match &tree.commit {
             Some(commit) => date(commit.author_date)?,
-            None => return Err(Error::NoCommit { kernel: spec.name.to_string(), source_description: tree.description.clone() }),
+            None => {
+                return Err(Error::NoCommit {
+                    kernel: spec.name.to_string(),
+                    source_description: tree.description.clone(),
+                });
+            }
         },
     };
     Ok(Some(Predicted {
@@ -396,7 +512,11 @@ fn date(seconds: i64) -> Result<String, Error> {
     Ok(time.strftime("%a %b %e %H:%M:%S UTC %Y").to_string())
 }
 
-fn identity_flags(spec: &KernelSpec, kernel_arch: &str, predicted: Option<&Predicted>) -> Vec<String> {
+fn identity_flags(
+    spec: &KernelSpec,
+    kernel_arch: &str,
+    predicted: Option<&Predicted>,
+) -> Vec<String> {
     let mut flags = vec![format!("ARCH={kernel_arch}")];
     match predicted {
         Some(predicted) => flags.extend(reproducible_variables(predicted)),
@@ -413,8 +533,13 @@ fn label(spec: &KernelSpec, tree: &Tree) -> Result<Option<Label>, Error> {
         None => Ok(match &tree.label {
             LabelHint::Vanilla => Label::slug("vanilla"),
             LabelHint::Reference { name } => Label::slug(name),
-            LabelHint::Series { subject, revision: 0 | 1 } => Label::slug(subject),
-            LabelHint::Series { subject, revision } => Label::slug(&format!("{subject}-v{revision}")),
+            LabelHint::Series {
+                subject,
+                revision: 0 | 1,
+            } => Label::slug(subject),
+            LabelHint::Series { subject, revision } => {
+                Label::slug(&format!("{subject}-v{revision}"))
+            }
             LabelHint::Directory => tree.dir.file_name().and_then(Label::slug),
         }),
     }

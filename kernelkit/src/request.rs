@@ -2,10 +2,10 @@
 
 use camino::Utf8PathBuf;
 
-use crate::fragment::{self, Base, Library, Selection};
 use crate::config;
-use crate::merge::{self, Merged};
 use crate::effect::source::Tree;
+use crate::fragment::{self, Base, Library, Selection};
+use crate::merge::{self, Merged};
 use crate::spec::{ConfigBase, KernelSpec};
 
 /// A configuration before it is resolved.
@@ -42,7 +42,11 @@ pub enum Method {
 }
 
 /// Merges what `spec` asks for.
-pub fn request(spec: &KernelSpec, library: &Library, tree: &Tree) -> Result<ConfigRequest, fragment::Error> {
+pub fn request(
+    spec: &KernelSpec,
+    library: &Library,
+    tree: &Tree,
+) -> Result<ConfigRequest, fragment::Error> {
     let preset = match &spec.base.value {
         ConfigBase::Preset { name } => Some(name.as_str()),
         _ => None,
@@ -55,16 +59,36 @@ pub fn request(spec: &KernelSpec, library: &Library, tree: &Tree) -> Result<Conf
         version: &tree.version,
     })?;
     let method = match &spec.base.value {
-        ConfigBase::Preset { .. } => Method::AllConfig { goal: layers.base.unwrap_or(Base::AllDefConfig).make_goal() },
-        ConfigBase::Fragments { allnoconfig: true } => Method::AllConfig { goal: Base::AllNoConfig.make_goal() },
-        ConfigBase::Fragments { allnoconfig: false } => Method::AllConfig { goal: Base::AllDefConfig.make_goal() },
-        ConfigBase::Make { goals } => Method::Goals { goals: goals.clone() },
+        ConfigBase::Preset { .. } => Method::AllConfig {
+            goal: layers.base.unwrap_or(Base::AllDefConfig).make_goal(),
+        },
+        ConfigBase::Fragments { allnoconfig: true } => Method::AllConfig {
+            goal: Base::AllNoConfig.make_goal(),
+        },
+        ConfigBase::Fragments { allnoconfig: false } => Method::AllConfig {
+            goal: Base::AllDefConfig.make_goal(),
+        },
+        ConfigBase::Make { goals } => Method::Goals {
+            goals: goals.clone(),
+        },
         ConfigBase::File { path } => Method::File { path: path.clone() },
     };
-    let fragments = layers.fragments().map(|fragment| fragment.name().to_string()).collect();
+    let fragments = layers
+        .fragments()
+        .map(|fragment| fragment.name().to_string())
+        .collect();
     let merged = merge::merge(layers.fragments());
-    let warnings = merged.diagnostics().iter().map(ToString::to_string).collect();
-    Ok(ConfigRequest { method, merged, fragments, warnings })
+    let warnings = merged
+        .diagnostics()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    Ok(ConfigRequest {
+        method,
+        merged,
+        fragments,
+        warnings,
+    })
 }
 
 /// The base in words.
@@ -82,7 +106,11 @@ pub fn describe(base: &ConfigBase) -> String {
 /// settings appended, as `olddefconfig` then reads the last of each.
 pub fn overlay(base: &str, merged: &Merged) -> String {
     let overridden = |line: &str| matches!(config::parse_line(line), Some(Ok((symbol, _))) if merged.get(&symbol).is_some());
-    let mut text: String = base.lines().filter(|line| !overridden(line)).flat_map(|line| [line, "\n"]).collect();
+    let mut text: String = base
+        .lines()
+        .filter(|line| !overridden(line))
+        .flat_map(|line| [line, "\n"])
+        .collect();
     text.push_str(&merged.to_config_text());
     text
 }

@@ -70,7 +70,11 @@ pub fn decide(
         && manifest.record.release == plan.record.release
         && manifest.record.identity == plan.record.identity
         && lacks(plan, &manifest).is_none()
-        && manifest.record.outputs.iter().all(|output| intact(&manifest, output))
+        && manifest
+            .record
+            .outputs
+            .iter()
+            .all(|output| intact(&manifest, output))
     {
         return Decision::Ready(Box::new(manifest));
     }
@@ -79,8 +83,12 @@ pub fn decide(
         Lookup::Damaged { what, .. } => Decision::Build(Reason::Damaged { what }),
         Lookup::Newer { .. } => Decision::Build(Reason::Newer),
         Lookup::Hit(entry) => match serde_json::from_value::<Manifest>(entry.manifest.clone()) {
-            Err(error) => Decision::Build(Reason::Damaged { what: format!("its manifest cannot be read: {error}") }),
-            Ok(manifest) if manifest.record.identity != plan.record.identity => Decision::Build(Reason::Unknown),
+            Err(error) => Decision::Build(Reason::Damaged {
+                what: format!("its manifest cannot be read: {error}"),
+            }),
+            Ok(manifest) if manifest.record.identity != plan.record.identity => {
+                Decision::Build(Reason::Unknown)
+            }
             Ok(manifest) => match lacks(plan, &manifest) {
                 None => Decision::Reuse(entry),
                 Some(missing) => Decision::Build(Reason::Incomplete { missing }),
@@ -91,6 +99,16 @@ pub fn decide(
 
 /// The first output of `plan` that the build of `manifest` did not have.
 fn lacks(plan: &Plan, manifest: &Manifest) -> Option<String> {
-    let has = |wanted: &&Output| manifest.record.outputs.iter().any(|output| output.kind == wanted.kind && output.path == wanted.path);
-    plan.record.outputs.iter().find(|wanted| !has(wanted)).map(|output| output.path.to_string())
+    let has = |wanted: &&Output| {
+        manifest
+            .record
+            .outputs
+            .iter()
+            .any(|output| output.kind == wanted.kind && output.path == wanted.path)
+    };
+    plan.record
+        .outputs
+        .iter()
+        .find(|wanted| !has(wanted))
+        .map(|output| output.path.to_string())
 }

@@ -4,7 +4,7 @@
 //! - `image`, `source`: the kernel image and its source tree
 //! - `cc` (optional): the compiler, `gcc` without it
 //! - `modules` (optional): the `lib/modules/<release>` directory
-#![allow(clippy::unwrap_used)] // clippy knows functions under #[test] only
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // clippy knows functions under #[test] only
 
 use std::time::Duration;
 

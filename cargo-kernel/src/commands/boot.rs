@@ -84,7 +84,10 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     }
     let manifest = if args.no_build {
         workspace.session().manifest(kernel)?.ok_or_else(|| {
-            Failure::message(format!("`{}` has not been built", kernel.name), format!("`cargo kernel build {}`", kernel.name))
+            Failure::message(
+                format!("`{}` has not been built", kernel.name),
+                format!("`cargo kernel build {}`", kernel.name),
+            )
         })?
     } else {
         super::build::build(&workspace, kernel, ui)?
@@ -102,7 +105,11 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     }
     if !outcome.passed {
         for problem in &outcome.problems {
-            ui.failure(&Failure { details: outcome.last_lines.clone(), hint: problem.hint(), ..Failure::message(problem, "") });
+            ui.failure(&Failure {
+                details: outcome.last_lines.clone(),
+                hint: problem.hint(),
+                ..Failure::message(problem, "")
+            });
         }
         ui.note(format!("the whole console is in {}", outcome.console_log));
         return Ok(NO);
@@ -110,7 +117,13 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     if let Some(module) = &outcome.module {
         ui.status("Loaded", &module.path);
     }
-    ui.status("Booted", format_args!("{} with {} in {:.1} s", kernel.name, outcome.accelerator, outcome.seconds));
+    ui.status(
+        "Booted",
+        format_args!(
+            "{} with {} in {:.1} s",
+            kernel.name, outcome.accelerator, outcome.seconds
+        ),
+    );
     ui.data(outcome.uname_r.as_deref().unwrap_or_default());
     Ok(DONE)
 }
@@ -118,11 +131,16 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
 fn request(args: &Args, manifest: &Manifest) -> Result<Request, Failure> {
     let record = &manifest.record;
     let image = record.output_path(OutputKind::Image).ok_or_else(|| {
-        Failure::message(format!("`{}` has no image", record.name), "its `targets` or `install = false` leave it out")
+        Failure::message(
+            format!("`{}` has no image", record.name),
+            "its `targets` or `install = false` leave it out",
+        )
     })?;
     let triple = record.arch.row().llvm_target;
     let cc = match (record.toolchain.compiler, triple) {
-        (Compiler::Clang, Some(triple)) => vec![record.toolchain.cc.clone(), format!("--target={triple}")],
+        (Compiler::Clang, Some(triple)) => {
+            vec![record.toolchain.cc.clone(), format!("--target={triple}")]
+        }
         _ => vec![record.toolchain.cc.clone()],
     };
     let vmlinux = record.dirs.build.join("vmlinux");
@@ -153,9 +171,15 @@ fn request(args: &Args, manifest: &Manifest) -> Result<Request, Failure> {
 
 fn show(event: Event, check: bool, verbose: bool, ui: &Ui) {
     match event {
-        Event::Headers => ui.status("Preparing", "the kernel's headers for the minimal initramfs"),
+        Event::Headers => ui.status(
+            "Preparing",
+            "the kernel's headers for the minimal initramfs",
+        ),
         Event::Start { accelerator, call } => {
-            ui.message("boot-started", json!({ "accelerator": accelerator, "call": call }));
+            ui.message(
+                "boot-started",
+                json!({ "accelerator": accelerator, "call": call }),
+            );
             if verbose {
                 ui.note(&call);
             }

@@ -35,14 +35,26 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
 }
 
 /// Builds one kernel and says how it went.
-pub(crate) fn build(workspace: &Workspace, kernel: &KernelSpec, ui: &Ui) -> Result<Manifest, Failure> {
+pub(crate) fn build(
+    workspace: &Workspace,
+    kernel: &KernelSpec,
+    ui: &Ui,
+) -> Result<Manifest, Failure> {
     let name = kernel.name.as_str();
-    let result = workspace.session().build(kernel, &mut |notice| super::notice(ui, name, notice));
+    let result = workspace
+        .session()
+        .build(kernel, &mut |notice| super::notice(ui, name, notice));
     ui.clear();
     let (outcome, manifest) = result?;
     let record = &manifest.record;
     let (verb, how) = match outcome {
-        Outcome::Built => ("Built", format!(" in {}", seconds(u128::from(manifest.statistics.milliseconds)))),
+        Outcome::Built => (
+            "Built",
+            format!(
+                " in {}",
+                seconds(u128::from(manifest.statistics.milliseconds))
+            ),
+        ),
         Outcome::Ready => ("Fresh", String::new()),
         Outcome::Reused => ("Reused", " from the store".to_owned()),
     };
@@ -50,12 +62,23 @@ pub(crate) fn build(workspace: &Workspace, kernel: &KernelSpec, ui: &Ui) -> Resu
     if let Some(image) = record.output_path(OutputKind::Image) {
         ui.status("Image", image);
     }
-    if let (Outcome::Built, Some(hits), Some(misses)) = (&outcome, manifest.statistics.ccache_hits, manifest.statistics.ccache_misses) {
+    if let (Outcome::Built, Some(hits), Some(misses)) = (
+        &outcome,
+        manifest.statistics.ccache_hits,
+        manifest.statistics.ccache_misses,
+    ) {
         ui.status("ccache", format_args!("{hits} hits, {misses} misses"));
     }
     if matches!(outcome, Outcome::Built) && manifest.statistics.warnings > 0 {
-        ui.note(format!("{} compiler warnings, in {}", manifest.statistics.warnings, record.dirs.logs().join("latest/compile.log")));
+        ui.note(format!(
+            "{} compiler warnings, in {}",
+            manifest.statistics.warnings,
+            record.dirs.logs().join("latest/compile.log")
+        ));
     }
-    ui.message("kernel-finished", json!({ "kernel": name, "outcome": verb.to_lowercase(), "manifest": manifest }));
+    ui.message(
+        "kernel-finished",
+        json!({ "kernel": name, "outcome": verb.to_lowercase(), "manifest": manifest }),
+    );
     Ok(manifest)
 }

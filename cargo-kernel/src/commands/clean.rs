@@ -26,7 +26,10 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         }
         let purpose = format!("cargo kernel clean {}", kernel.name);
         let lock = lock::acquire(&state.join("lock"), &purpose, &mut |holder| {
-            ui.warning(format!("waiting for the build directory of `{}`, held by {holder}", kernel.name));
+            ui.warning(format!(
+                "waiting for the build directory of `{}`, held by {holder}",
+                kernel.name
+            ));
         })?;
         fs::remove_dir_all(&state)?;
         drop(lock);

@@ -26,12 +26,15 @@ enum Command {
 }
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
-    let (Command::Show(kernels) | Command::Requests(kernels) | Command::Check(kernels)) = &args.command;
+    let (Command::Show(kernels) | Command::Requests(kernels) | Command::Check(kernels)) =
+        &args.command;
     let workspace = Workspace::load(global, &kernels.overrides)?;
     let mut code = DONE;
     for kernel in workspace.select(&kernels.names)? {
         let name = kernel.name.as_str();
-        let facts = workspace.session().gather(kernel, &mut |notice| super::notice(ui, name, notice));
+        let facts = workspace
+            .session()
+            .gather(kernel, &mut |notice| super::notice(ui, name, notice));
         ui.clear();
         let facts = facts?;
         match &args.command {
@@ -40,7 +43,10 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
                 for request in facts.request.merged.requests() {
                     ui.message("request", json!({ "kernel": name, "request": request }));
                     if !ui.is_json() {
-                        ui.data(format_args!("{}={} ← {}", request.symbol, request.asked.value, request.asked.place));
+                        ui.data(format_args!(
+                            "{}={} ← {}",
+                            request.symbol, request.asked.value, request.asked.place
+                        ));
                         for other in &request.others {
                             ui.data(format_args!("    not {} ← {}", other.value, other.place));
                         }
@@ -52,13 +58,22 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
                 for unmet in &unmet {
                     ui.message("unmet", json!({ "kernel": name, "unmet": unmet }));
                     if !ui.is_json() {
-                        ui.data(format_args!("{unmet}{}", if unmet.optional { " (optional)" } else { "" }));
+                        ui.data(format_args!(
+                            "{unmet}{}",
+                            if unmet.optional { " (optional)" } else { "" }
+                        ));
                     }
                 }
                 if unmet.iter().any(|unmet| !unmet.optional) {
                     code = NO;
                 } else {
-                    ui.status("Checked", format_args!("{name}: all {} requests hold", facts.request.merged.requests().len()));
+                    ui.status(
+                        "Checked",
+                        format_args!(
+                            "{name}: all {} requests hold",
+                            facts.request.merged.requests().len()
+                        ),
+                    );
                 }
             }
         }

@@ -39,19 +39,36 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         None => String::new(),
     };
     if present.contains("metadata.kernel") {
-        return Err(Failure::message(format!("{path} declares kernels already"), "add a `[workspace.metadata.kernel.kernels.NAME]` table by hand"));
+        return Err(Failure::message(
+            format!("{path} declares kernels already"),
+            "add a `[workspace.metadata.kernel.kernels.NAME]` table by hand",
+        ));
     }
     let place = if present.is_empty() {
         StarterPlace::NewWorkspace
-    } else if present.lines().any(|line| line.trim_start().starts_with("[workspace")) {
+    } else if present
+        .lines()
+        .any(|line| line.trim_start().starts_with("[workspace"))
+    {
         StarterPlace::Workspace
     } else {
         StarterPlace::Package
     };
-    let gap = if present.is_empty() { "" } else if present.ends_with('\n') { "\n" } else { "\n\n" };
-    let text = format!("{present}{gap}{}", starter(place, &name, &args.source, &args.preset));
+    let gap = if present.is_empty() {
+        ""
+    } else if present.ends_with('\n') {
+        "\n"
+    } else {
+        "\n\n"
+    };
+    let text = format!(
+        "{present}{gap}{}",
+        starter(place, &name, &args.source, &args.preset)
+    );
     fs::write_atomic(&path, text.as_bytes())?;
     ui.status("Wrote", &path);
-    ui.note(format!("next: `cargo kernel doctor`, then `cargo kernel build {name}`"));
+    ui.note(format!(
+        "next: `cargo kernel doctor`, then `cargo kernel build {name}`"
+    ));
     Ok(DONE)
 }

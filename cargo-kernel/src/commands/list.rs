@@ -28,36 +28,65 @@ struct Row {
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let mut workspace = Workspace::load(global, &args.kernels.overrides)?;
     workspace.offline = true;
-    let names = if args.kernels.names.is_empty() { vec!["*".to_owned()] } else { args.kernels.names.clone() };
+    let names = if args.kernels.names.is_empty() {
+        vec!["*".to_owned()]
+    } else {
+        args.kernels.names.clone()
+    };
     let session = workspace.session();
     let mut rows = Vec::new();
     for kernel in workspace.select(&names)? {
         let plan = session.plan(kernel, &mut |_| {});
         let built = session.manifest(kernel)?;
         let (release, state) = match (plan, built) {
-            (Ok(plan), Some(manifest)) if manifest.record.release == plan.record.release => (Some(plan.record.release), "built"),
+            (Ok(plan), Some(manifest)) if manifest.record.release == plan.record.release => {
+                (Some(plan.record.release), "built")
+            }
             (Ok(plan), built) => {
                 let stored = session.stored_manifest(&plan.record.release)?.is_some();
-                let state = if stored { "in the store" } else if built.is_some() { "changed since it was built" } else { "not built" };
+                let state = if stored {
+                    "in the store"
+                } else if built.is_some() {
+                    "changed since it was built"
+                } else {
+                    "not built"
+                };
                 (Some(plan.record.release), state)
             }
             (Err(error), built) => {
                 ui.note(format!("{}: {error}", kernel.name));
-                (built.map(|manifest| manifest.record.release), "cannot be planned")
+                (
+                    built.map(|manifest| manifest.record.release),
+                    "cannot be planned",
+                )
             }
         };
         let base = request::describe(&kernel.base.value);
-        rows.push(Row { name: kernel.name.to_string(), arch: kernel.arch.name(), base, release, state });
+        rows.push(Row {
+            name: kernel.name.to_string(),
+            arch: kernel.arch.name(),
+            base,
+            release,
+            state,
+        });
     }
     for row in &rows {
         ui.message("kernel", json!({ "name": row.name, "arch": row.arch, "base": row.base, "release": row.release, "state": row.state }));
     }
     if !ui.is_json() {
-        let width = |text: fn(&Row) -> &str| rows.iter().map(|row| text(row).len()).max().unwrap_or(0);
-        let (name, arch, base) = (width(|row| &row.name), width(|row| row.arch), width(|row| &row.base));
+        let width =
+            |text: fn(&Row) -> &str| rows.iter().map(|row| text(row).len()).max().unwrap_or(0);
+        let (name, arch, base) = (
+            width(|row| &row.name),
+            width(|row| row.arch),
+            width(|row| &row.base),
+        );
         for row in &rows {
             let release = row.release.as_deref().unwrap_or("-");
-            ui.data(format_args!("{:name$}  {:arch$}  {:base$}  {release}  ({})", row.name, row.arch, row.base, row.state));
+            ui.data(format_args!(
+                "{:name$}  {:arch$}  {:base$}  {release}  ({})",
+                row.name, row.arch, row.base, row.state
+            ));
         }
     }
     Ok(DONE)

@@ -17,18 +17,31 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, ui: &Ui) -> Result<u8, Failure> {
-    let mut command = Cli::command().name("cargo-kernel").disable_help_subcommand(true);
+    let mut command = Cli::command()
+        .name("cargo-kernel")
+        .disable_help_subcommand(true);
     command.build();
     write(&command, "cargo-kernel", args, ui)?;
-    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
-        write(subcommand, &format!("cargo-kernel-{}", subcommand.get_name()), args, ui)?;
+    for subcommand in command
+        .get_subcommands()
+        .filter(|subcommand| !subcommand.is_hide_set())
+    {
+        write(
+            subcommand,
+            &format!("cargo-kernel-{}", subcommand.get_name()),
+            args,
+            ui,
+        )?;
     }
     Ok(DONE)
 }
 
 fn write(command: &clap::Command, name: &str, args: &Args, ui: &Ui) -> Result<(), Failure> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).title(name.to_uppercase()).render(&mut page).expect("writing to memory does not fail");
+    clap_mangen::Man::new(command.clone())
+        .title(name.to_uppercase())
+        .render(&mut page)
+        .expect("writing to memory does not fail");
     let path = args.directory.join(format!("{name}.1"));
     fs::write_atomic(&path, &page)?;
     ui.status("Wrote", path);

@@ -58,15 +58,33 @@ impl Workspace {
     /// Reads the environment, `Cargo.toml` and the fragments.
     pub(crate) fn load(global: &Global, overrides: &Overrides) -> Result<Self, Failure> {
         let environment = Environment::read()?;
-        let spec = workspace::load(&environment, global.manifest_path.as_deref(), &overrides.to_spec())?;
-        let directories: Vec<Utf8PathBuf> = spec.fragment_dirs.iter().map(|directory| directory.value.clone()).collect();
+        let spec = workspace::load(
+            &environment,
+            global.manifest_path.as_deref(),
+            &overrides.to_spec(),
+        )?;
+        let directories: Vec<Utf8PathBuf> = spec
+            .fragment_dirs
+            .iter()
+            .map(|directory| directory.value.clone())
+            .collect();
         let library = library::load(&directories)?;
-        Ok(Workspace { environment, spec, library, offline: global.offline })
+        Ok(Workspace {
+            environment,
+            spec,
+            library,
+            offline: global.offline,
+        })
     }
 
     /// The session in which kernels are planned and built.
     pub(crate) fn session(&self) -> Session<'_> {
-        Session { environment: &self.environment, spec: &self.spec, library: &self.library, offline: self.offline }
+        Session {
+            environment: &self.environment,
+            spec: &self.spec,
+            library: &self.library,
+            offline: self.offline,
+        }
     }
 
     /// The kernels that are meant.
@@ -96,7 +114,13 @@ pub(crate) fn notice(ui: &Ui, name: &str, notice: Notice<'_>) {
         Notice::Warning(message) => ui.warning(message),
         Notice::Building(plan, reason) => {
             ui.clear();
-            ui.status("Building", format_args!("{name} {} for {}: {reason}", plan.record.release, plan.record.arch));
+            ui.status(
+                "Building",
+                format_args!(
+                    "{name} {} for {}: {reason}",
+                    plan.record.release, plan.record.arch
+                ),
+            );
         }
         Notice::Run(event) => ui.event(name, event),
     }
@@ -105,10 +129,22 @@ pub(crate) fn notice(ui: &Ui, name: &str, notice: Notice<'_>) {
 fn source_progress(ui: &Ui, progress: Progress<'_>) {
     match progress {
         Progress::Waiting { lock } => ui.note(format!("waiting for {lock}")),
-        Progress::Downloading { name: _, done, total } => ui.advance("Downloading", done, total.unwrap_or(0)),
-        Progress::Unpacking { name: _, done, total } => ui.advance("Unpacking", done, total),
+        Progress::Downloading {
+            name: _,
+            done,
+            total,
+        } => ui.advance("Downloading", done, total.unwrap_or(0)),
+        Progress::Unpacking {
+            name: _,
+            done,
+            total,
+        } => ui.advance("Unpacking", done, total),
         Progress::Reading { done, total } => ui.advance("Reading", done as u64, total as u64),
-        Progress::Patching { patch: _, done, total } => ui.advance("Patching", done as u64, total as u64),
+        Progress::Patching {
+            patch: _,
+            done,
+            total,
+        } => ui.advance("Patching", done as u64, total as u64),
         Progress::Note(text) => ui.note(text),
     }
 }

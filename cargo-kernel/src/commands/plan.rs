@@ -1,6 +1,7 @@
 //! `cargo kernel plan`
 
 use kernelkit::plan::{Plan, Step};
+use kernelkit::process::{Call, quote};
 use serde_json::json;
 
 use super::Workspace;
@@ -19,7 +20,9 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     let workspace = Workspace::load(global, &args.kernels.overrides)?;
     for kernel in workspace.select(&args.kernels.names)? {
         let name = kernel.name.as_str();
-        let plan = workspace.session().plan(kernel, &mut |notice| super::notice(ui, name, notice));
+        let plan = workspace
+            .session()
+            .plan(kernel, &mut |notice| super::notice(ui, name, notice));
         ui.clear();
         let plan = plan?;
         ui.message("plan", json!({ "plan": plan }));
@@ -32,22 +35,77 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
 
 fn print(plan: &Plan, ui: &Ui) {
     let record = &plan.record;
+    // What all make calls have in common stands once; `-v` shows each whole, to be pasted.
+    let common: Vec<String> = match plan.steps.iter().find_map(|step| {
+        if let Step::Compile { call } = step {
+            Some(call)
+        } else {
+            None
+        }
+    }) {
+        Some(call) if !ui.is_verbose() => call.args.clone(),
+        _ => Vec::new(),
+    };
+    let show = |call: &Call| match common.as_slice() {
+        [] => call.to_string(),
+        _ => {
+            let own = call
+                .args
+                .iter()
+                .filter(|word| !common.contains(word))
+                .map(|word| quote(word));
+            std::iter::once(call.program.clone())
+                .chain(own)
+                .collect::<Vec<_>>()
+                .join(" ")
+        }
+    };
     let row = |name: &str, value: &str| ui.data(format_args!("{name:<10} {value}"));
     row("kernel", record.name.as_str());
     row("release", &record.release);
     row("arch", record.arch.name());
-    row("source", &format!("{} ({})", record.source.description, record.identity.source));
-    row("toolchain", &format!("{} ({})", record.toolchain.version, record.identity.toolchain));
-    row("config", &format!("{}, {} symbols requested by {} fragments", record.config.base, record.config.requests, record.config.fragments.len()));
-    row("reuse", if plan.reuse { "a finished build of this identity is taken" } else { "off" });
+    row(
+        "source",
+        &format!("{} ({})", record.source.description, record.identity.source),
+    );
+    row(
+        "toolchain",
+        &format!(
+            "{} ({})",
+            record.toolchain.version, record.identity.toolchain
+        ),
+    );
+    row(
+        "config",
+        &format!(
+            "{}, {} symbols requested by {} fragments",
+            record.config.base,
+            record.config.requests,
+            record.config.fragments.len()
+        ),
+    );
+    row(
+        "reuse",
+        if plan.reuse {
+            "a finished build of this identity is taken"
+        } else {
+            "off"
+        },
+    );
     for step in &plan.steps {
         match step {
-            Step::Configure { path, confirm, .. } => row("configure", &format!("write {path}\n{:11}{confirm}", "")),
-            Step::Compile { call } => row("compile", &call.to_string()),
+            Step::Configure { path, confirm, .. } => {
+                row("configure", &format!("write {path}"));
+                row("", &show(confirm));
+            }
+            Step::Compile { call } => row("compile", &show(call)),
             Step::InstallFile { from, to } => row("install", &format!("{from} as {to}")),
-            Step::InstallModules { call, .. } => row("install", &call.to_string()),
-            Step::Devtools { call, .. } => row("devtools", &call.to_string()),
+            Step::InstallModules { call, .. } => row("install", &show(call)),
+            Step::Devtools { call, .. } => row("devtools", &show(call)),
         }
+    }
+    for word in &common {
+        row("make", &quote(word));
     }
     for output in &record.outputs {
         row("output", record.dirs.destdir.join(&output.path).as_str());

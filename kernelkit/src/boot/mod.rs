@@ -30,7 +30,7 @@ const MODULE_LIST: &str = "kernelkit/modules";
 /// The file that makes init report and end instead of waiting for commands.
 const CHECK_FILE: &str = "kernelkit/check";
 
-/// What to boot, and with what. Every path is absolute.
+/// What to boot, and with what. Every path is absolute but [`Request::initrd`].
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The kernel's architecture.
@@ -55,7 +55,8 @@ pub struct Request {
     pub make_variables: Vec<String>,
     /// More words for the kernel's command line.
     pub append: Option<String>,
-    /// For the interactive console: this initramfs instead of ours.
+    /// For the interactive console: this initramfs instead of ours. It may be relative to the
+    /// current directory, as users write it.
     pub initrd: Option<Utf8PathBuf>,
     /// The guest's memory as QEMU's `-m` takes it: `256M`.
     pub memory: String,

@@ -84,7 +84,9 @@ impl Error {
             Error::Plan(error) => error.hint(),
             Error::Run(error) => error.hint(),
             Error::Store(error) => error.hint(),
-            Error::NoPatch { .. } => Some("patches are files or glob patterns, relative to the workspace root".to_owned()),
+            Error::NoPatch { .. } => Some(
+                "patches are files or glob patterns, relative to the workspace root".to_owned(),
+            ),
             Error::Pattern { .. } => None,
             Error::Fs(error) => error.hint(),
         }
@@ -123,18 +125,36 @@ pub enum Notice<'a> {
 impl Session<'_> {
     /// Gathers the facts about one kernel: prepares its source, looks at the toolchain,
     /// resolves its configuration.
-    pub fn gather(&self, spec: &KernelSpec, notify: &mut dyn FnMut(Notice<'_>)) -> Result<Facts, Error> {
+    pub fn gather(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Facts, Error> {
         let tree = self.prepare_source(spec, notify)?;
-        let toolchain = toolchain::detect(spec.arch.value, spec.compiler.value, self.environment, &self.environment.cache_dir)?;
+        let toolchain = toolchain::detect(
+            spec.arch.value,
+            spec.compiler.value,
+            self.environment,
+            &self.environment.cache_dir,
+        )?;
         let request = request::request(spec, self.library, &tree)?;
         for warning in &request.warnings {
             notify(Notice::Warning(warning.clone()));
         }
         let cores = environment::cores();
         let state = self.state(spec);
-        let config = configure::resolve(&request, &tree, &toolchain, &Dirs::new(&tree.dir, &state), self.environment, cores)?;
-        let ccache = exec::find_on_path("ccache", &self.environment.path)
-            .map(|_| Ccache { dir: self.environment.cache_dir.join("ccache"), config: state.join("ccache.conf") });
+        let config = configure::resolve(
+            &request,
+            &tree,
+            &toolchain,
+            &Dirs::new(&tree.dir, &state),
+            self.environment,
+            cores,
+        )?;
+        let ccache = exec::find_on_path("ccache", &self.environment.path).map(|_| Ccache {
+            dir: self.environment.cache_dir.join("ccache"),
+            config: state.join("ccache.conf"),
+        });
         Ok(Facts {
             tree,
             toolchain,
@@ -148,7 +168,11 @@ impl Session<'_> {
     }
 
     /// The plan of one kernel.
-    pub fn plan(&self, spec: &KernelSpec, notify: &mut dyn FnMut(Notice<'_>)) -> Result<Plan, Error> {
+    pub fn plan(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Plan, Error> {
         let facts = self.gather(spec, notify)?;
         Ok(plan::plan(spec, &facts)?)
     }
@@ -179,10 +203,16 @@ impl Session<'_> {
     }
 
     /// Builds one kernel, or finds it built.
-    pub fn build(&self, spec: &KernelSpec, notify: &mut dyn FnMut(Notice<'_>)) -> Result<(Outcome, Manifest), Error> {
+    pub fn build(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<(Outcome, Manifest), Error> {
         let plan = self.plan(spec, notify)?;
         let ready = |manifest: Manifest| (Outcome::Ready, manifest);
-        if let Decision::Ready(manifest) = reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss) {
+        if let Decision::Ready(manifest) =
+            reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)
+        {
             return Ok(ready(*manifest));
         }
         let lock = run::lock(&plan, &mut |event| notify(Notice::Run(event)))?;
@@ -204,39 +234,69 @@ impl Session<'_> {
                 let mut rescanned = Ok(None);
                 let mut rescan = || {
                     if plan.volatile {
-                        rescanned = self.prepare_source(spec, &mut |_| {}).map(|tree| Some(tree.id));
+                        rescanned = self
+                            .prepare_source(spec, &mut |_| {})
+                            .map(|tree| Some(tree.id));
                     }
                     rescanned.as_ref().ok().copied().flatten()
                 };
-                let manifest = run::run(&plan, &lock, &mut rescan, &mut |event| notify(Notice::Run(event)))?;
+                let manifest = run::run(&plan, &lock, &mut rescan, &mut |event| {
+                    notify(Notice::Run(event))
+                })?;
                 rescanned?;
                 if plan.reuse
-                    && let Err(error) = store.publish(&plan.record.release, &plan.record.dirs.destdir, manifest.to_json().as_bytes())
+                    && let Err(error) = store.publish(
+                        &plan.record.release,
+                        &plan.record.dirs.destdir,
+                        manifest.to_json().as_bytes(),
+                    )
                 {
                     // The build is done and usable; only the next one will not find it.
-                    notify(Notice::Warning(format!("the build is not in the store: {error}")));
+                    notify(Notice::Warning(format!(
+                        "the build is not in the store: {error}"
+                    )));
                 }
                 Ok((Outcome::Built, manifest))
             }
         }
     }
 
-    fn prepare_source(&self, spec: &KernelSpec, notify: &mut dyn FnMut(Notice<'_>)) -> Result<sources::Tree, Error> {
-        let context = sources::Context { offline: self.offline, ..sources::Context::new(self.environment) };
+    fn prepare_source(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<sources::Tree, Error> {
+        let context = sources::Context {
+            offline: self.offline,
+            ..sources::Context::new(self.environment)
+        };
         let patches = find_patches(spec, &self.spec.root)?;
-        Ok(sources::prepare(&spec.source.value, &patches, &context, &mut |progress| notify(Notice::Source(progress)))?)
+        Ok(sources::prepare(
+            &spec.source.value,
+            &patches,
+            &context,
+            &mut |progress| notify(Notice::Source(progress)),
+        )?)
     }
 }
 
 /// Puts a stored build into the build directory, as if it had been built there.
 fn take(store: &HostStore, entry: &Entry, plan: &Plan) -> Result<Manifest, Error> {
     let dirs = &plan.record.dirs;
-    let stored: Manifest = serde_json::from_value(entry.manifest.clone()).expect("the decision to reuse has read the manifest");
+    let stored: Manifest = serde_json::from_value(entry.manifest.clone())
+        .expect("the decision to reuse has read the manifest");
     fs::remove_file(dirs.manifest())?;
     fs::remove_dir_all(&dirs.destdir)?;
     store.materialize(entry, &dirs.destdir)?;
     let outputs = stored.record.outputs;
-    let manifest = Manifest { record: Record { outputs, ..plan.record.clone() }, devtools: Vec::new(), ..stored };
+    let manifest = Manifest {
+        record: Record {
+            outputs,
+            ..plan.record.clone()
+        },
+        devtools: Vec::new(),
+        ..stored
+    };
     fs::write_atomic(dirs.manifest(), manifest.to_json().as_bytes())?;
     Ok(manifest)
 }
@@ -247,10 +307,18 @@ fn find_patches(spec: &KernelSpec, root: &Utf8Path) -> Result<Vec<Utf8PathBuf>, 
     let mut patches = Vec::new();
     for pattern in spec.patches.iter() {
         let absolute = Utf8Path::new(&glob::Pattern::escape(root.as_str())).join(pattern);
-        let paths = glob::glob(absolute.as_str()).map_err(|source| Error::Pattern { pattern: pattern.clone(), source })?;
-        let found: Vec<_> = paths.filter_map(|path| Utf8PathBuf::from_path_buf(path.ok()?).ok()).collect();
+        let paths = glob::glob(absolute.as_str()).map_err(|source| Error::Pattern {
+            pattern: pattern.clone(),
+            source,
+        })?;
+        let found: Vec<_> = paths
+            .filter_map(|path| Utf8PathBuf::from_path_buf(path.ok()?).ok())
+            .collect();
         if found.is_empty() {
-            return Err(Error::NoPatch { pattern: pattern.clone(), origin: spec.patches.origin.to_string() });
+            return Err(Error::NoPatch {
+                pattern: pattern.clone(),
+                origin: spec.patches.origin.to_string(),
+            });
         }
         patches.extend(found);
     }

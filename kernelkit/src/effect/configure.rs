@@ -9,10 +9,10 @@ use super::environment::Environment;
 use super::lock;
 use super::{exec, fs};
 use crate::config::{self, DotConfig};
+use crate::effect::source::Tree;
 use crate::make::Kbuild;
 use crate::manifest::Dirs;
 use crate::request::{self, ConfigRequest, Method};
-use crate::effect::source::Tree;
 use crate::source::Sha256;
 use crate::toolchain::Toolchain;
 
@@ -42,7 +42,9 @@ impl Error {
         match self {
             Error::Fs(error) => error.hint(),
             Error::Make(error) => error.hint(),
-            Error::Invalid { .. } => Some("name a `.config` as the kernel's make leaves it, or a defconfig".to_owned()),
+            Error::Invalid { .. } => {
+                Some("name a `.config` as the kernel's make leaves it, or a defconfig".to_owned())
+            }
         }
     }
 }
@@ -63,7 +65,10 @@ pub fn resolve(
         Method::File { path } => Some((path.clone(), fs::read_to_string(path)?)),
         _ => None,
     };
-    let cached = environment.cache_dir.join("config").join(format!("{}.config", key(request, start.as_ref(), tree, toolchain)));
+    let cached = environment.cache_dir.join("config").join(format!(
+        "{}.config",
+        key(request, start.as_ref(), tree, toolchain)
+    ));
     if let Some(bytes) = fs::read_optional(&cached)?
         && let Ok(text) = String::from_utf8(bytes)
         && let Ok(config) = DotConfig::parse(&text)
@@ -71,16 +76,27 @@ pub fn resolve(
         return Ok(config);
     }
     let text = run(request, start.as_ref(), toolchain, dirs, environment, cores)?;
-    let config = DotConfig::parse(&text).map_err(|source| Error::Invalid { path: scratch(dirs).join(".config"), source })?;
+    let config = DotConfig::parse(&text).map_err(|source| Error::Invalid {
+        path: scratch(dirs).join(".config"),
+        source,
+    })?;
     fs::write_atomic(&cached, text.as_bytes())?;
     Ok(config)
 }
 
-fn key(request: &ConfigRequest, start: Option<&(Utf8PathBuf, String)>, tree: &Tree, toolchain: &Toolchain) -> Sha256 {
+fn key(
+    request: &ConfigRequest,
+    start: Option<&(Utf8PathBuf, String)>,
+    tree: &Tree,
+    toolchain: &Toolchain,
+) -> Sha256 {
     let method = match &request.method {
         Method::AllConfig { goal } => format!("allconfig {goal}"),
         Method::Goals { goals } => format!("goals {}", goals.join(" ")),
-        Method::File { .. } => format!("file {}", Sha256::of(start.map(|(_, text)| text.as_bytes()).unwrap_or_default())),
+        Method::File { .. } => format!(
+            "file {}",
+            Sha256::of(start.map(|(_, text)| text.as_bytes()).unwrap_or_default())
+        ),
     };
     let text = format!(
         "{CACHE_FORMAT}\ntree {}\ntools {}\nmethod {method}\n{}",
@@ -107,7 +123,11 @@ fn run(
     // The build directory's conf is the one that is built anyway; while a build holds it, another is made.
     let build_is_free = lock::try_acquire(&dirs.state.join("lock"), "cargo kernel plan")?;
     let _lock = lock::acquire(&scratch.join("lock"), "cargo kernel plan", &mut |_| {})?;
-    let build = if build_is_free.is_some() { dirs.build.clone() } else { scratch.join("build") };
+    let build = if build_is_free.is_some() {
+        dirs.build.clone()
+    } else {
+        scratch.join("build")
+    };
     fs::create_dir_all(&build)?;
     let kbuild = Kbuild {
         source: dirs.source.clone(),
@@ -118,10 +138,15 @@ fn run(
     };
     let dot_config = scratch.join(".config");
     let make = |goals: &[&str], allconfig: Option<&Utf8Path>| {
-        exec::capture(&kbuild.config_call(&dot_config, allconfig, goals)).map(drop).map_err(Error::Make)
+        exec::capture(&kbuild.config_call(&dot_config, allconfig, goals))
+            .map(drop)
+            .map_err(Error::Make)
     };
     let olddefconfig_over = |base: &str| {
-        fs::write_atomic(&dot_config, request::overlay(base, &request.merged).as_bytes())?;
+        fs::write_atomic(
+            &dot_config,
+            request::overlay(base, &request.merged).as_bytes(),
+        )?;
         make(&["olddefconfig"], None)
     };
     fs::remove_file(&dot_config)?;

@@ -21,7 +21,11 @@ pub struct Lock {
 
 /// Takes the lock at `path`, waiting where somebody else has it; `waiting` is then called
 /// once with the holder's own words. `purpose` is what others will be told of us.
-pub fn acquire(path: &Utf8Path, purpose: &str, waiting: &mut dyn FnMut(&str)) -> Result<Lock, Error> {
+pub fn acquire(
+    path: &Utf8Path,
+    purpose: &str,
+    waiting: &mut dyn FnMut(&str),
+) -> Result<Lock, Error> {
     let mut file = open(path)?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         waiting(&holder(&mut file));
@@ -50,7 +54,13 @@ fn open(path: &Utf8Path) -> Result<File, Error> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).context("open", path)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .context("open", path)
 }
 
 fn claim(mut file: File, purpose: &str) -> std::io::Result<Lock> {
@@ -76,8 +86,13 @@ mod tests {
     #[test]
     fn a_held_lock_names_its_holder_and_is_free_again_after() {
         let directory = tempfile::tempdir().unwrap();
-        let path = Utf8Path::from_path(directory.path()).unwrap().join("a/lock");
-        let held = acquire(&path, "cargo kernel build tiny", &mut |_| panic!("nobody holds it")).unwrap();
+        let path = Utf8Path::from_path(directory.path())
+            .unwrap()
+            .join("a/lock");
+        let held = acquire(&path, "cargo kernel build tiny", &mut |_| {
+            panic!("nobody holds it")
+        })
+        .unwrap();
         assert!(try_acquire(&path, "second").unwrap().is_none());
         let mut file = open(&path).unwrap();
         assert!(holder(&mut file).ends_with("cargo kernel build tiny"));

@@ -5,7 +5,7 @@
 //! leaves no manifest, and the next run of the same plan continues from the object files.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write as _};
+use std::io::{LineWriter, Write as _};
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -88,7 +88,10 @@ pub enum Error {
         log: Utf8PathBuf,
     },
     /// The kernel's own conf changed the predicted configuration.
-    #[error("the kernel's own conf does not confirm the configuration: {}", changed_symbols(changes))]
+    #[error(
+        "the kernel's own conf does not confirm the configuration: {}",
+        changed_symbols(changes)
+    )]
     ConfigDrift {
         /// Symbol, predicted and confirmed value.
         changes: Vec<(Symbol, Option<Value>, Option<Value>)>,
@@ -121,9 +124,17 @@ pub enum Error {
 
 fn changed_symbols(changes: &[(Symbol, Option<Value>, Option<Value>)]) -> String {
     let show = |value: &Option<Value>| value.as_ref().map_or("absent".to_owned(), Value::to_string);
-    let shown: Vec<_> = changes.iter().take(5).map(|(symbol, from, to)| format!("{symbol} {} → {}", show(from), show(to))).collect();
+    let shown: Vec<_> = changes
+        .iter()
+        .take(5)
+        .map(|(symbol, from, to)| format!("{symbol} {} → {}", show(from), show(to)))
+        .collect();
     let more = changes.len().saturating_sub(shown.len());
-    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+    if more == 0 {
+        shown.join(", ")
+    } else {
+        format!("{} and {more} more", shown.join(", "))
+    }
 }
 
 impl Error {
@@ -145,17 +156,32 @@ impl Error {
 pub fn lock(plan: &Plan, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Lock, Error> {
     let purpose = format!("cargo kernel build {}", plan.record.name);
     let path = plan.record.dirs.state.join("lock");
-    Ok(lock::acquire(&path, &purpose, &mut |holder| on_event(Event::Waiting { holder }))?)
+    Ok(lock::acquire(&path, &purpose, &mut |holder| {
+        on_event(Event::Waiting { holder })
+    })?)
 }
 
 /// Builds. The caller holds the [`lock`]. `rescan` gives the tree's id again after the
 /// compiler has read it; it is called for sources that can change.
-pub fn run(plan: &Plan, _lock: &Lock, rescan: &mut dyn FnMut() -> Option<TreeId>, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Manifest, Error> {
+pub fn run(
+    plan: &Plan,
+    _lock: &Lock,
+    rescan: &mut dyn FnMut() -> Option<TreeId>,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Result<Manifest, Error> {
     let dirs = &plan.record.dirs;
     fs::remove_file(dirs.manifest())?;
     let log = RunLog::create(&dirs.logs(), &super::environment::now())?;
-    let mut run = Run { plan, log, counts: Counts::default(), on_event };
-    run.log.line(&format!("cargo kernel {} builds {} for {}", plan.record.kernelkit, plan.record.release, plan.record.arch))?;
+    let mut run = Run {
+        plan,
+        log,
+        counts: Counts::default(),
+        on_event,
+    };
+    run.log.line(&format!(
+        "cargo kernel {} builds {} for {}",
+        plan.record.kernelkit, plan.record.release, plan.record.arch
+    ))?;
     let result = run.carry_out(rescan);
     let text = match &result {
         Ok(_) => "passed".to_owned(),
@@ -185,17 +211,30 @@ impl Run<'_> {
         if let Some((ccache, config)) = &plan.ccache {
             let statistics = self.log.dir().join("ccache-statistics.log");
             fs::create_dir_all(&ccache.dir)?;
-            fs::write_atomic(&ccache.config, format!("{config}stats_log = {statistics}\n").as_bytes())?;
+            fs::write_atomic(
+                &ccache.config,
+                format!("{config}stats_log = {statistics}\n").as_bytes(),
+            )?;
         }
         let staging = staging(dirs);
         fs::remove_dir_all(&staging)?;
         let mut devtools = Vec::new();
         for step in &plan.steps {
             match step {
-                Step::Configure { path, sha256, confirm } => self.configure(path, *sha256, confirm)?,
+                Step::Configure {
+                    path,
+                    sha256,
+                    confirm,
+                } => self.configure(path, *sha256, confirm)?,
                 Step::Compile { call } => self.compile(call)?,
-                Step::InstallFile { from, to } => self.stage("install", None, |_| install_file(from, &staging.join(to)))?,
-                Step::InstallModules { call, directory, source_symlink } => {
+                Step::InstallFile { from, to } => {
+                    self.stage("install", None, |_| install_file(from, &staging.join(to)))?
+                }
+                Step::InstallModules {
+                    call,
+                    directory,
+                    source_symlink,
+                } => {
                     self.stage("install", Some(call), |run| run.make("install", call))?;
                     let directory = staging.join(directory);
                     for link in ["build", "source"] {
@@ -206,25 +245,39 @@ impl Run<'_> {
                         std::os::unix::fs::symlink(&dirs.source, &link).context("link", &link)?;
                     }
                 }
-                Step::Devtools { call, path } => match self.stage("devtools", Some(call), |run| run.make("devtools", call)) {
-                    Ok(()) => devtools.push(path.clone()),
-                    Err(Error::Exec(exec::Error::Interrupted)) => return Err(exec::Error::Interrupted.into()),
-                    Err(error) => {
-                        let message = format!("{} was not written: {error}", path.file_name().unwrap_or_default());
-                        self.log.line(&format!("warning: {message}"))?;
-                        (self.on_event)(Event::Warning { message });
+                Step::Devtools { call, path } => {
+                    match self.stage("devtools", Some(call), |run| run.make("devtools", call)) {
+                        Ok(()) => devtools.push(path.clone()),
+                        Err(Error::Exec(exec::Error::Interrupted)) => {
+                            return Err(exec::Error::Interrupted.into());
+                        }
+                        Err(error) => {
+                            let message = format!(
+                                "{} was not written: {error}",
+                                path.file_name().unwrap_or_default()
+                            );
+                            self.log.line(&format!("warning: {message}"))?;
+                            (self.on_event)(Event::Warning { message });
+                        }
                     }
-                },
+                }
             }
         }
         self.confirm_config(&dirs.build.join(".config"), &plan.dot_config)?;
         if let Some(after) = rescan().filter(|after| *after != plan.record.identity.source) {
-            return Err(Error::SourceChanged { path: dirs.source.clone(), before: plan.record.identity.source, after });
+            return Err(Error::SourceChanged {
+                path: dirs.source.clone(),
+                before: plan.record.identity.source,
+                after,
+            });
         }
         let observed = observe(&dirs.build)?;
         let mismatches = plan.record.mismatches(&observed);
         let narrowed = plan.record.output(OutputKind::Image).is_none();
-        let mismatches: Vec<_> = mismatches.into_iter().filter(|mismatch| !narrowed || !mismatch.observed.is_empty()).collect();
+        let mismatches: Vec<_> = mismatches
+            .into_iter()
+            .filter(|mismatch| !narrowed || !mismatch.observed.is_empty())
+            .collect();
         if !mismatches.is_empty() {
             return Err(Error::Mismatch { mismatches });
         }
@@ -257,19 +310,35 @@ impl Run<'_> {
     }
 
     /// Runs `work` as one stage: events around it, its time in the report.
-    fn stage<T>(&mut self, stage: &'static str, call: Option<&Call>, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+    fn stage<T>(
+        &mut self,
+        stage: &'static str,
+        call: Option<&Call>,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         (self.on_event)(Event::Started { stage, call });
         let started = Instant::now();
         let result = work(self);
         let milliseconds = started.elapsed().as_millis();
         self.log.finished(stage, milliseconds);
-        (self.on_event)(Event::Finished { stage, milliseconds });
+        (self.on_event)(Event::Finished {
+            stage,
+            milliseconds,
+        });
         result
     }
 
     fn configure(&mut self, path: &Utf8Path, sha256: Sha256, confirm: &Call) -> Result<(), Error> {
         let present = fs::read_optional(path)?;
-        if present.is_some_and(|bytes| Sha256::of(&bytes) == sha256) && self.plan.record.dirs.build.join("include/config/auto.conf").exists() {
+        if present.is_some_and(|bytes| Sha256::of(&bytes) == sha256)
+            && self
+                .plan
+                .record
+                .dirs
+                .build
+                .join("include/config/auto.conf")
+                .exists()
+        {
             return Ok(());
         }
         self.stage("configure", Some(confirm), |run| {
@@ -284,8 +353,15 @@ impl Run<'_> {
         if confirmed == predicted {
             return Ok(());
         }
-        let values = |text: &str| DotConfig::parse(text).map(|config| config.values().clone()).unwrap_or_default();
-        Err(Error::ConfigDrift { changes: differences(&values(predicted), &values(&confirmed)), path: path.to_owned() })
+        let values = |text: &str| {
+            DotConfig::parse(text)
+                .map(|config| config.values().clone())
+                .unwrap_or_default()
+        };
+        Err(Error::ConfigDrift {
+            changes: differences(&values(predicted), &values(&confirmed)),
+            path: path.to_owned(),
+        })
     }
 
     fn compile(&mut self, call: &Call) -> Result<(), Error> {
@@ -303,14 +379,22 @@ impl Run<'_> {
     fn make(&mut self, stage: &'static str, call: &Call) -> Result<(), Error> {
         self.log.line(&format!("{stage}: {call}"))?;
         let (path, mut file) = self.log.open(stage)?;
-        let counter = self.plan.record.dirs.state.join(format!("{stage}.commands"));
-        let expected = fs::read_optional(&counter)?.and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok()).unwrap_or(0);
+        let counter = self
+            .plan
+            .record
+            .dirs
+            .state
+            .join(format!("{stage}.commands"));
+        let expected = fs::read_optional(&counter)?
+            .and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok())
+            .unwrap_or(0);
         let mut lines = Vec::new();
         let mut shown = 0;
         let mut written = Ok(());
         let (counts, on_event) = (&mut self.counts, &mut *self.on_event);
         let result = exec::stream(call, Some(&path), &mut |bytes| {
-            written = std::mem::replace(&mut written, Ok(())).and_then(|()| write_line(&mut file, bytes));
+            written =
+                std::mem::replace(&mut written, Ok(())).and_then(|()| write_line(&mut file, bytes));
             let text = String::from_utf8_lossy(bytes);
             let class = make::classify(&text);
             counts.add(class);
@@ -318,12 +402,19 @@ impl Run<'_> {
             match class {
                 Line::Command { verb, target } => {
                     shown += 1;
-                    on_event(Event::Command { verb, target, count: shown, expected });
+                    on_event(Event::Command {
+                        verb,
+                        target,
+                        count: shown,
+                        expected,
+                    });
                 }
                 _ => lines.push(text.into_owned()),
             }
         });
-        written.and_then(|()| file.flush()).context("write", &path)?;
+        written
+            .and_then(|()| file.flush())
+            .context("write", &path)?;
         match result {
             Ok(()) => {
                 // A rebuild shows few commands; the count of a whole build is the useful estimate.
@@ -332,7 +423,12 @@ impl Run<'_> {
                 }
                 Ok(())
             }
-            Err(exec::Error::Failed { call, .. }) => Err(Error::Make { stage, lines: make::first_error(&lines), call, log: path }),
+            Err(exec::Error::Failed { call, .. }) => Err(Error::Make {
+                stage,
+                lines: make::first_error(&lines),
+                call,
+                log: path,
+            }),
             Err(error) => Err(error.into()),
         }
     }
@@ -344,14 +440,19 @@ impl Run<'_> {
         facts.push(("identity", record.digest.to_string()));
         facts.push(("source", record.source.description.clone()));
         facts.push(("toolchain", record.toolchain.version.clone()));
-        if let Some(Statistics { ccache_hits: Some(hits), ccache_misses: Some(misses), .. }) = statistics {
+        if let Some(Statistics {
+            ccache_hits: Some(hits),
+            ccache_misses: Some(misses),
+            ..
+        }) = statistics
+        {
             facts.push(("ccache", format!("{hits} hits, {misses} misses")));
         }
         Ok(self.log.summarize(result, self.counts, &facts)?)
     }
 }
 
-fn write_line(file: &mut BufWriter<std::fs::File>, line: &[u8]) -> std::io::Result<()> {
+fn write_line(file: &mut LineWriter<std::fs::File>, line: &[u8]) -> std::io::Result<()> {
     file.write_all(line)?;
     file.write_all(b"\n")
 }
@@ -378,7 +479,11 @@ fn drop_unfinished(state: &Utf8Path, build: &Utf8Path) -> Result<(), fs::Error> 
                 directories.push(entry.into_path());
             } else if kind.is_file() && !entry.file_name().starts_with('.') {
                 let command = directory.join(format!(".{}.cmd", entry.file_name()));
-                let time = |path: &Utf8Path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+                let time = |path: &Utf8Path| {
+                    std::fs::metadata(path)
+                        .and_then(|metadata| metadata.modified())
+                        .ok()
+                };
                 let unfinished = match time(&command) {
                     Some(finished) => time(entry.path()).is_some_and(|written| written > finished),
                     None => matches!(entry.path().extension(), Some("o" | "a" | "ko")),
@@ -394,7 +499,9 @@ fn drop_unfinished(state: &Utf8Path, build: &Utf8Path) -> Result<(), fs::Error> 
 
 fn install_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
     if !from.exists() {
-        return Err(Error::NoOutput { path: from.to_owned() });
+        return Err(Error::NoOutput {
+            path: from.to_owned(),
+        });
     }
     if let Some(directory) = to.parent() {
         fs::create_dir_all(directory)?;
@@ -402,9 +509,18 @@ fn install_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
     Ok(fs::copy(from, to)?)
 }
 
-fn differences(left: &BTreeMap<Symbol, Value>, right: &BTreeMap<Symbol, Value>) -> Vec<(Symbol, Option<Value>, Option<Value>)> {
+fn differences(
+    left: &BTreeMap<Symbol, Value>,
+    right: &BTreeMap<Symbol, Value>,
+) -> Vec<(Symbol, Option<Value>, Option<Value>)> {
     let names: std::collections::BTreeSet<_> = left.keys().chain(right.keys()).collect();
-    let pairs = names.into_iter().map(|name| (name.clone(), left.get(name).cloned(), right.get(name).cloned()));
+    let pairs = names.into_iter().map(|name| {
+        (
+            name.clone(),
+            left.get(name).cloned(),
+            right.get(name).cloned(),
+        )
+    });
     pairs.filter(|(_, left, right)| left != right).collect()
 }
 
@@ -463,7 +579,10 @@ fn ccache_statistics(path: &Utf8Path) -> Result<(Option<u64>, Option<u64>), Erro
     };
     let text = String::from_utf8_lossy(&bytes);
     let count = |names: &[&str]| text.lines().filter(|line| names.contains(line)).count() as u64;
-    Ok((Some(count(&["direct_cache_hit", "preprocessed_cache_hit"])), Some(count(&["cache_miss"]))))
+    Ok((
+        Some(count(&["direct_cache_hit", "preprocessed_cache_hit"])),
+        Some(count(&["cache_miss"])),
+    ))
 }
 
 #[cfg(test)]
@@ -478,22 +597,36 @@ mod tests {
         fs::create_dir_all(build.join("init")).unwrap();
         let time = |path: &Utf8Path, seconds: u64| {
             let file = std::fs::File::create(path).unwrap();
-            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+                .unwrap();
         };
-        for (object, command) in [("whole.o", Some(20)), ("half.o", Some(5)), ("first.o", None)] {
+        for (object, command) in [
+            ("whole.o", Some(20)),
+            ("half.o", Some(5)),
+            ("first.o", None),
+        ] {
             time(&build.join("init").join(object), 10);
             if let Some(seconds) = command {
                 time(&build.join("init").join(format!(".{object}.cmd")), seconds);
             }
         }
         let left = || {
-            let mut names: Vec<_> = build.join("init").read_dir_utf8().unwrap().map(|entry| entry.unwrap().file_name().to_owned()).collect();
+            let mut names: Vec<_> = build
+                .join("init")
+                .read_dir_utf8()
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().to_owned())
+                .collect();
             names.retain(|name| !name.starts_with('.'));
             names.sort();
             names
         };
         drop_unfinished(state, &build).unwrap();
-        assert_eq!(left(), ["first.o", "half.o", "whole.o"], "nothing was killed");
+        assert_eq!(
+            left(),
+            ["first.o", "half.o", "whole.o"],
+            "nothing was killed"
+        );
         fs::write_atomic(state.join(UNFINISHED), b"").unwrap();
         drop_unfinished(state, &build).unwrap();
         assert_eq!(left(), ["whole.o"]);
