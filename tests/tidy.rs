@@ -62,15 +62,14 @@ fn is_text(path: &Utf8Path) -> bool {
     std::fs::read(root().join(path)).is_ok_and(|bytes| std::str::from_utf8(&bytes).is_ok())
 }
 
-/// The first line that holds one of `words`, in any case, not as part of a longer word.
+/// The first line that holds one of `words`, not as part of a longer word.
 fn mention(text: &str, words: &[String]) -> Option<String> {
     let is_part = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);
     text.lines().enumerate().find_map(|(index, line)| {
-        let lower = line.to_lowercase();
         let found = words.iter().find(|word| {
-            lower.match_indices(word.as_str()).any(|(at, _)| {
-                !is_part(lower[..at].chars().next_back())
-                    && !is_part(lower[at + word.len()..].chars().next())
+            line.match_indices(word.as_str()).any(|(at, _)| {
+                !is_part(line[..at].chars().next_back())
+                    && !is_part(line[at + word.len()..].chars().next())
             })
         })?;
         Some(format!("line {}: `{found}`", index + 1))
@@ -103,14 +102,21 @@ fn nothing_speaks_of_the_place_where_it_was_written() {
         ("ai", "-generated"),
         ("co-authored", "-by"),
     ]);
-    let found = offenders(&files, is_text, |_, text| mention(text, &forbidden));
+    let found = offenders(&files, is_text, |_, text| {
+        mention(&text.to_lowercase(), &forbidden)
+    });
     assert_eq!(found, [""; 0]);
 }
 
 #[test]
 fn sources_hold_no_unfinished_work() {
     let Some(files) = files() else { return };
-    let forbidden = words(&[("to", "do"), ("fix", "me"), ("unimple", "mented")]);
+    let forbidden = words(&[
+        ("TO", "DO"),
+        ("FIX", "ME"),
+        ("to", "do!"),
+        ("unimple", "mented!"),
+    ]);
     let found = offenders(
         &files,
         |path| {
@@ -123,10 +129,11 @@ fn sources_hold_no_unfinished_work() {
 }
 
 #[test]
-fn a_mention_is_a_whole_word_in_any_case() {
+fn a_mention_is_a_whole_word() {
     let words = words(&[("bad", "word")]);
     let rows = [
-        ("a BadWord.", true),
+        ("a badword.", true),
+        ("a BadWord.", false),
         ("badword", true),
         ("badwords", false),
         ("abadword", false),

@@ -177,7 +177,7 @@ fn an_edit_gives_another_release_and_compiles_what_it_touches() {
 
 #[test]
 fn the_kernel_says_what_was_predicted() {
-    let (sandbox, tree) = tiny("label = \"My Words\"\n");
+    let (sandbox, tree) = tiny("label = \"my-words\"\n");
     let _tree = tree
         .version(["7", "3", "0", "-rc4"])
         .edit("localversion-next", |_| "-next-20260801\n".to_owned());
