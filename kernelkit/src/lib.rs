@@ -17,5 +17,6 @@
 //! can be tested and embedded anywhere.
 
 pub mod effect;
+pub mod kconfig;
 pub mod process;
 pub mod sourced;

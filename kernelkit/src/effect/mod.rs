@@ -6,3 +6,4 @@
 pub mod environment;
 pub mod exec;
 pub mod fs;
+pub mod kconfig;
