@@ -291,6 +291,12 @@ impl<'k> Values<'k> {
             visible = self.old_member_visibility(symbol, visible);
         }
         self.visible[index] = visible;
+        if entry.choice != NONE && visible == 0 {
+            // Nothing else can set a member that cannot be seen.
+            self.value[index] = 0;
+            self.write[index] = false;
+            return;
+        }
         let dir = promote(self.expr(entry.dir_dep));
         let rev = promote(self.expr(entry.rev_dep));
         let imp = promote(self.expr(entry.implied));

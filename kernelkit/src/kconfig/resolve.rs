@@ -103,7 +103,12 @@ impl Kconfig {
         match request.mode {
             Mode::Olddefconfig => {}
             Mode::Oldconfig => values.answer_with_defaults(),
-            Mode::Defconfig => values.evaluate(),
+            Mode::Defconfig => {
+                if self.dialect.choice_is_symbol {
+                    values.set_all(None);
+                }
+                values.evaluate();
+            }
             Mode::Alldefconfig => {
                 values.set_all(None);
                 values.evaluate();
@@ -210,7 +215,11 @@ impl Values<'_> {
                     Some(value) if entry.kind.is_logical() => {
                         fill(&mut self.user[index], entry.kind, value);
                     }
-                    None if choice => fill(&mut self.user[index], entry.kind, 0),
+                    // What the members said counts again, even where it was doubtful.
+                    None if choice => {
+                        let value = self.choice_value[entry.own_choice as usize];
+                        fill(&mut self.user[index], entry.kind, value);
+                    }
                     _ => {}
                 }
             }
@@ -255,16 +264,19 @@ impl Values<'_> {
 
     fn randomize_symbol(&mut self, symbol: SymbolId, rand: &mut Rand, probability: Probability) {
         let kind = self.model().symbol(symbol).kind;
-        let user = &mut self.user[symbol as usize];
-        if !kind.is_logical() || user.is_set() {
+        if !kind.is_logical() || self.user[symbol as usize].is_set() {
             return;
         }
         let number = rand.next() % 100;
+        if self.model().is_choice(symbol) {
+            // Decided later, by a number of its own.
+            return;
+        }
         let (yes, module) = match kind {
             Type::Bool => (probability.bool_yes, 0),
             _ => (probability.tristate_yes, probability.tristate_module),
         };
-        user.tristate = match number {
+        self.user[symbol as usize].tristate = match number {
             number if number < yes => 2,
             number if number < yes + module => 1,
             _ => 0,
@@ -301,7 +313,8 @@ impl Values<'_> {
         for symbol in order.into_iter().filter(|symbol| model.is_choice(*symbol)) {
             let choice = model.symbol(symbol).own_choice;
             let members = &model.choices[choice as usize].members;
-            if self.tristate(symbol) != 2 || members.is_empty() {
+            let decided = self.user[symbol as usize].is_set();
+            if decided || self.tristate(symbol) != 2 || members.is_empty() {
                 continue;
             }
             let picked = members[rand.next() as usize % members.len()];
@@ -309,6 +322,7 @@ impl Values<'_> {
                 self.user[*member as usize].tristate = 2 * u8::from(*member == picked);
             }
             self.picked[choice as usize] = picked;
+            self.user[symbol as usize].tristate = 2;
             self.evaluate();
         }
     }
@@ -392,6 +406,13 @@ impl Resolution<'_> {
 
     /// The smallest file that [`Mode::Defconfig`] turns into the same configuration.
     pub fn savedefconfig(&self) -> Vec<u8> {
+        if self.values.kconfig.dialect.choice_is_symbol {
+            // The kernel's tool drops every value first, and so gets to see the
+            // choices that a new member has opened again.
+            let mut values = self.values.clone();
+            values.evaluate();
+            return values.savedefconfig();
+        }
         self.values.savedefconfig()
     }
 
