@@ -16,6 +16,12 @@
 //! environment variable and starts no process (`clippy.toml` holds that), so it
 //! can be tested and embedded anywhere.
 
+
+/// The book's examples, compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../book/src/guide/embedding.md")]
+mod book {}
+
 pub mod arch;
 pub mod boot;
 pub mod config;
@@ -23,6 +29,7 @@ pub mod doctor;
 pub mod effect;
 pub mod fragment;
 pub mod identity;
+pub mod kconfig;
 pub mod make;
 pub mod manifest;
 pub mod merge;
@@ -36,8 +43,3 @@ pub mod spec;
 pub mod store;
 pub mod toolchain;
 pub mod version;
-
-/// The book's examples, compiled and run with the documentation tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../book/src/guide/embedding.md")]
-mod book {}

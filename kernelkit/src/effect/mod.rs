@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod environment;
 pub mod exec;
 pub mod fs;
+pub mod kconfig;
 pub mod library;
 pub mod lock;
 pub mod log;
