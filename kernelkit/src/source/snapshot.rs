@@ -334,3 +334,105 @@ fn take_bytes<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
     *input = rest;
     Some(head)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stamps() -> impl Strategy<Value = Stamp> {
+        let time = || {
+            (any::<i64>(), any::<u32>()).prop_map(|(seconds, nanoseconds)| Time {
+                seconds,
+                nanoseconds,
+            })
+        };
+        (0..3_u8, any::<u64>(), time(), time(), any::<u64>()).prop_map(
+            |(kind, size, modified, changed, inode)| Stamp {
+                kind: Kind::from_byte(kind).expect("one of three"),
+                size,
+                modified,
+                changed,
+                inode,
+            },
+        )
+    }
+
+    fn snapshots() -> impl Strategy<Value = Snapshot> {
+        let path = prop::collection::vec(prop::collection::vec(1..=255_u8, 1..4), 1..4)
+            .prop_map(|parts| parts.join(&b'/'));
+        let file = (stamps(), any::<Option<[u8; 20]>>());
+        (
+            prop::collection::btree_map(path, file, 0..20),
+            any::<[u8; 32]>(),
+        )
+            .prop_map(|(files, selection)| {
+                let mut snapshot = Snapshot::from_files(
+                    files
+                        .iter()
+                        .map(|(path, (stamp, blob))| (&path[..], *stamp, blob.map(BlobId))),
+                );
+                snapshot.selection = selection;
+                for directory in &mut snapshot.directories {
+                    for file in &mut directory.files {
+                        file.trusted = file.stamp.size % 2 == 0;
+                    }
+                }
+                snapshot
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn decode_gives_back_what_was_encoded(snapshot in snapshots(), header: Vec<u8>) {
+            let bytes = snapshot.encode(&header);
+            let (read_header, read) = Snapshot::decode(&bytes).expect("just encoded");
+            prop_assert_eq!(read_header, header);
+            // Names may lie in another order in memory.
+            prop_assert_eq!(read.encode(&[]), snapshot.encode(&[]));
+            prop_assert!(read.same_paths(&snapshot));
+            for (directory, file) in snapshot.files() {
+                let found = read.find(&directory.path_of(file)).expect("same paths");
+                prop_assert_eq!(
+                    (found.stamp, found.blob, found.trusted),
+                    (file.stamp, file.blob, file.trusted)
+                );
+            }
+        }
+
+        #[test]
+        fn damaged_bytes_are_not_decoded(
+            snapshot in snapshots(),
+            at: prop::sample::Index,
+            flip in 1..=255_u8,
+        ) {
+            let mut bytes = snapshot.encode(b"");
+            let at = at.index(bytes.len());
+            prop_assert!(Snapshot::decode(&bytes[..at]).is_none());
+            bytes[at] ^= flip;
+            prop_assert!(Snapshot::decode(&bytes).is_none());
+        }
+
+        #[test]
+        fn content_carries_over_to_equal_and_trusted_files_only(
+            mut earlier in snapshots(),
+            changed: prop::sample::Index,
+        ) {
+            let mut now = earlier.clone();
+            let count = earlier.files().count();
+            prop_assume!(count > 0);
+            let changed = changed.index(count);
+            for (index, file) in now.directories.iter_mut().flat_map(|d| &mut d.files).enumerate() {
+                file.blob = None;
+                file.stamp.inode = file.stamp.inode.wrapping_add(u64::from(index == changed));
+            }
+            now.carry_over(&earlier, |a, b| a == b);
+            let before: Vec<_> = earlier.directories.iter_mut().flat_map(|d| &d.files).collect();
+            for (index, (_, file)) in now.files().enumerate() {
+                let expected = before[index].blob.filter(|_| index != changed && before[index].trusted);
+                prop_assert_eq!(file.blob, expected);
+            }
+        }
+    }
+}

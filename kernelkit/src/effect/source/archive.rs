@@ -368,6 +368,10 @@ impl<'a> Unpacker<'a> {
         }
         let name = member.path_bytes().into_owned();
         let path = self.inside(&name, &name)?;
+        // Git's own files are no part of a tree, here as in a directory.
+        if path.split(|byte| *byte == b'/').any(|part| part == b".git") {
+            return Ok(());
+        }
         let time = Time {
             seconds: i64::try_from(member.header().mtime().unwrap_or(0)).unwrap_or(0),
             nanoseconds: 0,

@@ -2,10 +2,11 @@
 //!
 //! A file arrives as `<name>.part`, with `<name>.part.json` saying where it is from; once
 //! it has the right SHA-256 it is renamed. Proxies are taken from `https_proxy`, `http_proxy`,
-//! `all_proxy` and `no_proxy`, in either case; `SSL_CERT_FILE` replaces the built-in certificates.
+//! `all_proxy` and `no_proxy`, in either case, and have to allow CONNECT; `SSL_CERT_FILE` replaces the built-in certificates.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::net::ToSocketAddrs as _;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -210,7 +211,7 @@ pub(super) fn bytes(url: &str, context: &Context<'_>) -> Result<Option<Vec<u8>>,
         let response = agent
             .get(url)
             .call()
-            .map_err(|error| connection(url, error))?;
+            .map_err(|error| connection(&agent, url, error))?;
         let mut response = checked(url, response)?;
         let limited = response.body_mut().with_config().limit(TEXT_LIMIT);
         limited.read_to_vec().map_err(|error| Error::Broken {
@@ -258,7 +259,9 @@ fn transfer(
             request = request.header(header::IF_RANGE, validator);
         }
     }
-    let response = request.call().map_err(|error| connection(url, error))?;
+    let response = request
+        .call()
+        .map_err(|error| connection(agent, url, error))?;
     let range = content_range(response.headers());
     match response.status() {
         StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => {
@@ -373,10 +376,15 @@ fn checked(url: &str, response: Response<Body>) -> Result<Response<Body>, Error>
     }
 }
 
-fn connection(url: &str, error: ureq::Error) -> Error {
+fn connection(agent: &Agent, url: &str, error: ureq::Error) -> Error {
     let url = url.to_owned();
+    // A failed look-up arrives as an I/O error of no kind; behind a proxy it is not ours.
+    let unknown = |host: &str| (host, 0).to_socket_addrs().is_err();
     match error {
         ureq::Error::HostNotFound => Error::Host { url },
+        ureq::Error::Io(_) if agent.config().proxy().is_none() && unknown(host(&url)) => {
+            Error::Host { url }
+        }
         source => Error::Connection { url, source },
     }
 }

@@ -249,7 +249,10 @@ fn local(
     if let Some(commit) = commit_of(context, path, &format!("refs/tags/{reference}"))? {
         return describe(context, path, commit, true);
     }
-    if let Some(commit) = remote_branch(path, repository, reference, context)? {
+    // A remote's HEAD is not what anybody means by it.
+    if reference != "HEAD"
+        && let Some(commit) = remote_branch(path, repository, reference, context)?
+    {
         return describe(context, path, commit, false);
     }
     if let Some(commit) = commit_of(context, path, reference)? {

@@ -208,10 +208,10 @@ pub enum Error {
     Exec(#[from] exec::Error),
     /// A directory could not be looked at.
     #[error(transparent)]
-    Scan(#[from] ScanError),
+    Scan(ScanError),
     /// An archive was not unpacked.
     #[error(transparent)]
-    Archive(#[from] ArchiveError),
+    Archive(ArchiveError),
     /// apt has no such package.
     #[error(transparent)]
     Debian(#[from] DebianError),
@@ -299,6 +299,24 @@ pub enum Error {
     /// The user stopped it.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<ScanError> for Error {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Interrupted => Error::Interrupted,
+            error => Error::Scan(error),
+        }
+    }
+}
+
+impl From<ArchiveError> for Error {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Interrupted => Error::Interrupted,
+            error => Error::Archive(error),
+        }
+    }
 }
 
 impl Error {
@@ -430,12 +448,15 @@ fn with_unpack_progress<T: Send>(
     let read = AtomicU64::new(0);
     Ok(std::thread::scope(|scope| {
         let worker = scope.spawn(|| unpack(&read));
-        while !worker.is_finished() {
+        loop {
             progress(Progress::Unpacking {
                 name,
                 done: read.load(Ordering::Relaxed).min(total),
                 total,
             });
+            if worker.is_finished() {
+                break;
+            }
             std::thread::park_timeout(Duration::from_millis(50));
         }
         worker.join().expect("unpacking does not panic")

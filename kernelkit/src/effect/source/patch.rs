@@ -262,7 +262,7 @@ fn run(path: &Utf8Path, tree: &Utf8Path, context: &Context<'_>) -> Result<(), So
     let file = environment.current_dir.join(path);
     let call = Call::new("patch", tree)
         .envs(&environment.tool_variables())
-        .args(["--strip=1", "--fuzz=0", "--forward", "--force", "--unified"])
+        .args(["--strip=1", "--fuzz=0", "--forward", "--batch", "--unified"])
         .args(["--no-backup-if-mismatch", "--reject-file=-", "--input"])
         .arg(file);
     let (output, status) = exec::capture_unchecked(&call)?;

@@ -213,6 +213,10 @@ fn read_unknown(
             }
         }
     }
+    if todo.is_empty() {
+        return Ok(());
+    }
+    progress(0, todo.len());
     let next = AtomicUsize::new(0);
     let directories = &snapshot.directories;
     let work = || -> Result<Vec<(usize, BlobId)>, Error> {
