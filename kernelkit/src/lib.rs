@@ -16,7 +16,6 @@
 //! environment variable and starts no process (`clippy.toml` holds that), so it
 //! can be tested and embedded anywhere.
 
-
 /// The book's examples, compiled and run with the documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../book/src/guide/embedding.md")]
