@@ -1,5 +1,7 @@
 //! `cargo kernel doctor`
 
+use std::io::IsTerminal as _;
+
 use kernelkit::doctor::{self, Feature, Finding, Privilege, Query};
 use kernelkit::effect::{doctor as machine, exec, toolchain};
 use kernelkit::process::Call;
@@ -88,7 +90,7 @@ pub(crate) fn set_up(
         }
         for call in calls {
             ui.status("Installing", words(&call));
-            exec::capture(&call)?;
+            run_call(&call, system.privilege)?;
         }
     }
     let findings = examine(workspace, kernels, boots, &[])?;
@@ -105,6 +107,21 @@ pub(crate) fn set_up(
         details,
         ..Failure::message("tools are missing that could not be installed", hint)
     })
+}
+
+/// `sudo` may ask for a password, which takes the terminal; everything else is quiet.
+fn run_call(call: &Call, privilege: Privilege) -> Result<(), Failure> {
+    if privilege == Privilege::Sudo && std::io::stdin().is_terminal() {
+        let status = exec::interactive(call)?;
+        if !status.success() {
+            return Err(Failure::message(
+                format!("`{}` failed with {status}", words(call)),
+                "run it by hand",
+            ));
+        }
+        return Ok(());
+    }
+    Ok(exec::capture(call).map(drop)?)
 }
 
 fn update_lists(system: &doctor::System) -> Option<Call> {
