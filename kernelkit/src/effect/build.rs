@@ -130,7 +130,9 @@ impl Session<'_> {
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Facts, Error> {
-        let tree = self.prepare_source(spec, notify)?;
+        let mut tree = self.prepare_source(spec, notify)?;
+        // Kbuild goes by real paths, and debug information must not tell which they are.
+        tree.dir = fs::real_path(&tree.dir);
         let toolchain = toolchain::detect(
             spec.arch.value,
             spec.compiler.value,
@@ -163,7 +165,7 @@ impl Session<'_> {
             environment: self.environment.tool_variables(),
             cores,
             ccache,
-            target_dir: self.spec.target_dir.clone(),
+            target_dir: self.target_dir(),
         })
     }
 
@@ -199,7 +201,11 @@ impl Session<'_> {
 
     /// `target/kernel/<name>`.
     pub fn state(&self, spec: &KernelSpec) -> Utf8PathBuf {
-        self.spec.target_dir.join("kernel").join(spec.name.as_str())
+        self.target_dir().join("kernel").join(spec.name.as_str())
+    }
+
+    fn target_dir(&self) -> Utf8PathBuf {
+        fs::real_path(&self.spec.target_dir)
     }
 
     /// Builds one kernel, or finds it built.
