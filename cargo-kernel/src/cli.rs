@@ -142,7 +142,7 @@ pub(crate) struct Overrides {
     /// Source: a directory, tarball, URL, `git+REPOSITORY#REF`, `debian:PACKAGE` or kernel.org version
     #[arg(long)]
     source: Option<String>,
-    /// Patch file or glob, applied in order [repeatable]
+    /// Patch file or glob, applied in order (repeatable)
     #[arg(long = "patch", value_name = "FILE")]
     patches: Vec<String>,
     /// Architecture
@@ -151,16 +151,16 @@ pub(crate) struct Overrides {
     /// Start from a preset of the library
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
-    /// Start from a make goal such as defconfig [repeatable]
+    /// Start from a make goal such as defconfig (repeatable)
     #[arg(long, value_name = "GOAL")]
     make: Vec<String>,
     /// Start from an existing .config
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
-    /// Merge a fragment on top [repeatable]
+    /// Merge a fragment on top (repeatable)
     #[arg(long = "fragment", value_name = "NAME")]
     fragments: Vec<String>,
-    /// Look for fragments in this directory too [repeatable]
+    /// Look for fragments in this directory too (repeatable)
     #[arg(long = "fragment-dir", value_name = "DIR")]
     fragment_dirs: Vec<String>,
     /// The words in `uname -r`
@@ -169,10 +169,10 @@ pub(crate) struct Overrides {
     /// gcc or clang
     #[arg(long)]
     compiler: Option<String>,
-    /// Extra make variable, such as W=1 [repeatable]
+    /// Extra make variable, such as W=1 (repeatable)
     #[arg(long = "make-flag", value_name = "NAME=VALUE")]
     make_flags: Vec<String>,
-    /// Make goal to build instead of everything [repeatable]
+    /// Make goal to build instead of everything (repeatable)
     #[arg(long = "make-target", value_name = "GOAL")]
     targets: Vec<String>,
     /// Jobs: auto, auto+1 or a number
@@ -228,7 +228,7 @@ pub(crate) struct Overrides {
     no_rust_analyzer: bool,
     /// Install image, System.map and config
     #[arg(long, overrides_with = "no_install", hide = true)]
-    install: bool,
+    pub(crate) install: bool,
     /// Do not install image, System.map and config
     #[arg(long)]
     no_install: bool,

@@ -18,7 +18,8 @@ fn check(series: &str) -> Option<Sandbox> {
         .output()
         .unwrap();
     assert!(plan.status.success(), "{}", text(plan.stderr));
-    let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
+    let first = text(plan.stdout);
+    let plan: serde_json::Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();
     let booted = sandbox
         .kernel(&["boot", "tiny", "--check", "--accel", "tcg"])
         .output()

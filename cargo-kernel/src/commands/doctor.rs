@@ -17,7 +17,10 @@ use crate::ui::Ui;
 /// Check that the tools are there that the kernels need
 ///
 /// Exits with 100 where one is missing or too old.
+// `--install` is a setting of kernels as well; nothing is installed into a destination
+// directory here, so the word is free for what it means to users of a doctor.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("install", |argument| argument.hide(false).help("Install what is missing")))]
 pub(crate) struct Args {
     #[command(flatten)]
     kernels: Kernels,
@@ -25,16 +28,12 @@ pub(crate) struct Args {
     /// Check what booting needs, too
     #[arg(long)]
     boot: bool,
-
-    /// Install what is missing
-    #[arg(long)]
-    install: bool,
 }
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let workspace = Workspace::load(global, &args.kernels.overrides)?;
     let kernels = workspace.select(&args.kernels.names)?;
-    if args.install {
+    if args.kernels.overrides.install {
         set_up(&workspace, &kernels, args.boot, ui)?;
     }
     let findings = examine(&workspace, &kernels, args.boot, &[])?;

@@ -165,7 +165,7 @@ pub fn lock(plan: &Plan, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Lock, Er
     })?)
 }
 
-/// Builds. The caller holds the [`lock`]. `rescan` gives the tree's id again after the
+/// Builds. The caller holds the [lock](fn@lock). `rescan` gives the tree's id again after the
 /// compiler has read it; it is called for sources that can change.
 pub fn run(
     plan: &Plan,
