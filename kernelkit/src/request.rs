@@ -3,9 +3,9 @@
 use camino::Utf8PathBuf;
 
 use crate::config;
-use crate::effect::source::Tree;
 use crate::fragment::{self, Base, Library, Selection};
 use crate::merge::{self, Merged};
+use crate::source::Tree;
 use crate::spec::{ConfigBase, KernelSpec};
 
 /// A configuration before it is resolved.

@@ -9,11 +9,10 @@ use super::environment::Environment;
 use super::lock;
 use super::{exec, fs};
 use crate::config::{self, DotConfig};
-use crate::effect::source::Tree;
 use crate::make::Kbuild;
 use crate::manifest::Dirs;
 use crate::request::{self, ConfigRequest, Method};
-use crate::source::Sha256;
+use crate::source::{Sha256, Tree};
 use crate::toolchain::Toolchain;
 
 /// Why there is no configuration.
