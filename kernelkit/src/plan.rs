@@ -525,7 +525,13 @@ fn identity_flags(
         Some(predicted) => flags.extend(reproducible_variables(predicted)),
         None => flags.push("reproducible=false".to_owned()),
     }
-    flags.extend(spec.make_flags.iter().cloned());
+    // How much make prints reaches no byte.
+    flags.extend(
+        spec.make_flags
+            .iter()
+            .filter(|flag| !flag.starts_with("V="))
+            .cloned(),
+    );
     flags
 }
 

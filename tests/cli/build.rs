@@ -73,7 +73,7 @@ fn failure(sandbox: &Sandbox, code: i32) -> String {
 }
 
 /// Every installed file with its bytes.
-fn installed(state: &Utf8Path) -> BTreeMap<Utf8PathBuf, Vec<u8>> {
+pub(super) fn installed(state: &Utf8Path) -> BTreeMap<Utf8PathBuf, Vec<u8>> {
     fn walk(directory: &Utf8Path, root: &Utf8Path, files: &mut BTreeMap<Utf8PathBuf, Vec<u8>>) {
         for entry in directory.read_dir_utf8().unwrap() {
             let path = entry.unwrap().into_path();

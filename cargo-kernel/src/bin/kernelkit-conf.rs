@@ -25,6 +25,9 @@ struct Cli {
     /// Write the output of every $(shell …) to FILE, a line `COMMAND<TAB>OUTPUT` each
     #[arg(long, value_name = "FILE")]
     record_probes: Option<Utf8PathBuf>,
+    /// Run every $(shell …) anew
+    #[arg(long)]
+    no_cache: bool,
     /// Rules to follow; they are read from the tree at $srctree where it has scripts/kconfig
     #[arg(long, env = "KERNELKIT_CONF_DIALECT", value_name = "VERSION")]
     dialect: Option<DialectName>,
@@ -136,6 +139,7 @@ fn run(cli: Cli) -> Result<conf::Outcome, Box<dyn std::error::Error>> {
             None => Probes::Run,
         },
         record: cli.record_probes,
+        cache: (!cli.no_cache).then(|| environment.cache_dir.join("probes")),
         dialect: cli.dialect.map(|name| match name {
             DialectName::Old => Dialect::OLD,
             DialectName::V6_12 => Dialect::V6_12,

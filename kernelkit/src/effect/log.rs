@@ -34,7 +34,7 @@ impl RunLog {
             match std::fs::create_dir(logs.join(&name)) {
                 Ok(()) => break,
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                    name = format!("{stamp}.{count}")
+                    name = format!("{stamp}.{count:03}")
                 }
                 Err(source) => {
                     return Err(Error {

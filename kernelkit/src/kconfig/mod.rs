@@ -17,6 +17,7 @@ mod eval;
 mod intern;
 mod lex;
 mod link;
+mod merge_config;
 mod model;
 mod number;
 mod output;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use camino::Utf8Path;
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use merge_config::{MergeNote, MergeNoteKind, MergeOptions, MergeRules, Merged, merge_config};
 pub use model::{NodeId, Position, SymbolId, Tristate, Type};
 pub use preprocess::ProbeResult;
 pub use random::{Probability, ProbabilityError, parse_seed};

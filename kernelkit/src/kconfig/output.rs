@@ -290,26 +290,24 @@ impl Values<'_> {
         out
     }
 
-    /// `CONFIG_X=value` for each symbol that a user could set and did not.
+    /// Symbols that a user could set and did not, where their prompt is seen.
     pub(super) fn new_symbols(&self) -> Vec<SymbolId> {
         let model = self.model();
-        let mut done = vec![false; model.symbols.len()];
         let mut symbols = Vec::new();
-        for node in &model.nodes {
+        for (index, node) in (0..).zip(&model.nodes) {
             if !matches!(node.kind, NodeKind::Config | NodeKind::Menuconfig) {
                 continue;
             }
             let symbol = node.symbol;
-            let prompted = model
-                .properties(symbol)
-                .iter()
-                .any(|property| matches!(property.kind, PropertyKind::Prompt(_)));
-            let seen = std::mem::replace(&mut done[symbol as usize], true);
-            if !seen
-                && prompted
-                && self.visible(symbol) > self.reverse(symbol)
-                && !self.user[symbol as usize].is_set()
-            {
+            if self.visible(symbol) <= self.reverse(symbol) || self.user[symbol as usize].is_set() {
+                continue;
+            }
+            let seen = model.properties(symbol).iter().any(|property| {
+                matches!(property.kind, PropertyKind::Prompt(_))
+                    && property.node == index
+                    && self.expr(property.condition) != 0
+            });
+            if seen {
                 symbols.push(symbol);
             }
         }

@@ -306,24 +306,32 @@ impl Values<'_> {
     fn randomize_old(&mut self, rand: &mut Rand, probability: Probability) {
         let model = self.model();
         let order = self.kconfig.hash_order();
-        for symbol in &order {
-            self.randomize_symbol(*symbol, rand, probability);
-        }
-        self.evaluate();
-        for symbol in order.into_iter().filter(|symbol| model.is_choice(*symbol)) {
-            let choice = model.symbol(symbol).own_choice;
-            let members = &model.choices[choice as usize].members;
-            let decided = self.user[symbol as usize].is_set();
-            if decided || self.tristate(symbol) != 2 || members.is_empty() {
-                continue;
+        // A pick can bring other choices into view, so once more until none is made.
+        loop {
+            for symbol in &order {
+                self.randomize_symbol(*symbol, rand, probability);
             }
-            let picked = members[rand.next() as usize % members.len()];
-            for member in members {
-                self.user[*member as usize].tristate = 2 * u8::from(*member == picked);
-            }
-            self.picked[choice as usize] = picked;
-            self.user[symbol as usize].tristate = 2;
             self.evaluate();
+            let mut any = false;
+            for symbol in order.iter().filter(|symbol| model.is_choice(**symbol)) {
+                let choice = model.symbol(*symbol).own_choice;
+                let members = &model.choices[choice as usize].members;
+                let decided = self.user[*symbol as usize].is_set();
+                if decided || self.tristate(*symbol) != 2 || members.is_empty() {
+                    continue;
+                }
+                let picked = members[rand.next() as usize % members.len()];
+                for member in members {
+                    self.user[*member as usize].tristate = 2 * u8::from(*member == picked);
+                }
+                self.picked[choice as usize] = picked;
+                self.user[*symbol as usize].tristate = 2;
+                self.evaluate();
+                any = true;
+            }
+            if !any {
+                return;
+            }
         }
     }
 

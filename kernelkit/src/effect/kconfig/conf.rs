@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::super::fs::{self, Context as _};
-use super::probe::{NotRecorded, Record, RecordError, Runner};
+use super::probe::{NotRecorded, Prober, Record, RecordError, Runner};
 use super::{TreeReader, detect_dialect};
 use crate::kconfig::{
     Dialect, Error as KconfigError, Input, Kconfig, Mode, ProbabilityError, ProbeResult,
@@ -71,6 +71,8 @@ pub struct Options {
     pub probes: Probes,
     /// A file that gets the outputs of all probes.
     pub record: Option<Utf8PathBuf>,
+    /// Where outputs of probes are kept from call to call.
+    pub cache: Option<Utf8PathBuf>,
     /// Rules to follow where the tree does not say.
     pub dialect: Option<Dialect>,
     /// Directory it runs in.
@@ -134,28 +136,31 @@ pub fn run(options: &Options) -> Result<Outcome, Error> {
             Some(Record::parse(path.as_str(), &fs::read(&path)?)?)
         }
     };
-    let mut runner = Runner {
+    let runner = Runner {
         directory: options.directory.clone(),
         variables: options.variables.clone(),
-        stderr: Vec::new(),
     };
-    let mut record = Record::default();
-    let mut probe = |command: &[u8]| -> ProbeResult {
-        let output = match &recorded {
-            Some(recorded) => recorded.get(command).ok_or(NotRecorded)?.to_vec(),
-            None => runner.run(command)?,
-        };
-        record.insert(command.to_vec(), output.clone());
-        Ok(output)
+    let load = |probe: &mut dyn FnMut(&[u8]) -> ProbeResult| {
+        Kconfig::load(&reader, &options.root, probe, &options.variables, dialect)
     };
-    let loaded = Kconfig::load(
-        &reader,
-        &options.root,
-        &mut probe,
-        &options.variables,
-        dialect,
-    );
-    outcome.stderr.append(&mut runner.stderr);
+    let (loaded, record) = match recorded {
+        Some(recorded) => {
+            let loaded = load(&mut |command| {
+                let output = recorded.get(command).ok_or(NotRecorded)?;
+                Ok(output.to_vec())
+            });
+            (loaded, recorded)
+        }
+        None => {
+            let mut prober = Prober::new(runner, options.cache.as_deref());
+            prober.prefetch(|probe| drop(load(probe)));
+            let loaded = load(&mut |command| prober.ask(command));
+            outcome.stderr.append(&mut prober.stderr);
+            // Without a cache the next call is slower, and that is all.
+            let _ = prober.save();
+            (loaded, prober.record)
+        }
+    };
     if let Some(path) = &options.record {
         fs::write_atomic(options.directory.join(path), &record.to_text())?;
     }

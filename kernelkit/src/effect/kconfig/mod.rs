@@ -2,6 +2,8 @@
 
 pub mod conf;
 pub mod probe;
+mod shell;
+mod tree;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,6 +12,8 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::fs;
+pub use tree::{Error, Loaded, Probes, Tree, load_tree};
+
 use crate::kconfig::{Dialect, Reader};
 
 /// Finds which rules a tree follows, by the words its own reader's sources contain.

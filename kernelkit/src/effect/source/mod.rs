@@ -32,7 +32,7 @@ pub use sums::Error as SumsError;
 
 use crate::effect::environment::Environment;
 use crate::effect::{exec, fs};
-use crate::source::snapshot::Snapshot;
+use crate::source::snapshot::{Snapshot, Time};
 use crate::source::{Sha256, Source, TreeId};
 use crate::version::{InvalidSelector, KernelVersion, MakefileError, Mirror};
 
@@ -403,6 +403,17 @@ pub fn prepare(
 /// user's are not looked at: their id says what they are.
 pub fn verify(tree: &Tree, context: &Context<'_>) -> Result<(), Error> {
     cache::verify(&context.environment.cache_dir, &tree.dir)
+}
+
+/// Whether make would miss a change in `directory` since then. Make goes by the time of
+/// modification alone; a file that an archive or `cp -p` has put there keeps an old one, and
+/// only the time of its inode's change tells.
+pub fn changed_behind_make(directory: &Utf8Path, since: SystemTime) -> Result<bool, Error> {
+    let since = Time::from(since);
+    let snapshot = scan::walk(directory)?;
+    Ok(snapshot
+        .files()
+        .any(|(_, file)| file.stamp.changed > since && file.stamp.modified <= since))
 }
 
 /// A tree, and where its list of files is.
