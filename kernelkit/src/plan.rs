@@ -183,8 +183,8 @@ impl Error {
             ),
             Error::Release(error) => Some(error.hint()),
             Error::Label(_) => Some("choose another `label`".to_owned()),
-            Error::Path { role: "build", .. } => Some("choose a target directory without such characters, for example with CARGO_TARGET_DIR".to_owned()),
-            Error::Path { .. } => Some("move the tree, or name it through a symbolic link without such characters".to_owned()),
+            Error::Path { role: "build", .. } => Some("set CARGO_TARGET_DIR to a directory without such characters in its path".to_owned()),
+            Error::Path { .. } => Some("move the tree; a symbolic link does not help, because Kbuild goes by the real path".to_owned()),
             Error::NoCommit { .. } => Some("use a git source, or `timestamp = \"fixed\"`".to_owned()),
             Error::Timestamp(_) => None,
         }
@@ -375,7 +375,10 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         outputs,
     };
     let ccache = ccache.map(|ccache| (ccache.clone(), ccache_config(spec)));
-    let reuse = spec.reuse.value && spec.reproducible.value;
+    // Of other goals nothing is kept, so only make knows whether they are done.
+    let kept = ["all", "modules", row.image_target];
+    let only_kept = spec.targets.iter().all(|goal| kept.contains(&goal.as_str()));
+    let reuse = spec.reuse.value && spec.reproducible.value && only_kept;
     Ok(Plan {
         record,
         steps,

@@ -12,6 +12,7 @@ use crate::manifest::{Dirs, Manifest, OutputKind, Record};
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
+use crate::source::Source;
 use crate::spec::{KernelSpec, Spec};
 use crate::store::{Check, Entry, Lookup, Store as _};
 
@@ -92,10 +93,6 @@ impl Error {
         }
     }
 
-    /// Whether the user stopped it.
-    pub fn is_interrupt(&self) -> bool {
-        exec::interrupted()
-    }
 }
 
 /// What building a kernel came to.
@@ -250,17 +247,11 @@ impl Session<'_> {
                     notify(Notice::Run(event))
                 })?;
                 rescanned?;
+                // The build is done and usable; at worst the next one will not find it.
                 if plan.reuse
-                    && let Err(error) = store.publish(
-                        &plan.record.release,
-                        &plan.record.dirs.destdir,
-                        manifest.to_json().as_bytes(),
-                    )
+                    && let Err(error) = publish(&store, &manifest, &reason)
                 {
-                    // The build is done and usable; only the next one will not find it.
-                    notify(Notice::Warning(format!(
-                        "the build is not in the store: {error}"
-                    )));
+                    notify(Notice::Warning(describe(&error)));
                 }
                 Ok((Outcome::Built, manifest))
             }
@@ -277,13 +268,48 @@ impl Session<'_> {
             ..sources::Context::new(self.environment)
         };
         let patches = find_patches(spec, &self.spec.root)?;
+        let source = match &spec.source.value {
+            Source::Directory { path } => Source::Directory {
+                path: fs::real_path(path),
+            },
+            source => source.clone(),
+        };
         Ok(sources::prepare(
-            &spec.source.value,
+            &source,
             &patches,
             &context,
             &mut |progress| notify(Notice::Source(progress)),
         )?)
     }
+}
+
+/// Keeps a finished build, instead of one that has less.
+fn publish(
+    store: &HostStore,
+    manifest: &Manifest,
+    reason: &reuse::Reason,
+) -> Result<(), store::Error> {
+    let record = &manifest.record;
+    if record.outputs.is_empty() {
+        return Ok(());
+    }
+    if matches!(reason, reuse::Reason::Incomplete { .. }) {
+        store.forget(&record.release)?;
+    }
+    let json = manifest.to_json();
+    store
+        .publish(&record.release, &record.dirs.destdir, json.as_bytes())
+        .map(drop)
+}
+
+fn describe(error: &store::Error) -> String {
+    let mut text = format!("the build is not in the store: {error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
 /// Puts a stored build into the build directory, as if it had been built there.
