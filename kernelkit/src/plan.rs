@@ -377,7 +377,10 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
     let ccache = ccache.map(|ccache| (ccache.clone(), ccache_config(spec)));
     // Of other goals nothing is kept, so only make knows whether they are done.
     let kept = ["all", "modules", row.image_target];
-    let only_kept = spec.targets.iter().all(|goal| kept.contains(&goal.as_str()));
+    let only_kept = spec
+        .targets
+        .iter()
+        .all(|goal| kept.contains(&goal.as_str()));
     let reuse = spec.reuse.value && spec.reproducible.value && only_kept;
     Ok(Plan {
         record,

@@ -92,7 +92,6 @@ impl Error {
             Error::Fs(error) => error.hint(),
         }
     }
-
 }
 
 /// What building a kernel came to.
