@@ -16,13 +16,29 @@
 //! environment variable and starts no process (`clippy.toml` holds that), so it
 //! can be tested and embedded anywhere.
 
+/// The book's examples, compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../book/src/guide/embedding.md")]
+mod book {}
+
 pub mod arch;
+pub mod boot;
 pub mod config;
+pub mod doctor;
 pub mod effect;
 pub mod fragment;
+pub mod identity;
+pub mod kconfig;
+pub mod make;
+pub mod manifest;
 pub mod merge;
+pub mod plan;
 pub mod process;
+pub mod request;
+pub mod reuse;
 pub mod source;
 pub mod sourced;
 pub mod spec;
+pub mod store;
+pub mod toolchain;
 pub mod version;

@@ -2,21 +2,30 @@
 //!
 //! Every child gets an explicit directory and environment, no standard input, and
 //! a process group of its own, so that stopping it stops its grandchildren too.
-//! [`install_interrupt_handler`] stops every running group on Ctrl-C.
+//! Only [`interactive`] differs: its child shares the caller's terminal, and so
+//! the caller's group.
+//! [`install_interrupt_handler`] stops every running child on Ctrl-C.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
+use std::process::ExitStatus;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 use crate::process::Call;
 
 /// Last lines of a failed child's output that an error keeps.
 const TAIL_LINES: usize = 20;
+
+/// How long [`stream_until`] lets a child end by itself after SIGTERM before it sends SIGKILL.
+const TERM_GRACE: Duration = Duration::from_secs(2);
 
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -102,9 +111,9 @@ impl Output {
 }
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+static RUNNING: Mutex<Vec<Target>> = Mutex::new(Vec::new());
 
-/// From now on SIGINT, SIGTERM and SIGHUP stop every running child's group; the
+/// From now on SIGINT, SIGTERM and SIGHUP stop every running child; the
 /// calls then end in [`Error::Interrupted`]. A second signal ends this process at once.
 pub fn install_interrupt_handler() -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(|| {
@@ -113,7 +122,7 @@ pub fn install_interrupt_handler() -> Result<(), ctrlc::Error> {
         } else {
             Signal::TERM
         };
-        signal_groups(signal);
+        signal_running(signal);
         if signal == Signal::KILL {
             std::process::exit(130);
         }
@@ -125,37 +134,66 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-fn groups() -> std::sync::MutexGuard<'static, Vec<Pid>> {
-    GROUPS
+/// What a signal to a running child goes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Target {
+    /// The child's own process group.
+    Group(Pid),
+    /// The child alone, where its group is also ours.
+    Process(Pid),
+}
+
+impl Target {
+    fn signal(self, signal: Signal) {
+        // A child that has just ended is no error.
+        let _ = match self {
+            Target::Group(pid) => kill_process_group(pid, signal),
+            Target::Process(pid) => kill_process(pid, signal),
+        };
+    }
+}
+
+fn running() -> std::sync::MutexGuard<'static, Vec<Target>> {
+    RUNNING
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn signal_groups(signal: Signal) {
-    for group in groups().iter() {
-        // A group that has just ended is no error.
-        let _ = kill_process_group(*group, signal);
+fn signal_running(signal: Signal) {
+    for target in running().iter() {
+        target.signal(signal);
     }
 }
 
-/// A running child's process group, stopped when this is dropped.
-struct Group(Pid);
+/// A running child that the interrupt handler stops, until this is dropped.
+struct Running(Target);
 
-impl Group {
-    fn register(id: u32) -> Option<Self> {
-        let pid = Pid::from_raw(i32::try_from(id).ok()?)?;
-        groups().push(pid);
-        Some(Group(pid))
+impl Running {
+    fn register(target: fn(Pid) -> Target, id: u32) -> Option<Self> {
+        let target = target(Pid::from_raw(i32::try_from(id).ok()?)?);
+        running().push(target);
+        // The handler may have run between the start and the registration.
+        if interrupted() {
+            target.signal(Signal::TERM);
+        }
+        Some(Running(target))
+    }
+
+    fn register_all(target: fn(Pid) -> Target, ids: Vec<u32>) -> Vec<Self> {
+        ids.into_iter()
+            .filter_map(|id| Running::register(target, id))
+            .collect()
     }
 }
 
-impl Drop for Group {
+impl Drop for Running {
     fn drop(&mut self) {
-        groups().retain(|group| group != &self.0);
+        running().retain(|target| target != &self.0);
     }
 }
 
-fn expression(call: &Call) -> Result<duct::Expression, Error> {
+/// The call as an expression that inherits our standard streams and process group.
+fn attached(call: &Call) -> Result<duct::Expression, Error> {
     if interrupted() {
         return Err(Error::Interrupted);
     }
@@ -166,12 +204,15 @@ fn expression(call: &Call) -> Result<duct::Expression, Error> {
     Ok(duct::cmd(program.as_std_path(), &call.args)
         .dir(&call.dir)
         .full_env(&call.env)
-        .stdin_null()
-        .unchecked()
-        .before_spawn(|command| {
-            command.process_group(0);
-            Ok(())
-        }))
+        .unchecked())
+}
+
+/// The call as an expression without standard input, in a process group of its own.
+fn expression(call: &Call) -> Result<duct::Expression, Error> {
+    Ok(attached(call)?.stdin_null().before_spawn(|command| {
+        command.process_group(0);
+        Ok(())
+    }))
 }
 
 /// Where `PATH` of the call's environment has the program.
@@ -195,7 +236,8 @@ pub fn find_on_path(program: &str, path: &str) -> Option<Utf8PathBuf> {
         })
 }
 
-fn describe(status: std::process::ExitStatus) -> String {
+/// `exit status 2` or `signal 9`.
+pub(super) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
@@ -234,7 +276,7 @@ pub fn capture(call: &Call) -> Result<Output, Error> {
 }
 
 /// Runs to the end and returns output and status, whatever the status is.
-pub fn capture_unchecked(call: &Call) -> Result<(Output, std::process::ExitStatus), Error> {
+pub fn capture_unchecked(call: &Call) -> Result<(Output, ExitStatus), Error> {
     let handle = expression(call)?
         .stdout_capture()
         .stderr_capture()
@@ -243,11 +285,7 @@ pub fn capture_unchecked(call: &Call) -> Result<(Output, std::process::ExitStatu
             call: Box::new(call.clone()),
             source,
         })?;
-    let _groups: Vec<_> = handle
-        .pids()
-        .into_iter()
-        .filter_map(Group::register)
-        .collect();
+    let _running = Running::register_all(Target::Group, handle.pids());
     let output = handle.wait().map_err(|source| Error::Output {
         call: Box::new(call.clone()),
         source,
@@ -278,11 +316,7 @@ pub fn stream(
             call: Box::new(call.clone()),
             source,
         })?;
-    let _groups: Vec<_> = reader
-        .pids()
-        .into_iter()
-        .filter_map(Group::register)
-        .collect();
+    let _running = Running::register_all(Target::Group, reader.pids());
     let mut tail: VecDeque<Vec<u8>> = VecDeque::with_capacity(TAIL_LINES);
     let mut lines = BufReader::new(&reader);
     let mut buffer = Vec::new();
@@ -321,6 +355,177 @@ pub fn stream(
                 .map(|line| String::from_utf8_lossy(line).into_owned())
                 .collect(),
             log: log.cloned(),
+        }),
+    }
+}
+
+/// What [`stream_until`] tells its watcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch<'a> {
+    /// Output or error output, as it came: not cut at lines.
+    Output(&'a [u8]),
+    /// The deadline has passed without output.
+    Deadline,
+}
+
+/// Runs until the child ends or `watch` wants no more of it. `watch` is called for
+/// every piece of output, and when the deadline passes in silence; it answers with
+/// the next deadline, or with `None` to stop the child: SIGTERM to its group, and
+/// SIGKILL two seconds later. What a stopping child still prints is not handed on.
+///
+/// Returns the child's status, or `None` where it was stopped.
+pub fn stream_until(
+    call: &Call,
+    mut deadline: Instant,
+    watch: &mut dyn FnMut(Watch<'_>) -> Option<Instant>,
+) -> Result<Option<ExitStatus>, Error> {
+    let output_error = |source| Error::Output {
+        call: Box::new(call.clone()),
+        source,
+    };
+    let reader = expression(call)?
+        .stderr_to_stdout()
+        .reader()
+        .map_err(|source| Error::Start {
+            call: Box::new(call.clone()),
+            source,
+        })?;
+    let running = Running::register_all(Target::Group, reader.pids());
+    let (sender, pieces) = mpsc::channel();
+    let stopped = std::thread::scope(|scope| {
+        // The scope waits for the reading thread, and the thread for the child:
+        // leaving the scope early, by a panic of `watch` too, must end the child.
+        let mut guard = KillUnlessEnded(Some(&running));
+        let reader = &reader;
+        scope.spawn(move || read_pieces(reader, &sender));
+        let stopped = loop {
+            let wait = deadline.saturating_duration_since(Instant::now());
+            let seen = match pieces.recv_timeout(wait) {
+                Ok(Ok(piece)) => watch(Watch::Output(&piece)),
+                Ok(Err(source)) => return Err(output_error(source)),
+                Err(RecvTimeoutError::Timeout) => watch(Watch::Deadline),
+                Err(RecvTimeoutError::Disconnected) => break false,
+            };
+            match seen {
+                Some(next) => deadline = next,
+                None => break true,
+            }
+        };
+        if stopped {
+            signal_all(&running, Signal::TERM);
+            let kill_at = Instant::now() + TERM_GRACE;
+            while let Ok(_) | Err(RecvTimeoutError::Timeout) =
+                pieces.recv_timeout(kill_at.saturating_duration_since(Instant::now()))
+            {
+                if Instant::now() >= kill_at {
+                    return Ok(true);
+                }
+            }
+        }
+        guard.0 = None;
+        Ok(stopped)
+    })?;
+    let output = reader.try_wait().map_err(output_error)?;
+    if interrupted() {
+        return Err(Error::Interrupted);
+    }
+    Ok(output.map(|output| output.status).filter(|_| !stopped))
+}
+
+/// Sends what `reader` has, piece by piece, until the child has ended.
+fn read_pieces(mut reader: &duct::ReaderHandle, sender: &mpsc::Sender<io::Result<Vec<u8>>>) {
+    let mut buffer = [0; 4096];
+    loop {
+        let piece = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => Ok(buffer[..count].to_vec()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => Err(error),
+        };
+        let failed = piece.is_err();
+        // Once nobody listens the child is being stopped: read on until it has ended.
+        let _ = sender.send(piece);
+        if failed {
+            break;
+        }
+    }
+}
+
+fn signal_all(running: &[Running], signal: Signal) {
+    for child in running {
+        child.0.signal(signal);
+    }
+}
+
+/// Kills the children when dropped, unless emptied before.
+struct KillUnlessEnded<'a>(Option<&'a [Running]>);
+
+impl Drop for KillUnlessEnded<'_> {
+    fn drop(&mut self) {
+        signal_all(self.0.unwrap_or_default(), Signal::KILL);
+    }
+}
+
+/// Runs to the end on the caller's own terminal: standard streams and process
+/// group are the caller's, so that the child may read the keyboard. The
+/// terminal's modes are put back afterwards, however the child ended.
+pub fn interactive(call: &Call) -> Result<ExitStatus, Error> {
+    let expression = attached(call)?;
+    let stdin = io::stdin();
+    // No terminal, no modes.
+    let modes = tcgetattr(&stdin).ok();
+    let handle = expression.start().map_err(|source| Error::Start {
+        call: Box::new(call.clone()),
+        source,
+    })?;
+    let running = Running::register_all(Target::Process, handle.pids());
+    let result = handle.wait().map(|output| output.status);
+    drop(running);
+    if let Some(modes) = modes {
+        // Where this fails the terminal is gone, and nobody is left to tell.
+        let _ = tcsetattr(&stdin, OptionalActions::Drain, &modes);
+    }
+    if interrupted() {
+        return Err(Error::Interrupted);
+    }
+    result.map_err(|source| Error::Output {
+        call: Box::new(call.clone()),
+        source,
+    })
+}
+
+/// Runs to the end and hands standard output to `consume` while it comes. The error
+/// of a failed child carries the last lines of its standard error.
+pub fn pipe<T>(
+    call: &Call,
+    consume: impl FnOnce(&mut (dyn io::Read + Send)) -> T,
+) -> Result<T, Error> {
+    let failed = |source| Error::Output {
+        call: Box::new(call.clone()),
+        source,
+    };
+    let reader = expression(call)?
+        .stderr_capture()
+        .reader()
+        .map_err(|source| Error::Start {
+            call: Box::new(call.clone()),
+            source,
+        })?;
+    let _running = Running::register_all(Target::Group, reader.pids());
+    let consumed = consume(&mut &reader);
+    // A child must not wait for somebody to read the rest.
+    io::copy(&mut &reader, &mut io::sink()).map_err(failed)?;
+    let output = reader.try_wait().map_err(failed)?;
+    if interrupted() {
+        return Err(Error::Interrupted);
+    }
+    match output {
+        Some(output) if output.status.success() => Ok(consumed),
+        output => Err(Error::Failed {
+            call: Box::new(call.clone()),
+            status: output.map_or_else(|| "no status".to_owned(), |output| describe(output.status)),
+            tail: output.map_or_else(Vec::new, |output| tail_of(&output.stderr)),
+            log: None,
         }),
     }
 }
@@ -379,5 +584,90 @@ mod tests {
         )
         .unwrap();
         assert_eq!(lines, [b"a".to_vec(), b"b".to_vec(), vec![0xff]]);
+    }
+
+    /// Runs `script` with the deadline `seconds` from now and stops it there, or at
+    /// the first output where `at_output`.
+    fn stream_for(
+        script: &str,
+        seconds: f64,
+        at_output: bool,
+    ) -> (String, Result<Option<ExitStatus>, Error>) {
+        let mut seen = Vec::new();
+        let deadline = Instant::now() + Duration::from_secs_f64(seconds);
+        let result = stream_until(&shell(script), deadline, &mut |watch| match watch {
+            Watch::Output(bytes) => {
+                seen.extend_from_slice(bytes);
+                (!at_output).then_some(deadline)
+            }
+            Watch::Deadline => None,
+        });
+        (String::from_utf8(seen).unwrap(), result)
+    }
+
+    /// Every child below sleeps for ten minutes and holds the output open, and the
+    /// call ends only where nobody holds it: being back early shows that all are gone.
+    fn assert_back_early(started: Instant) {
+        assert!(started.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_child_that_ends_in_time_keeps_its_status() {
+        let (text, result) = stream_for("echo a; echo b >&2; exit 3", 60.0, false);
+        assert_eq!(text, "a\nb\n");
+        assert_eq!(result.unwrap().and_then(|status| status.code()), Some(3));
+    }
+
+    #[test]
+    fn silence_is_over_at_the_deadline_and_no_grandchild_is_left() {
+        let started = Instant::now();
+        let (_, result) = stream_for("sleep 600 & sleep 600", 0.5, false);
+        assert_eq!(result.unwrap(), None);
+        assert_back_early(started);
+    }
+
+    #[test]
+    fn a_child_that_ignores_sigterm_is_killed() {
+        let started = Instant::now();
+        let (_, result) = stream_for("trap '' TERM; echo; sleep 600; sleep 600", 60.0, true);
+        assert_eq!(result.unwrap(), None);
+        assert!(started.elapsed() >= TERM_GRACE);
+        assert_back_early(started);
+    }
+
+    #[test]
+    fn a_prompt_without_a_newline_is_seen_at_once() {
+        let (text, _) = stream_for("printf '> '; sleep 600", 60.0, true);
+        assert_eq!(text, "> ");
+    }
+
+    #[test]
+    fn a_panicking_watcher_leaves_no_child() {
+        let started = Instant::now();
+        std::panic::catch_unwind(|| {
+            stream_until(&shell("sleep 600 & sleep 600"), started, &mut |_| {
+                panic!("the watcher's own fault")
+            })
+        })
+        .unwrap_err();
+        assert_back_early(started);
+    }
+
+    #[test]
+    fn piped_bytes_arrive_and_a_failure_has_the_childs_words() {
+        let read = |input: &mut (dyn io::Read + Send)| {
+            let mut bytes = Vec::new();
+            input.read_to_end(&mut bytes).unwrap();
+            bytes
+        };
+        assert_eq!(pipe(&shell("printf 'a\\0b'"), read).unwrap(), b"a\0b");
+        let error = pipe(&shell("printf a; echo why >&2; exit 4"), read).unwrap_err();
+        let Error::Failed { status, tail, .. } = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(
+            (status.as_str(), tail),
+            ("exit status 4", vec!["why".to_owned()])
+        );
     }
 }

@@ -1,9 +1,11 @@
 //! Files, with the path in every error and atomic writes.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 
 use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::source::Sha256;
 
 /// What went wrong, on which path.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +85,23 @@ pub fn read_optional(path: impl AsRef<Utf8Path>) -> Result<Option<Vec<u8>>, Erro
     }
 }
 
+/// The SHA-256 of a file's bytes, read piece by piece.
+pub fn sha256(path: impl AsRef<Utf8Path>) -> Result<Sha256, Error> {
+    use sha2::Digest as _;
+    let read = || -> io::Result<Sha256> {
+        let mut file = fs::File::open(path.as_ref())?;
+        let mut hasher = sha2::Sha256::new();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(Sha256::from_bytes(hasher.finalize().into())),
+                count => hasher.update(&buffer[..count]),
+            }
+        }
+    };
+    read().context("read", path.as_ref())
+}
+
 /// Writes through a temporary file in the same directory and a rename: a reader
 /// sees the old bytes or the new ones, never a part. The directory is made.
 pub fn write_atomic(path: impl AsRef<Utf8Path>, bytes: &[u8]) -> Result<(), Error> {
@@ -115,6 +134,22 @@ pub fn write_if_changed(path: impl AsRef<Utf8Path>, bytes: &[u8]) -> Result<bool
     }
     write_atomic(path, bytes)?;
     Ok(true)
+}
+
+/// The path without symbolic links, `.` and `..`; what does not exist yet is kept as it is.
+pub fn real_path(path: impl AsRef<Utf8Path>) -> Utf8PathBuf {
+    let path = path.as_ref();
+    path.ancestors()
+        .find_map(|ancestor| {
+            let real = ancestor.canonicalize_utf8().ok()?;
+            let rest = path.strip_prefix(ancestor).ok()?;
+            Some(if rest.as_str().is_empty() {
+                real
+            } else {
+                real.join(rest)
+            })
+        })
+        .unwrap_or_else(|| path.to_owned())
 }
 
 /// Makes a directory and its parents.
@@ -185,6 +220,27 @@ mod tests {
     fn errors_name_the_path() {
         let error = read("/does/not/exist").unwrap_err();
         assert_eq!(error.to_string(), "cannot read /does/not/exist");
+    }
+
+    #[test]
+    fn a_real_path_has_no_links_and_need_not_exist() {
+        let (_guard, directory) = temporary();
+        let directory = directory.canonicalize_utf8().unwrap();
+        create_dir_all(directory.join("a/b")).unwrap();
+        std::os::unix::fs::symlink("a/b", directory.join("link")).unwrap();
+        let rows = [
+            ("a/../a/b", "a/b"),
+            ("link", "a/b"),
+            ("link/new/file", "a/b/new/file"),
+            ("a/b", "a/b"),
+        ];
+        for (path, expected) in rows {
+            assert_eq!(
+                real_path(directory.join(path)),
+                directory.join(expected),
+                "{path}"
+            );
+        }
     }
 
     #[test]

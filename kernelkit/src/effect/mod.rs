@@ -3,7 +3,19 @@
 //! Everything else in kernelkit is a function of its arguments.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod boot;
+pub mod build;
+pub mod configure;
+pub mod doctor;
 pub mod environment;
 pub mod exec;
 pub mod fs;
+pub mod kconfig;
 pub mod library;
+pub mod lock;
+pub mod log;
+pub mod run;
+pub mod source;
+pub mod store;
+pub mod toolchain;
+pub mod workspace;

@@ -1,6 +1,24 @@
 //! What the user asked for: kernels declared in `Cargo.toml`, with defaults and
 //! command-line overrides. Every value knows where it came from.
 
+//!
+//! [`parse`] reads manifests and [`Overrides`] into a [`Spec`]; every setting is a row
+//! of [`SETTINGS`]. This module never reads a file: [`effect::workspace`](crate::effect::workspace)
+//! finds the manifests and hands their text in.
+
+mod error;
+mod input;
+mod layer;
+mod overrides;
+mod read;
+mod reference;
+mod settings;
+mod source;
+mod starter;
+#[cfg(test)]
+mod tests;
+mod value;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,6 +28,15 @@ use serde::{Deserialize, Serialize};
 use crate::arch::Arch;
 use crate::source::Source;
 use crate::sourced::Sourced;
+
+pub use error::{Error, Problem};
+pub use overrides::Overrides;
+pub use read::{Context, Manifest, ManifestTable, parse};
+pub use reference::reference_markdown;
+pub use settings::{SETTINGS, Setting, Table};
+pub use source::parse_source;
+pub use starter::{StarterPlace, starter};
+pub use value::InvalidValue;
 
 /// Everything a workspace declares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -112,6 +139,12 @@ impl FromStr for KernelName {
     }
 }
 
+impl AsRef<str> for KernelName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for KernelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -159,7 +192,7 @@ pub enum ConfigBase {
 }
 
 /// Which compiler family builds the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compiler {
     /// GCC and GNU binutils.

@@ -1,4 +1,13 @@
 //! Where a kernel tree comes from, and what names its content.
+//!
+//! Pure: [`effect::source`](crate::effect::source) does the reading and writing.
+
+mod prepared;
+pub mod snapshot;
+pub mod sums;
+pub mod tree;
+
+pub use prepared::{Commit, LabelHint, Tree, Verification};
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,0 +1,39 @@
+//! `cargo kernel clean`
+
+use kernelkit::effect::{fs, lock};
+
+use super::Workspace;
+use crate::cli::{Global, Overrides};
+use crate::error::{DONE, Failure};
+use crate::ui::Ui;
+
+/// Remove build directories
+///
+/// Finished builds in the store, downloads and unpacked sources stay.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Kernels by name or glob pattern; the default ones where none is given
+    #[arg(value_name = "KERNEL")]
+    names: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
+    let workspace = Workspace::load(global, &Overrides::default())?;
+    for kernel in workspace.select(&args.names)? {
+        let state = workspace.session().state(kernel);
+        if !state.exists() {
+            continue;
+        }
+        let purpose = format!("cargo kernel clean {}", kernel.name);
+        let lock = lock::acquire(&state.join("lock"), &purpose, &mut |holder| {
+            ui.warning(format!(
+                "waiting for the build directory of `{}`, held by {holder}",
+                kernel.name
+            ));
+        })?;
+        fs::remove_dir_all(&state)?;
+        drop(lock);
+        ui.status("Removed", state);
+    }
+    Ok(DONE)
+}

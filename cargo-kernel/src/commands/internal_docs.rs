@@ -1,0 +1,31 @@
+//! The command reference of the book, from the same definitions as `--help`.
+
+use std::fmt::Write as _;
+
+use clap::CommandFactory as _;
+
+use crate::cli::Cli;
+use crate::error::{DONE, Failure};
+use crate::ui::Ui;
+
+pub(crate) fn run(ui: &Ui) -> Result<u8, Failure> {
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    let mut page = String::from(
+        "# Commands\n\nGenerated from the command line's own definitions; `cargo kernel help COMMAND` prints the same.\n",
+    );
+    for subcommand in command
+        .get_subcommands_mut()
+        .filter(|subcommand| !subcommand.is_hide_set() && subcommand.get_name() != "help")
+    {
+        let name = subcommand.get_name().to_owned();
+        // Writing to a string cannot fail.
+        let _ = write!(
+            page,
+            "\n## cargo kernel {name}\n\n```text\n{}\n```\n",
+            subcommand.render_long_help().to_string().trim_end()
+        );
+    }
+    ui.data(page.trim_end());
+    Ok(DONE)
+}

@@ -1,0 +1,150 @@
+//! One module a command: read arguments, call kernelkit, print.
+
+pub(crate) mod boot;
+pub(crate) mod build;
+pub(crate) mod clean;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod identity;
+pub(crate) mod init;
+pub(crate) mod internal_docs;
+pub(crate) mod list;
+pub(crate) mod man;
+pub(crate) mod plan;
+pub(crate) mod store;
+
+use camino::Utf8PathBuf;
+use kernelkit::effect::build::{Notice, Session};
+use kernelkit::effect::environment::Environment;
+use kernelkit::effect::source::Progress;
+use kernelkit::effect::{library, workspace};
+use kernelkit::fragment::Library;
+use kernelkit::spec::{KernelSpec, Spec};
+
+use crate::cli::{Cli, Command, Global, Kernels, Overrides};
+use crate::error::Failure;
+use crate::ui::Ui;
+
+/// Runs the command and gives the exit code.
+pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Init(args) => init::run(args, global, ui),
+        Command::List(args) => list::run(args, global, ui),
+        Command::Plan(args) => plan::run(args, global, ui),
+        Command::Build(args) => build::run(args, global, ui),
+        Command::Boot(args) => boot::run(args, global, ui),
+        Command::Config(args) => config::run(args, global, ui),
+        Command::Identity(args) => identity::run(args, global, ui),
+        Command::Doctor(args) => doctor::run(args, global, ui),
+        Command::Store(args) => store::run(args, ui),
+        Command::Clean(args) => clean::run(args, global, ui),
+        Command::Completions(args) => completions::run(args, ui),
+        Command::Man(args) => man::run(args, ui),
+        Command::InternalDocs => internal_docs::run(ui),
+    }
+}
+
+/// What a command that deals with kernels has at hand.
+pub(crate) struct Workspace {
+    environment: Environment,
+    spec: Spec,
+    library: Library,
+    offline: bool,
+}
+
+impl Workspace {
+    /// Reads the environment, `Cargo.toml` and the fragments.
+    pub(crate) fn load(global: &Global, overrides: &Overrides) -> Result<Self, Failure> {
+        let environment = Environment::read()?;
+        let spec = workspace::load(
+            &environment,
+            global.manifest_path.as_deref(),
+            &overrides.to_spec(),
+        )?;
+        let directories: Vec<Utf8PathBuf> = spec
+            .fragment_dirs
+            .iter()
+            .map(|directory| directory.value.clone())
+            .collect();
+        let library = library::load(&directories)?;
+        Ok(Workspace {
+            environment,
+            spec,
+            library,
+            offline: global.offline,
+        })
+    }
+
+    /// The session in which kernels are planned and built.
+    pub(crate) fn session(&self) -> Session<'_> {
+        Session {
+            environment: &self.environment,
+            spec: &self.spec,
+            library: &self.library,
+            offline: self.offline,
+        }
+    }
+
+    /// The kernels that are meant.
+    pub(crate) fn select(&self, names: &[String]) -> Result<Vec<&KernelSpec>, Failure> {
+        Ok(self.spec.select(names)?)
+    }
+
+    /// The one kernel that is meant.
+    pub(crate) fn select_one(&self, kernels: &Kernels) -> Result<&KernelSpec, Failure> {
+        match self.select(&kernels.names)?.as_slice() {
+            [kernel] => Ok(kernel),
+            several => {
+                let names: Vec<_> = several.iter().map(|kernel| kernel.name.as_str()).collect();
+                Err(Failure::message(
+                    format!("this needs one kernel, not {}", several.len()),
+                    format!("name one of: {}", names.join(", ")),
+                ))
+            }
+        }
+    }
+}
+
+/// Shows what gathering and building tell.
+pub(crate) fn notice(ui: &Ui, name: &str, notice: Notice<'_>) {
+    match notice {
+        Notice::Source(progress) => source_progress(ui, progress),
+        Notice::Warning(message) => ui.warning(message),
+        Notice::Building(plan, reason) => {
+            ui.clear();
+            ui.status(
+                "Building",
+                format_args!(
+                    "{name} {} for {}: {reason}",
+                    plan.record.release, plan.record.arch
+                ),
+            );
+        }
+        Notice::Run(event) => ui.event(name, event),
+    }
+}
+
+fn source_progress(ui: &Ui, progress: Progress<'_>) {
+    match progress {
+        Progress::Waiting { lock } => ui.note(format!("waiting for {lock}")),
+        Progress::Downloading {
+            name: _,
+            done,
+            total,
+        } => ui.advance("Downloading", done, total.unwrap_or(0)),
+        Progress::Unpacking {
+            name: _,
+            done,
+            total,
+        } => ui.advance("Unpacking", done, total),
+        Progress::Reading { done, total } => ui.advance("Reading", done as u64, total as u64),
+        Progress::Patching {
+            patch: _,
+            done,
+            total,
+        } => ui.advance("Patching", done as u64, total as u64),
+        Progress::Note(text) => ui.note(text),
+    }
+}

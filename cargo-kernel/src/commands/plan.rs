@@ -1,0 +1,127 @@
+//! `cargo kernel plan`
+
+use kernelkit::plan::{Plan, Step};
+use kernelkit::process::{Call, quote};
+use serde_json::json;
+
+use super::Workspace;
+use crate::cli::{Global, Kernels};
+use crate::error::{DONE, Failure};
+use crate::ui::Ui;
+
+/// Show what a build would do, without doing it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    kernels: Kernels,
+}
+
+pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
+    let workspace = Workspace::load(global, &args.kernels.overrides)?;
+    for (index, kernel) in workspace
+        .select(&args.kernels.names)?
+        .into_iter()
+        .enumerate()
+    {
+        let name = kernel.name.as_str();
+        let plan = workspace
+            .session()
+            .plan(kernel, &mut |notice| super::notice(ui, name, notice));
+        ui.clear();
+        let plan = plan?;
+        ui.message("plan", json!({ "plan": plan }));
+        if !ui.is_json() {
+            if index > 0 {
+                ui.data("");
+            }
+            print(&plan, ui);
+        }
+    }
+    Ok(DONE)
+}
+
+fn print(plan: &Plan, ui: &Ui) {
+    let record = &plan.record;
+    // What all make calls have in common stands once; `-v` shows each whole, to be pasted.
+    let common: Vec<String> = match plan.steps.iter().find_map(|step| {
+        if let Step::Compile { call } = step {
+            Some(call)
+        } else {
+            None
+        }
+    }) {
+        Some(call) if !ui.is_verbose() => call.args.clone(),
+        _ => Vec::new(),
+    };
+    let show = |call: &Call| match common.as_slice() {
+        [] => call.to_string(),
+        _ => {
+            let own = call
+                .args
+                .iter()
+                .filter(|word| !common.contains(word))
+                .map(|word| quote(word));
+            std::iter::once(call.program.clone())
+                .chain(own)
+                .collect::<Vec<_>>()
+                .join(" ")
+        }
+    };
+    let row = |name: &str, value: &str| ui.data(format_args!("{name:<10} {value}"));
+    row("kernel", record.name.as_str());
+    row("release", &record.release);
+    row("arch", record.arch.name());
+    row(
+        "source",
+        &format!("{} ({})", record.source.description, record.identity.source),
+    );
+    row(
+        "toolchain",
+        &format!(
+            "{} ({})",
+            record.toolchain.version, record.identity.toolchain
+        ),
+    );
+    row(
+        "config",
+        &format!(
+            "{}, {} symbols requested by {} fragments",
+            record.config.base,
+            record.config.requests,
+            record.config.fragments.len()
+        ),
+    );
+    row(
+        "reuse",
+        if plan.reuse {
+            "a finished build of this identity is taken"
+        } else {
+            "off"
+        },
+    );
+    for step in &plan.steps {
+        match step {
+            Step::Configure { path, confirm, .. } => {
+                row("configure", &format!("write {path}"));
+                row("", &show(confirm));
+            }
+            Step::Compile { call } => row("compile", &show(call)),
+            Step::InstallFile { from, to } => row("install", &format!("{from} as {to}")),
+            Step::InstallModules { call, .. } => row("install", &show(call)),
+            Step::Devtools { call, .. } => row("devtools", &show(call)),
+        }
+    }
+    let mut words = common.iter();
+    while let Some(word) = words.next() {
+        match (word.as_str(), words.as_slice()) {
+            ("-C", [directory, ..]) => {
+                words.next();
+                row("make", &format!("-C {}", quote(directory)));
+            }
+            _ => row("make", &quote(word)),
+        }
+    }
+    for output in &record.outputs {
+        row("output", record.dirs.destdir.join(&output.path).as_str());
+    }
+}

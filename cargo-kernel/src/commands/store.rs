@@ -1,0 +1,148 @@
+//! `cargo kernel store`
+
+use kernelkit::effect::environment::{self, Environment};
+use kernelkit::effect::store::HostStore;
+use kernelkit::store::{Check, Lookup, Prune, State, Store as _, Summary};
+use serde_json::json;
+
+use crate::error::{DONE, Failure, NO};
+use crate::ui::Ui;
+
+/// Look after the store of finished builds
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List the stored builds
+    List,
+    /// Read every byte of the stored builds; exits with 100 where one is damaged
+    Verify,
+    /// Drop builds by release, digest or glob pattern
+    Forget {
+        /// Such as 6.12.117-debian-0123456789ab, 0123456789ab or '6.1.*'
+        #[arg(required = true, value_name = "PATTERN")]
+        patterns: Vec<String>,
+    },
+    /// Drop the builds that limits do not allow, those unused for longest first
+    Prune {
+        /// Keep at most so many
+        #[arg(long, value_name = "COUNT")]
+        keep: Option<usize>,
+        /// Drop what has not been used for so many days
+        #[arg(long, value_name = "DAYS")]
+        unused_days: Option<u32>,
+        /// Keep at most so many MiB
+        #[arg(long, value_name = "MIB")]
+        max_size: Option<u64>,
+        /// Say what would go, and keep it
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+pub(crate) fn run(args: &Args, ui: &Ui) -> Result<u8, Failure> {
+    let environment = Environment::read()?;
+    let store = HostStore::new(&environment.store_dir);
+    match &args.command {
+        Command::List => {
+            for entry in store.list()? {
+                show(&entry, ui);
+            }
+        }
+        Command::Verify => return verify(&store, ui),
+        Command::Forget { patterns } => {
+            for pattern in patterns {
+                let gone = store.forget(pattern)?;
+                if gone.is_empty() {
+                    return Err(Failure::message(
+                        format!("no stored build matches `{pattern}`"),
+                        "`cargo kernel store list` shows them",
+                    ));
+                }
+                report(&gone, false, ui);
+            }
+        }
+        Command::Prune {
+            keep,
+            unused_days,
+            max_size,
+            dry_run,
+        } => {
+            if keep.is_none() && unused_days.is_none() && max_size.is_none() {
+                return Err(Failure::message(
+                    "nothing to prune by",
+                    "give --keep, --unused-days or --max-size",
+                ));
+            }
+            let now = environment::now().timestamp().as_second();
+            let limits = Prune {
+                keep: *keep,
+                unused_since: unused_days.map(|days| now - i64::from(days) * 24 * 60 * 60),
+                max_size: max_size.map(|mebibytes| mebibytes << 20),
+            };
+            let gone = store.prune(&limits, *dry_run)?;
+            report(&gone, *dry_run, ui);
+        }
+    }
+    Ok(DONE)
+}
+
+fn verify(store: &HostStore, ui: &Ui) -> Result<u8, Failure> {
+    let mut code = DONE;
+    for entry in store.list()? {
+        let wrong = match store.find(&entry.release, Check::Full)? {
+            Lookup::Hit(_) | Lookup::Miss => None,
+            Lookup::Damaged { what, .. } => Some(what),
+            Lookup::Newer { schema, .. } => {
+                Some(format!("a newer kernelkit wrote it (schema {schema})"))
+            }
+        };
+        ui.message(
+            "verified",
+            json!({ "release": entry.release, "wrong": wrong }),
+        );
+        match wrong {
+            None => ui.status("Sound", &entry.release),
+            Some(what) => {
+                ui.warning(format!("{}: {what}", entry.release));
+                code = NO;
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn show(entry: &Summary, ui: &Ui) {
+    ui.message("stored", json!({ "entry": entry }));
+    if ui.is_json() {
+        return;
+    }
+    let now = environment::now().timestamp().as_second();
+    let used = match (now - entry.last_used) / (24 * 60 * 60) {
+        ..1 => "today".to_owned(),
+        1 => "1 day ago".to_owned(),
+        days => format!("{days} days ago"),
+    };
+    let state = match &entry.state {
+        State::Complete => String::new(),
+        State::Damaged { what } => format!("  damaged: {what}"),
+        State::Newer { schema } => format!("  of a newer kernelkit (schema {schema})"),
+    };
+    ui.data(format_args!(
+        "{:<64}  {:>9.1} MiB  used {used}{state}",
+        entry.release,
+        entry.size as f64 / f64::from(1 << 20)
+    ));
+}
+
+fn report(entries: &[Summary], dry_run: bool, ui: &Ui) {
+    let verb = if dry_run { "Would drop" } else { "Dropped" };
+    for entry in entries {
+        ui.message("dropped", json!({ "entry": entry, "dry_run": dry_run }));
+        ui.status(verb, &entry.release);
+    }
+}

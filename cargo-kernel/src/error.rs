@@ -1,0 +1,162 @@
+//! Failures as the user sees them, and exit codes.
+
+use std::error::Error;
+use std::fmt;
+
+use kernelkit::effect::{
+    boot, build, configure, doctor, environment, exec, fs, library, run, source, store, toolchain,
+    workspace,
+};
+use kernelkit::{fragment, plan, spec};
+
+/// Done (a reader that closed the pipe included).
+pub(crate) const DONE: u8 = 0;
+/// The command line is wrong.
+pub(crate) const USAGE: u8 = 2;
+/// The question was answered with no: `doctor`, `boot --check`, `config check`.
+pub(crate) const NO: u8 = 100;
+/// It could not be completed.
+pub(crate) const FAILED: u8 = 101;
+
+/// A message, what is behind it, and what to do next.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The message, without `error:`.
+    pub(crate) message: String,
+    /// The messages of the causes, outermost first.
+    pub(crate) causes: Vec<String>,
+    /// Lines that belong to the message: a compiler's error, unmet requests.
+    pub(crate) details: Vec<String>,
+    /// What to do next.
+    pub(crate) hint: Option<String>,
+    /// The exit code.
+    pub(crate) code: u8,
+}
+
+impl Failure {
+    /// From an error without a hint.
+    pub(crate) fn new(error: impl Error) -> Self {
+        let mut causes = Vec::new();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        Failure {
+            message: error.to_string(),
+            causes,
+            details: Vec::new(),
+            hint: None,
+            code: FAILED,
+        }
+    }
+
+    /// A message of our own with what to do next.
+    pub(crate) fn message(message: impl fmt::Display, hint: impl fmt::Display) -> Self {
+        Failure {
+            message: message.to_string(),
+            causes: Vec::new(),
+            details: Vec::new(),
+            hint: Some(hint.to_string()),
+            code: FAILED,
+        }
+    }
+
+    fn hinted(error: impl Error, hint: Option<String>) -> Self {
+        Failure {
+            hint,
+            ..Failure::new(error)
+        }
+    }
+
+    fn detailed(mut self, details: Vec<String>) -> Self {
+        self.details = details;
+        self
+    }
+}
+
+/// Errors that carry nothing but a hint.
+macro_rules! hinted {
+    ($($error:ty),* $(,)?) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                let hint = error.hint();
+                Failure::hinted(error, hint)
+            }
+        })*
+    };
+}
+
+hinted!(
+    boot::Error,
+    doctor::Error,
+    exec::Error,
+    fs::Error,
+    fragment::Error,
+    library::Error,
+    source::Error,
+    store::Error,
+    toolchain::Error
+);
+
+impl From<environment::Error> for Failure {
+    fn from(error: environment::Error) -> Self {
+        Failure::new(error)
+    }
+}
+
+impl From<spec::Error> for Failure {
+    /// One problem is the message; of several, each comes with its own hint.
+    fn from(error: spec::Error) -> Self {
+        if let [problem] = error.problems.as_slice() {
+            return Failure {
+                hint: problem.hint.clone(),
+                ..Failure::hinted(error, None)
+            };
+        }
+        let lines = |problem: &spec::Problem| {
+            std::iter::once(problem.to_string())
+                .chain(problem.hint.as_ref().map(|hint| format!("  hint: {hint}")))
+                .collect::<Vec<_>>()
+        };
+        let message = format!(
+            "the kernels' settings have {} problems",
+            error.problems.len()
+        );
+        Failure {
+            message,
+            details: error.problems.iter().flat_map(lines).collect(),
+            ..Failure::hinted(error, None)
+        }
+    }
+}
+
+impl From<workspace::Error> for Failure {
+    fn from(error: workspace::Error) -> Self {
+        match error {
+            workspace::Error::Spec(error) => error.into(),
+            error => {
+                let hint = error.hint();
+                Failure::hinted(error, hint)
+            }
+        }
+    }
+}
+
+impl From<build::Error> for Failure {
+    fn from(error: build::Error) -> Self {
+        let hint = error.hint();
+        let details = match &error {
+            build::Error::Plan(plan::Error::Unmet { unmet, .. }) => {
+                unmet.iter().map(ToString::to_string).collect()
+            }
+            build::Error::Run(run::Error::Make { lines, .. }) => lines.clone(),
+            build::Error::Configure(configure::Error::Make(exec::Error::Failed {
+                tail, ..
+            })) => tail.clone(),
+            build::Error::Run(run::Error::Exec(exec::Error::Failed { tail, .. })) => tail.clone(),
+            _ => Vec::new(),
+        };
+        Failure::hinted(error, hint).detailed(details)
+    }
+}

@@ -1,0 +1,249 @@
+//! The one place that prints. Standard output is data, standard error is everything else.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kernelkit::doctor::{Finding, State};
+use kernelkit::effect::run::Event;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::cli::{ColorChoice, Command, Global, MessageFormat};
+use crate::error::{DONE, Failure};
+
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const WARN: Style = AnsiColor::Yellow.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const NOTE: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Prints messages, data and progress.
+pub(crate) struct Ui {
+    quiet: bool,
+    verbose: bool,
+    json: bool,
+    bar: RefCell<ProgressBar>,
+    draws: bool,
+}
+
+impl Ui {
+    /// The flag wins over `CARGO_TERM_COLOR` and `NO_COLOR`, which win over the terminal.
+    pub(crate) fn new(global: &Global) -> Self {
+        match global.color {
+            ColorChoice::Always => anstream::ColorChoice::AlwaysAnsi.write_global(),
+            ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+            ColorChoice::Auto => {}
+        }
+        let json = global.message_format == MessageFormat::Json;
+        let draws = !global.quiet && !global.verbose && !json && std::io::stderr().is_terminal();
+        Ui {
+            quiet: global.quiet,
+            verbose: global.verbose,
+            json,
+            bar: RefCell::new(ProgressBar::hidden()),
+            draws,
+        }
+    }
+
+    /// Whether messages are JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether everything is to be shown.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// A line of data on standard output.
+    pub(crate) fn data(&self, text: impl Display) {
+        self.suspend(|| {
+            // A reader that has gone away is no failure.
+            let _ = writeln!(anstream::stdout(), "{text}");
+        });
+    }
+
+    /// A value as one line of JSON on standard output.
+    pub(crate) fn json(&self, value: &impl Serialize) {
+        match serde_json::to_string(value) {
+            Ok(line) => self.data(line),
+            Err(error) => self.warning(format!("cannot print as JSON: {error}")),
+        }
+    }
+
+    /// A message object, in JSON mode only.
+    pub(crate) fn message(&self, reason: &str, fields: Value) {
+        if self.json {
+            let mut object = json!({ "reason": reason });
+            if let (Some(object), Value::Object(fields)) = (object.as_object_mut(), fields) {
+                object.extend(fields);
+            }
+            self.json(&object);
+        }
+    }
+
+    /// What is being done, in cargo's form: `   Compiling tiny`.
+    pub(crate) fn status(&self, verb: &str, text: impl Display) {
+        if !self.quiet && !self.json {
+            self.err(format_args!("{GOOD}{verb:>12}{GOOD:#} {text}"));
+        }
+    }
+
+    /// Something to know that stops nothing.
+    pub(crate) fn warning(&self, text: impl Display) {
+        self.message("warning", json!({ "message": text.to_string() }));
+        if !self.json {
+            self.err(format_args!("{WARN}warning{WARN:#}: {text}"));
+        }
+    }
+
+    /// Something to know that asks for nothing.
+    pub(crate) fn note(&self, text: impl Display) {
+        if !self.quiet && !self.json {
+            self.err(format_args!("{NOTE}note{NOTE:#}: {text}"));
+        }
+    }
+
+    /// The state of a tool, as data.
+    pub(crate) fn finding(&self, finding: &Finding) {
+        let (style, mark) = match finding.state {
+            State::Found { .. } => (GOOD, "ok"),
+            _ if finding.blocks() => (BAD, "missing"),
+            _ => (WARN, "maybe"),
+        };
+        self.data(format_args!("{style}{mark:>8}{style:#} {finding}"));
+        if let Some(hint) = finding.hint() {
+            self.data(format_args!("{:>8} {hint}", ""));
+        }
+    }
+
+    /// What went wrong and what to do next.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        let Failure {
+            message,
+            causes,
+            details,
+            hint,
+            ..
+        } = failure;
+        self.message(
+            "error",
+            json!({ "message": message, "causes": causes, "details": details, "hint": hint }),
+        );
+        if self.json {
+            return;
+        }
+        self.err(format_args!("{BAD}error{BAD:#}: {message}"));
+        for cause in causes {
+            self.err(format_args!("  caused by: {cause}"));
+        }
+        for line in details {
+            self.err(format_args!("  {line}"));
+        }
+        if let Some(hint) = hint {
+            self.err(format_args!("{NOTE}hint{NOTE:#}: {hint}"));
+        }
+    }
+
+    /// The last message of a command.
+    pub(crate) fn finish(&self, command: &Command, code: u8) {
+        self.clear();
+        if matches!(
+            command,
+            Command::Build(_) | Command::Boot(_) | Command::Plan(_)
+        ) {
+            self.message("build-finished", json!({ "success": code == DONE }));
+        }
+    }
+
+    /// Shows a build's events.
+    pub(crate) fn event(&self, name: &str, event: Event<'_>) {
+        match event {
+            Event::Waiting { holder } => self.warning(format!(
+                "waiting for the build directory of `{name}`, held by {holder}"
+            )),
+            Event::Started { stage, call } => {
+                self.message(
+                    "stage-started",
+                    json!({ "kernel": name, "stage": stage, "call": call }),
+                );
+                if self.verbose
+                    && let Some(call) = call
+                {
+                    self.err(format_args!("{NOTE}{stage:>12}{NOTE:#} {call}"));
+                }
+                self.progress(stage);
+            }
+            Event::Command {
+                verb,
+                target,
+                count,
+                expected,
+            } => {
+                let bar = self.bar.borrow();
+                if expected > 0 {
+                    bar.set_length(expected.max(count));
+                }
+                bar.set_position(count);
+                bar.set_message(format!("{verb} {target}"));
+            }
+            Event::Output { line } => {
+                if self.verbose && !self.json {
+                    self.err(line);
+                }
+            }
+            Event::Warning { message } => self.warning(message),
+            Event::Finished {
+                stage,
+                milliseconds,
+            } => {
+                self.clear();
+                self.message(
+                    "stage-finished",
+                    json!({ "kernel": name, "stage": stage, "milliseconds": milliseconds }),
+                );
+            }
+        }
+    }
+
+    /// Shows a long step of known length in bytes or files, or of unknown length where it is 0.
+    pub(crate) fn advance(&self, what: &str, done: u64, total: u64) {
+        if self.bar.borrow().is_hidden() {
+            self.progress(what);
+        }
+        let bar = self.bar.borrow();
+        bar.set_prefix(what.to_owned());
+        bar.set_length(total.max(done));
+        bar.set_position(done);
+    }
+
+    fn progress(&self, what: &str) {
+        if !self.draws {
+            return;
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        let style = ProgressStyle::with_template(
+            "{prefix:>12.cyan.bold} {bar:24} {percent:>3}% {elapsed:>4} {wide_msg}",
+        );
+        bar.set_style(style.expect("the template above is well-formed"));
+        bar.set_prefix(what.to_owned());
+        self.bar.replace(bar);
+    }
+
+    /// Takes the progress line away.
+    pub(crate) fn clear(&self) {
+        self.bar.replace(ProgressBar::hidden()).finish_and_clear();
+    }
+
+    fn err(&self, text: impl Display) {
+        self.suspend(|| {
+            let _ = writeln!(anstream::stderr(), "{text}");
+        });
+    }
+
+    fn suspend(&self, print: impl FnOnce()) {
+        self.bar.borrow().suspend(print);
+    }
+}

@@ -1,0 +1,366 @@
+//! From a kernel's spec to a finished build: gather, plan, decide, act.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::environment::{self, Environment};
+use super::run::{self, Event};
+use super::source::{self as sources, Progress};
+use super::store::{self, HostStore};
+use super::{configure, exec, fs, toolchain};
+use crate::fragment::{self, Library};
+use crate::manifest::{Dirs, Manifest, OutputKind, Record};
+use crate::plan::{self, Ccache, Facts, Plan};
+use crate::request;
+use crate::reuse::{self, Decision};
+use crate::source::Source;
+use crate::spec::{KernelSpec, Spec};
+use crate::store::{Check, Entry, Lookup, Store as _};
+
+/// What every step of one command shares.
+pub struct Session<'a> {
+    /// The caller's environment.
+    pub environment: &'a Environment,
+    /// What the workspace declares.
+    pub spec: &'a Spec,
+    /// The fragments at hand.
+    pub library: &'a Library,
+    /// No download, no `apt`: what is in the cache must do.
+    pub offline: bool,
+}
+
+/// Why a kernel could not be planned or built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The source.
+    #[error(transparent)]
+    Source(#[from] sources::Error),
+    /// The toolchain.
+    #[error(transparent)]
+    Toolchain(#[from] toolchain::Error),
+    /// The fragments.
+    #[error(transparent)]
+    Fragment(#[from] fragment::Error),
+    /// The configuration.
+    #[error(transparent)]
+    Configure(#[from] configure::Error),
+    /// The plan.
+    #[error(transparent)]
+    Plan(#[from] plan::Error),
+    /// The build.
+    #[error(transparent)]
+    Run(#[from] run::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A patch that is not there.
+    #[error("no patch matches `{pattern}`, which {origin} names")]
+    NoPatch {
+        /// The pattern.
+        pattern: String,
+        /// Who named it.
+        origin: String,
+    },
+    /// A pattern that is none.
+    #[error("`{pattern}` is not a pattern for patches")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        #[source]
+        source: glob::PatternError,
+    },
+    /// A file.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+}
+
+impl Error {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Source(error) => error.hint(),
+            Error::Toolchain(error) => error.hint(),
+            Error::Fragment(error) => error.hint(),
+            Error::Configure(error) => error.hint(),
+            Error::Plan(error) => error.hint(),
+            Error::Run(error) => error.hint(),
+            Error::Store(error) => error.hint(),
+            Error::NoPatch { .. } => Some(
+                "patches are files or glob patterns, relative to the workspace root".to_owned(),
+            ),
+            Error::Pattern { .. } => None,
+            Error::Fs(error) => error.hint(),
+        }
+    }
+}
+
+/// What building a kernel came to.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It was built now.
+    Built,
+    /// The build directory had it.
+    Ready,
+    /// It was taken from the store.
+    Reused,
+}
+
+/// What gathering and building tell while they go on.
+#[derive(Clone, Debug)]
+pub enum Notice<'a> {
+    /// The source is being prepared.
+    Source(Progress<'a>),
+    /// Fragments contradict each other and the like.
+    Warning(String),
+    /// The decision to build, and why.
+    Building(&'a Plan, &'a reuse::Reason),
+    /// The build.
+    Run(Event<'a>),
+}
+
+impl Session<'_> {
+    /// Gathers the facts about one kernel: prepares its source, looks at the toolchain,
+    /// resolves its configuration.
+    pub fn gather(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Facts, Error> {
+        let mut tree = self.prepare_source(spec, notify)?;
+        // Kbuild goes by real paths, and debug information must not tell which they are.
+        tree.dir = fs::real_path(&tree.dir);
+        let toolchain = toolchain::detect(
+            spec.arch.value,
+            spec.compiler.value,
+            self.environment,
+            &self.environment.cache_dir,
+        )?;
+        let request = request::request(spec, self.library, &tree)?;
+        for warning in &request.warnings {
+            notify(Notice::Warning(warning.clone()));
+        }
+        let cores = environment::cores();
+        let state = self.state(spec);
+        let config = configure::resolve(
+            &request,
+            &tree,
+            &toolchain,
+            &Dirs::new(&tree.dir, &state),
+            self.environment,
+            cores,
+        )?;
+        let ccache = exec::find_on_path("ccache", &self.environment.path).map(|_| Ccache {
+            dir: self.environment.cache_dir.join("ccache"),
+            config: state.join("ccache.conf"),
+        });
+        Ok(Facts {
+            tree,
+            toolchain,
+            config,
+            request,
+            environment: self.environment.tool_variables(),
+            cores,
+            ccache,
+            target_dir: self.target_dir(),
+        })
+    }
+
+    /// The plan of one kernel.
+    pub fn plan(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Plan, Error> {
+        let facts = self.gather(spec, notify)?;
+        Ok(plan::plan(spec, &facts)?)
+    }
+
+    /// The manifest of the last finished build of a kernel; `None` where there is none, or
+    /// one that this kernelkit cannot read.
+    pub fn manifest(&self, spec: &KernelSpec) -> Result<Option<Manifest>, Error> {
+        let bytes = fs::read_optional(self.state(spec).join("manifest.json"))?;
+        Ok(bytes.and_then(|bytes| Manifest::parse(&bytes).ok()))
+    }
+
+    /// The store of finished builds.
+    pub fn store(&self) -> HostStore {
+        HostStore::new(&self.environment.store_dir)
+    }
+
+    /// The manifest of a stored build, by release or digest.
+    pub fn stored_manifest(&self, key: &str) -> Result<Option<Manifest>, Error> {
+        Ok(match self.store().find(key, Check::Quick)? {
+            Lookup::Hit(entry) => serde_json::from_value(entry.manifest).ok(),
+            _ => None,
+        })
+    }
+
+    /// `target/kernel/<name>`.
+    pub fn state(&self, spec: &KernelSpec) -> Utf8PathBuf {
+        self.target_dir().join("kernel").join(spec.name.as_str())
+    }
+
+    fn target_dir(&self) -> Utf8PathBuf {
+        fs::real_path(&self.spec.target_dir)
+    }
+
+    /// Builds one kernel, or finds it built.
+    pub fn build(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<(Outcome, Manifest), Error> {
+        let plan = self.plan(spec, notify)?;
+        let ready = |manifest: Manifest| (Outcome::Ready, manifest);
+        if let Decision::Ready(manifest) =
+            reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)
+        {
+            return Ok(ready(*manifest));
+        }
+        let lock = run::lock(&plan, &mut |event| notify(Notice::Run(event)))?;
+        // Whoever held the lock may have built just this.
+        let store = self.store();
+        let mut found = Ok(());
+        let decision = reuse::decide(&plan, self.manifest(spec)?, is_intact, |release| {
+            store.find(release, Check::Quick).unwrap_or_else(|error| {
+                found = Err(error);
+                Lookup::Miss
+            })
+        });
+        found?;
+        match decision {
+            Decision::Ready(manifest) => Ok(ready(*manifest)),
+            Decision::Reuse(entry) => Ok((Outcome::Reused, take(&store, &entry, &plan)?)),
+            Decision::Build(reason) => {
+                notify(Notice::Building(&plan, &reason));
+                let mut rescanned = Ok(None);
+                let mut rescan = || {
+                    if plan.volatile {
+                        rescanned = self
+                            .prepare_source(spec, &mut |_| {})
+                            .map(|tree| Some(tree.id));
+                    }
+                    rescanned.as_ref().ok().copied().flatten()
+                };
+                let manifest = run::run(&plan, &lock, &mut rescan, &mut |event| {
+                    notify(Notice::Run(event))
+                })?;
+                rescanned?;
+                // The build is done and usable; at worst the next one will not find it.
+                if plan.reuse
+                    && let Err(error) = publish(&store, &manifest, &reason)
+                {
+                    notify(Notice::Warning(describe(&error)));
+                }
+                Ok((Outcome::Built, manifest))
+            }
+        }
+    }
+
+    fn prepare_source(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<sources::Tree, Error> {
+        let context = sources::Context {
+            offline: self.offline,
+            ..sources::Context::new(self.environment)
+        };
+        let patches = find_patches(spec, &self.spec.root)?;
+        let source = match &spec.source.value {
+            Source::Directory { path } => Source::Directory {
+                path: fs::real_path(path),
+            },
+            source => source.clone(),
+        };
+        Ok(sources::prepare(
+            &source,
+            &patches,
+            &context,
+            &mut |progress| notify(Notice::Source(progress)),
+        )?)
+    }
+}
+
+/// Keeps a finished build, instead of one that has less.
+fn publish(
+    store: &HostStore,
+    manifest: &Manifest,
+    reason: &reuse::Reason,
+) -> Result<(), store::Error> {
+    let record = &manifest.record;
+    if record.outputs.is_empty() {
+        return Ok(());
+    }
+    if matches!(reason, reuse::Reason::Incomplete { .. }) {
+        store.forget(&record.release)?;
+    }
+    let json = manifest.to_json();
+    store
+        .publish(&record.release, &record.dirs.destdir, json.as_bytes())
+        .map(drop)
+}
+
+fn describe(error: &store::Error) -> String {
+    let mut text = format!("the build is not in the store: {error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// Puts a stored build into the build directory, as if it had been built there.
+fn take(store: &HostStore, entry: &Entry, plan: &Plan) -> Result<Manifest, Error> {
+    let dirs = &plan.record.dirs;
+    let stored: Manifest = serde_json::from_value(entry.manifest.clone())
+        .expect("the decision to reuse has read the manifest");
+    fs::remove_file(dirs.manifest())?;
+    fs::remove_dir_all(&dirs.destdir)?;
+    store.materialize(entry, &dirs.destdir)?;
+    let outputs = stored.record.outputs;
+    let manifest = Manifest {
+        record: Record {
+            outputs,
+            ..plan.record.clone()
+        },
+        devtools: Vec::new(),
+        ..stored
+    };
+    fs::write_atomic(dirs.manifest(), manifest.to_json().as_bytes())?;
+    Ok(manifest)
+}
+
+/// The patch files that the patterns of `spec` match, in the order of the patterns and, within
+/// one, of the names.
+fn find_patches(spec: &KernelSpec, root: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
+    let mut patches = Vec::new();
+    for pattern in spec.patches.iter() {
+        let absolute = Utf8Path::new(&glob::Pattern::escape(root.as_str())).join(pattern);
+        let paths = glob::glob(absolute.as_str()).map_err(|source| Error::Pattern {
+            pattern: pattern.clone(),
+            source,
+        })?;
+        let found: Vec<_> = paths
+            .filter_map(|path| Utf8PathBuf::from_path_buf(path.ok()?).ok())
+            .collect();
+        if found.is_empty() {
+            return Err(Error::NoPatch {
+                pattern: pattern.clone(),
+                origin: spec.patches.origin.to_string(),
+            });
+        }
+        patches.extend(found);
+    }
+    Ok(patches)
+}
+
+fn is_intact(manifest: &Manifest, output: &crate::manifest::Output) -> bool {
+    let path = manifest.record.dirs.destdir.join(&output.path);
+    match std::fs::metadata(path) {
+        Ok(metadata) if output.kind == OutputKind::Modules => metadata.is_dir(),
+        Ok(metadata) => metadata.is_file() && output.size == Some(metadata.len()),
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,502 @@
+//! What `scripts/kconfig/conf` does, with its options and environment variables.
+//!
+//! Nothing is printed: the outcome carries both streams and the exit status.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::super::fs::{self, Context as _};
+use super::probe::{NotRecorded, Prober, Record, RecordError, Runner};
+use super::{TreeReader, detect_dialect};
+use crate::kconfig::{
+    Dialect, Error as KconfigError, Input, Kconfig, Mode, ProbabilityError, ProbeResult,
+    Reader as _, Request, Resolution, Severity, parse_seed,
+};
+
+/// What `conf` is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// `--oldaskconfig`, `--oldconfig`: with nobody to ask, what is left open gets its default.
+    Oldconfig,
+    /// `--syncconfig`: the same, and `auto.conf` and its kin are brought up to date.
+    Syncconfig,
+    /// `--olddefconfig`.
+    Olddefconfig,
+    /// `--defconfig=FILE`.
+    Defconfig(Utf8PathBuf),
+    /// `--savedefconfig=FILE`.
+    Savedefconfig(Utf8PathBuf),
+    /// `--listnewconfig`.
+    Listnewconfig,
+    /// `--helpnewconfig`.
+    Helpnewconfig,
+    /// `--alldefconfig`.
+    Alldefconfig,
+    /// `--allnoconfig`.
+    Allnoconfig,
+    /// `--allyesconfig`.
+    Allyesconfig,
+    /// `--allmodconfig`.
+    Allmodconfig,
+    /// `--randconfig`.
+    Randconfig,
+    /// `--yes2modconfig`.
+    Yes2modconfig,
+    /// `--mod2yesconfig`.
+    Mod2yesconfig,
+    /// `--mod2noconfig`.
+    Mod2noconfig,
+}
+
+/// Where the output of `$(shell …)` comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probes {
+    /// The commands run.
+    Run,
+    /// From a [`Record`]'s file; nothing runs.
+    Recorded(Utf8PathBuf),
+}
+
+/// A call of `conf`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What for.
+    pub goal: Goal,
+    /// Only warnings and errors are shown.
+    pub silent: bool,
+    /// The first Kconfig file.
+    pub root: String,
+    /// Where probes' outputs come from.
+    pub probes: Probes,
+    /// A file that gets the outputs of all probes.
+    pub record: Option<Utf8PathBuf>,
+    /// Where outputs of probes are kept from call to call.
+    pub cache: Option<Utf8PathBuf>,
+    /// Rules to follow where the tree does not say.
+    pub dialect: Option<Dialect>,
+    /// Directory it runs in.
+    pub directory: Utf8PathBuf,
+    /// The environment.
+    pub variables: BTreeMap<String, String>,
+    /// Some number that changes between calls, the seed of a randconfig without one.
+    pub now: u64,
+}
+
+/// What `conf` would have printed, and its exit status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+    /// 0 or 1.
+    pub status: u8,
+}
+
+/// Why nothing was computed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    /// A record of probes is malformed.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl Error {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::File(error) => error.hint(),
+            Error::Record(_) => Some("make it anew with `--record-probes`".to_owned()),
+        }
+    }
+}
+
+/// Runs it.
+pub fn run(options: &Options) -> Result<Outcome, Error> {
+    let mut outcome = Outcome::default();
+    let variable = |name: &str| options.variables.get(name).map(String::as_str);
+    let set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
+    let source_tree = variable("srctree").map(|tree| options.directory.join(tree));
+    let dialect = match options.dialect {
+        Some(dialect) => dialect,
+        None => detect_dialect(
+            source_tree.as_deref().unwrap_or(&options.directory),
+            Dialect::V7,
+        )?,
+    };
+    let reader = TreeReader::new(options.directory.clone());
+    let recorded = match &options.probes {
+        Probes::Run => None,
+        Probes::Recorded(path) => {
+            let path = options.directory.join(path);
+            Some(Record::parse(path.as_str(), &fs::read(&path)?)?)
+        }
+    };
+    let runner = Runner {
+        directory: options.directory.clone(),
+        variables: options.variables.clone(),
+    };
+    let load = |probe: &mut dyn FnMut(&[u8]) -> ProbeResult| {
+        Kconfig::load(&reader, &options.root, probe, &options.variables, dialect)
+    };
+    let (loaded, record) = match recorded {
+        Some(recorded) => {
+            let loaded = load(&mut |command| {
+                let output = recorded.get(command).ok_or(NotRecorded)?;
+                Ok(output.to_vec())
+            });
+            (loaded, recorded)
+        }
+        None => {
+            let mut prober = Prober::new(runner, options.cache.as_deref());
+            prober.prefetch(|probe| drop(load(probe)));
+            let loaded = load(&mut |command| prober.ask(command));
+            outcome.stderr.append(&mut prober.stderr);
+            // Without a cache the next call is slower, and that is all.
+            let _ = prober.save();
+            (loaded, prober.record)
+        }
+    };
+    if let Some(path) = &options.record {
+        fs::write_atomic(options.directory.join(path), &record.to_text())?;
+    }
+    let kconfig = match loaded {
+        Ok(kconfig) => kconfig,
+        Err(error) => {
+            report(&error, &mut outcome);
+            outcome.status = 1;
+            return Ok(outcome);
+        }
+    };
+    show(kconfig.diagnostics(), &mut outcome);
+    let session = Session {
+        options,
+        reader: &reader,
+        source_tree: variable("srctree"),
+        kconfig: &kconfig,
+        config: options
+            .directory
+            .join(variable("KCONFIG_CONFIG").unwrap_or(".config")),
+        config_name: variable("KCONFIG_CONFIG").unwrap_or(".config"),
+        warn_unknown: set("KCONFIG_WARN_UNKNOWN_SYMBOLS"),
+        werror: set("KCONFIG_WERROR"),
+        overwrite: set("KCONFIG_OVERWRITECONFIG"),
+    };
+    session.run(&mut outcome)?;
+    Ok(outcome)
+}
+
+fn show(diagnostics: &[crate::kconfig::Diagnostic], outcome: &mut Outcome) {
+    for diagnostic in diagnostics {
+        let stream = match diagnostic.severity {
+            Severity::Info => &mut outcome.stdout,
+            _ => &mut outcome.stderr,
+        };
+        stream.extend_from_slice(format!("{diagnostic}\n").as_bytes());
+    }
+}
+
+/// A fatal error in the words of the kernel's reader.
+fn report(error: &KconfigError, outcome: &mut Outcome) {
+    let text = match error {
+        KconfigError::Invalid { diagnostics } => {
+            show(diagnostics, outcome);
+            return;
+        }
+        KconfigError::RecursiveInclusion { name, path } => {
+            let mut text = format!(
+                "Recursive inclusion detected.\nInclusion path:\n  current file : {name}\n"
+            );
+            for (file, line) in path {
+                text.push_str(&format!("  included from: {file}:{line}\n"));
+            }
+            text
+        }
+        KconfigError::RepeatedInclusion {
+            file,
+            line,
+            name,
+            first_file,
+            first_line,
+        } => format!(
+            "{file}:{line}: error: repeated inclusion of {name}\n\
+             {first_file}:{first_line}: note: location of first inclusion of {name}\n"
+        ),
+        KconfigError::RecursiveDependency { links } => {
+            let mut text = "error: recursive dependency detected!\n".to_owned();
+            for link in links {
+                text.push_str(&format!("\t{link}\n"));
+            }
+            text.push_str(
+                "For a resolution refer to Documentation/kbuild/kconfig-language.rst\n\
+                 subsection \"Kconfig recursive dependency limitations\"\n\n",
+            );
+            text
+        }
+        error => {
+            let mut text = format!("{error}\n");
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                text.push_str(&format!("  {cause}\n"));
+                source = cause.source();
+            }
+            text
+        }
+    };
+    outcome.stderr.extend_from_slice(text.as_bytes());
+}
+
+struct Session<'a> {
+    options: &'a Options,
+    reader: &'a TreeReader,
+    source_tree: Option<&'a str>,
+    kconfig: &'a Kconfig,
+    config: Utf8PathBuf,
+    config_name: &'a str,
+    warn_unknown: bool,
+    werror: bool,
+    overwrite: bool,
+}
+
+impl Session<'_> {
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.options.variables.get(name).map(String::as_str)
+    }
+
+    /// A configuration file: as named, else below the source tree.
+    fn read(&self, name: &Utf8Path) -> Option<Vec<u8>> {
+        self.reader.read(name).ok().or_else(|| {
+            let tree = self.source_tree.filter(|_| !name.is_absolute())?;
+            self.reader.read(&Utf8Path::new(tree).join(name)).ok()
+        })
+    }
+
+    fn resolve(&self, mode: Mode, input: Option<(&str, &[u8])>) -> Resolution<'_> {
+        let inputs: Vec<_> = input
+            .iter()
+            .map(|(name, text)| Input { name, text })
+            .collect();
+        self.kconfig.resolve(&Request {
+            mode,
+            inputs: &inputs,
+            warn_unknown: self.warn_unknown,
+        })
+    }
+
+    /// The present configuration: `.config`, else the first default list entry there is.
+    fn current(&self, outcome: &mut Outcome) -> Option<(String, Vec<u8>)> {
+        if let Some(text) = self.read(Utf8Path::new(self.config_name)) {
+            return Some((self.config_name.to_owned(), text));
+        }
+        let list = self.variable("KCONFIG_DEFCONFIG_LIST").unwrap_or("");
+        for name in list
+            .split([' ', '\t', '\n'])
+            .filter(|name| !name.is_empty())
+        {
+            if let Some(text) = self.read(Utf8Path::new(name)) {
+                if !self.options.silent {
+                    let message = format!("#\n# using defaults found in {name}\n#\n");
+                    outcome.stdout.extend_from_slice(message.as_bytes());
+                }
+                return Some((name.to_owned(), text));
+            }
+        }
+        None
+    }
+
+    /// `KCONFIG_ALLCONFIG`: nothing, a file's text, or the names that were not found.
+    #[allow(clippy::type_complexity)]
+    fn all_config(&self, special: &str) -> Result<Option<(String, Vec<u8>)>, String> {
+        let names = match self.variable("KCONFIG_ALLCONFIG") {
+            None => return Ok(None),
+            Some("" | "1") => vec![special, "all.config"],
+            Some(name) => vec![name],
+        };
+        for name in &names {
+            if let Some(text) = self.read(Utf8Path::new(name)) {
+                return Ok(Some(((*name).to_owned(), text)));
+            }
+        }
+        Err(match names.as_slice() {
+            [name] => format!("Can't read seed configuration file \"{name}\"\n"),
+            _ => format!(
+                "KCONFIG_ALLCONFIG set, but no \"{special}\" or \"all.config\" file found\n"
+            ),
+        })
+    }
+
+    /// The random mode, or what is wrong with its variables.
+    fn seed(&self, outcome: &mut Outcome) -> Result<Mode, String> {
+        let given = self.variable("KCONFIG_SEED").and_then(parse_seed);
+        let seed = given.unwrap_or(self.options.now as u32);
+        if self.options.goal == Goal::Randconfig {
+            let message = format!("KCONFIG_SEED=0x{seed:X}\n");
+            outcome.stdout.extend_from_slice(message.as_bytes());
+        }
+        let probability = self.variable("KCONFIG_PROBABILITY").unwrap_or("");
+        let probability = probability
+            .parse()
+            .map_err(|error: ProbabilityError| format!("KCONFIG_PROBABILITY: {error}\n"))?;
+        Ok(Mode::Randconfig { seed, probability })
+    }
+
+    fn run(&self, outcome: &mut Outcome) -> Result<(), Error> {
+        let goal = &self.options.goal;
+        let seed = match self.seed(outcome) {
+            Ok(seed) => seed,
+            Err(message) => {
+                outcome.stderr.extend_from_slice(message.as_bytes());
+                outcome.status = 1;
+                return Ok(());
+            }
+        };
+        let special = match goal {
+            Goal::Randconfig => Some((seed, "allrandom.config")),
+            Goal::Alldefconfig => Some((Mode::Alldefconfig, "alldef.config")),
+            Goal::Allnoconfig => Some((Mode::Allnoconfig, "allno.config")),
+            Goal::Allyesconfig => Some((Mode::Allyesconfig, "allyes.config")),
+            Goal::Allmodconfig => Some((Mode::Allmodconfig, "allmod.config")),
+            _ => None,
+        };
+        let resolution = if let Some((mode, special)) = special {
+            match self.all_config(special) {
+                Err(message) => {
+                    outcome.stderr.extend_from_slice(message.as_bytes());
+                    outcome.status = 1;
+                    return Ok(());
+                }
+                Ok(input) => {
+                    let input = input
+                        .as_ref()
+                        .map(|(name, text)| (name.as_str(), text.as_slice()));
+                    self.resolve(mode, input)
+                }
+            }
+        } else if let Goal::Defconfig(file) = goal {
+            let Some(text) = self.read(file) else {
+                let message =
+                    format!("***\n*** Can't find default configuration \"{file}\"!\n***\n");
+                outcome.stdout.extend_from_slice(message.as_bytes());
+                outcome.status = 1;
+                return Ok(());
+            };
+            self.resolve(Mode::Defconfig, Some((file.as_str(), &text)))
+        } else {
+            let mode = match goal {
+                Goal::Yes2modconfig => Mode::Yes2modconfig,
+                Goal::Mod2yesconfig => Mode::Mod2yesconfig,
+                Goal::Mod2noconfig => Mode::Mod2noconfig,
+                Goal::Oldconfig | Goal::Syncconfig => Mode::Oldconfig,
+                _ => Mode::Olddefconfig,
+            };
+            let current = self.current(outcome);
+            let input = current
+                .as_ref()
+                .map(|(name, text)| (name.as_str(), text.as_slice()));
+            self.resolve(mode, input)
+        };
+        show(resolution.diagnostics(), outcome);
+        if self.werror && !resolution.diagnostics().is_empty() {
+            outcome.status = 1;
+            return Ok(());
+        }
+        match goal {
+            Goal::Savedefconfig(file) => {
+                fs::write_atomic(
+                    self.options.directory.join(file),
+                    &resolution.savedefconfig(),
+                )?;
+            }
+            Goal::Listnewconfig | Goal::Helpnewconfig => {
+                outcome.stdout.extend_from_slice(&resolution.new_symbols());
+            }
+            _ => {
+                self.write_config(&resolution.dot_config(), outcome)?;
+                self.write_auto_conf(&resolution)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_config(&self, text: &[u8], outcome: &mut Outcome) -> Result<(), Error> {
+        let name = self.config_name;
+        let old = fs::read_optional(&self.config)?;
+        let message = if old.as_deref() == Some(text) {
+            format!("#\n# No change to {name}\n#\n")
+        } else {
+            if self.overwrite {
+                std::fs::write(&self.config, text).context("write", &self.config)?;
+            } else {
+                if old.is_some() {
+                    fs::rename(&self.config, format!("{}.old", self.config))?;
+                }
+                fs::write_atomic(&self.config, text)?;
+            }
+            format!("#\n# configuration written to {name}\n#\n")
+        };
+        if !self.options.silent {
+            outcome.stdout.extend_from_slice(message.as_bytes());
+        }
+        Ok(())
+    }
+
+    /// `auto.conf` and its kin: always for syncconfig, else only where there is no
+    /// `auto.conf` yet.
+    fn write_auto_conf(&self, resolution: &Resolution<'_>) -> Result<(), Error> {
+        let name = |variable, default| self.variable(variable).unwrap_or(default);
+        let path = |variable, default| self.options.directory.join(name(variable, default));
+        let auto_conf_name = name("KCONFIG_AUTOCONFIG", "include/config/auto.conf");
+        let auto_conf = self.options.directory.join(auto_conf_name);
+        let old = fs::read_optional(&auto_conf)?;
+        if self.options.goal != Goal::Syncconfig && old.is_some() {
+            return Ok(());
+        }
+        let text = resolution.auto_conf();
+        fs::write_atomic(
+            format!("{auto_conf}.cmd"),
+            &resolution.auto_conf_cmd(auto_conf_name),
+        )?;
+        self.touch_changed(&auto_conf, &old.unwrap_or_default(), &text)?;
+        fs::write_atomic(
+            path("KCONFIG_AUTOHEADER", "include/generated/autoconf.h"),
+            &resolution.autoconf_h(),
+        )?;
+        fs::write_atomic(
+            path("KCONFIG_RUSTCCFG", "include/generated/rustc_cfg"),
+            &resolution.rustc_cfg(),
+        )?;
+        // Last, for it is what says that the others are complete.
+        fs::write_atomic(auto_conf, &text)?;
+        Ok(())
+    }
+
+    /// Touches the file beside `auto.conf` that stands for each symbol that changed:
+    /// what objects depend on instead of the whole configuration.
+    fn touch_changed(&self, auto_conf: &Utf8Path, old: &[u8], new: &[u8]) -> Result<(), Error> {
+        let prefix = self.variable("CONFIG_").unwrap_or("CONFIG_");
+        let settings = |text| -> BTreeMap<String, String> {
+            let text: std::borrow::Cow<'_, str> = String::from_utf8_lossy(text);
+            let setting = |line: &str| {
+                let (name, value) = line.strip_prefix(prefix)?.split_once('=')?;
+                Some((name.to_owned(), value.to_owned()))
+            };
+            text.lines().filter_map(setting).collect()
+        };
+        let (old, new) = (settings(old), settings(new));
+        let directory = auto_conf.parent().unwrap_or(Utf8Path::new("."));
+        fs::create_dir_all(directory)?;
+        let changed = new
+            .iter()
+            .filter(|(name, value)| old.get(*name) != Some(*value))
+            .chain(old.iter().filter(|(name, _)| !new.contains_key(*name)));
+        for (name, _) in changed {
+            let path = directory.join(name);
+            std::fs::write(&path, b"").context("touch", &path)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! Real kernel trees for [`crate::kconfig`]: files, probes and the drop-in for `conf`.
+
+pub mod conf;
+pub mod probe;
+mod shell;
+mod tree;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::fs;
+pub use tree::{Error, Loaded, Probes, Tree, load_tree};
+
+use crate::kconfig::{Dialect, Reader};
+
+/// Finds which rules a tree follows, by the words its own reader's sources contain.
+///
+/// A directory without those sources (a test's, say) gets `otherwise`.
+pub fn detect_dialect(tree: &Utf8Path, otherwise: Dialect) -> Result<Dialect, fs::Error> {
+    let read = |name: &str| fs::read_optional(tree.join("scripts/kconfig").join(name));
+    let contains = |text: &Option<Vec<u8>>, word: &str| {
+        text.as_ref().is_some_and(|text| {
+            text.windows(word.len())
+                .any(|window| window == word.as_bytes())
+        })
+    };
+    let symbol = read("symbol.c")?;
+    if symbol.is_none() {
+        return Ok(otherwise);
+    }
+    let lexer = read("lexer.l")?;
+    let util = read("util.c")?;
+    let language = fs::read_optional(tree.join("Documentation/kbuild/kconfig-language.rst"))?;
+    let transitional = contains(&lexer, "transitional");
+    Ok(Dialect {
+        choice_is_symbol: !contains(&symbol, "choice_members"),
+        optional_choices: contains(&lexer, "\"optional\""),
+        choice_bool: !transitional,
+        transitional,
+        conditional_depends: contains(&language, "\"depends on\" <expr> [\"if\" <expr>]"),
+        repeated_inclusion_is_error: contains(&util, "repeated inclusion"),
+    })
+}
+
+/// Reads files relative to a directory, and knows which directories are not there:
+/// most included files are only found in the source tree, and asking for each
+/// of them in the build directory first would double the system calls.
+#[derive(Debug)]
+pub struct TreeReader {
+    directory: Utf8PathBuf,
+    known: RefCell<HashMap<Utf8PathBuf, bool>>,
+}
+
+impl TreeReader {
+    /// A reader for relative paths below `directory`.
+    pub fn new(directory: impl Into<Utf8PathBuf>) -> Self {
+        TreeReader {
+            directory: directory.into(),
+            known: RefCell::new(HashMap::new()),
+        }
+    }
+
+    fn exists(&self, directory: &Utf8Path) -> bool {
+        if directory.as_str().is_empty() {
+            return true;
+        }
+        if let Some(exists) = self.known.borrow().get(directory) {
+            return *exists;
+        }
+        let exists = directory.parent().is_none_or(|parent| self.exists(parent))
+            && self.directory.join(directory).is_dir();
+        self.known.borrow_mut().insert(directory.to_owned(), exists);
+        exists
+    }
+}
+
+impl Reader for TreeReader {
+    fn read(&self, path: &Utf8Path) -> io::Result<Vec<u8>> {
+        if path.is_absolute() {
+            return std::fs::read(path);
+        }
+        // A file of the working directory itself is rare enough to just ask.
+        if path.parent().is_some_and(|parent| !self.exists(parent)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        std::fs::read(self.directory.join(path))
+    }
+}

@@ -1,0 +1,683 @@
+//! Carries out a [`Plan`] on the host: configures, compiles, installs, reads back what the
+//! kernel says of itself, and writes `manifest.json` last.
+//!
+//! Everything is written below the plan's `dirs.state`. A run that is stopped at any moment
+//! leaves no manifest, and the next run of the same plan continues from the object files.
+
+use std::collections::BTreeMap;
+use std::io::{LineWriter, Write as _};
+use std::time::Instant;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::fs::{self, Context as _};
+use super::lock::{self, Lock};
+use super::log::RunLog;
+use super::{exec, source};
+use crate::config::{DotConfig, Symbol, Value};
+use crate::make::{self, Counts, Line};
+use crate::manifest::{Manifest, Mismatch, Observed, Output, OutputKind, Statistics};
+use crate::plan::{Plan, Step, staging};
+use crate::process::Call;
+use crate::source::{Sha256, TreeId};
+
+/// What a run tells while it goes on.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// Somebody else builds in this directory; the run waits for them.
+    Waiting {
+        /// In the holder's words.
+        holder: &'a str,
+    },
+    /// A stage begins.
+    Started {
+        /// `configure`, `compile`, `install` or `devtools`.
+        stage: &'static str,
+        /// The call, where it is one.
+        call: Option<&'a Call>,
+    },
+    /// Make shows a command.
+    Command {
+        /// `CC`, `LD` …
+        verb: &'a str,
+        /// What is made.
+        target: &'a str,
+        /// How many commands this stage has shown.
+        count: u64,
+        /// How many the last run of this kernel showed, if more than 0.
+        expected: u64,
+    },
+    /// A line of a child's output, whole.
+    Output {
+        /// The line.
+        line: &'a str,
+    },
+    /// Something the user should know that does not stop the build.
+    Warning {
+        /// The message.
+        message: String,
+    },
+    /// A stage is over.
+    Finished {
+        /// As in `Started`.
+        stage: &'static str,
+        /// Wall time in milliseconds.
+        milliseconds: u128,
+    },
+}
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// A process.
+    #[error(transparent)]
+    Exec(#[from] exec::Error),
+    /// The source could not be looked at again.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// Make failed.
+    #[error("{stage} failed")]
+    Make {
+        /// The stage.
+        stage: &'static str,
+        /// The first error with its context.
+        lines: Vec<String>,
+        /// The call.
+        call: Box<Call>,
+        /// Its whole output.
+        log: Utf8PathBuf,
+    },
+    /// The kernel's own conf changed the predicted configuration.
+    #[error(
+        "the kernel's own conf does not confirm the configuration: {}",
+        changed_symbols(changes)
+    )]
+    ConfigDrift {
+        /// Symbol, predicted and confirmed value.
+        changes: Vec<(Symbol, Option<Value>, Option<Value>)>,
+        /// The file as conf left it.
+        path: Utf8PathBuf,
+    },
+    /// The kernel says something else of itself than the plan did.
+    #[error("the build contradicts its plan: {}", mismatches.iter().map(|mismatch| format!("{} is `{}`, predicted was `{}`", mismatch.field, mismatch.observed, mismatch.predicted)).collect::<Vec<_>>().join("; "))]
+    Mismatch {
+        /// Each contradiction.
+        mismatches: Vec<Mismatch>,
+    },
+    /// The source was edited while it was compiled.
+    #[error("the source tree {path} changed while it was compiled (tree {before} became {after})")]
+    SourceChanged {
+        /// The tree.
+        path: Utf8PathBuf,
+        /// Planned.
+        before: TreeId,
+        /// Found after the build.
+        after: TreeId,
+    },
+    /// Make succeeded without making it.
+    #[error("make succeeded, but {path} is not there")]
+    NoOutput {
+        /// What is missing.
+        path: Utf8PathBuf,
+    },
+}
+
+fn changed_symbols(changes: &[(Symbol, Option<Value>, Option<Value>)]) -> String {
+    let show = |value: &Option<Value>| value.as_ref().map_or("absent".to_owned(), Value::to_string);
+    let shown: Vec<_> = changes
+        .iter()
+        .take(5)
+        .map(|(symbol, from, to)| format!("{symbol} {} → {}", show(from), show(to)))
+        .collect();
+    let more = changes.len().saturating_sub(shown.len());
+    if more == 0 {
+        shown.join(", ")
+    } else {
+        format!("{} and {more} more", shown.join(", "))
+    }
+}
+
+impl Error {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Fs(error) => error.hint(),
+            Error::Exec(error) => error.hint(),
+            Error::Source(error) => error.hint(),
+            Error::Make { call, log, .. } => Some(format!("the whole output is in {log}; to run it by hand: {call}")),
+            Error::ConfigDrift { path, .. } => Some(format!("the file as conf left it is {path}; was a tool installed or removed since the plan was made?")),
+            Error::Mismatch { .. } => Some("run it again with `--no-reuse`; if it stays, please report it with the plan's JSON".to_owned()),
+            Error::SourceChanged { .. } => Some("run the same command again: only what changed is compiled".to_owned()),
+            Error::NoOutput { .. } => Some("do the `targets` leave out what is installed?".to_owned()),
+        }
+    }
+}
+
+/// Takes the lock of a kernel's build directory.
+pub fn lock(plan: &Plan, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Lock, Error> {
+    let purpose = format!("cargo kernel build {}", plan.record.name);
+    let path = plan.record.dirs.state.join("lock");
+    Ok(lock::acquire(&path, &purpose, &mut |holder| {
+        on_event(Event::Waiting { holder })
+    })?)
+}
+
+/// Builds. The caller holds the [lock](fn@lock). `rescan` gives the tree's id again after the
+/// compiler has read it; it is called for sources that can change.
+pub fn run(
+    plan: &Plan,
+    _lock: &Lock,
+    rescan: &mut dyn FnMut() -> Option<TreeId>,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Result<Manifest, Error> {
+    let dirs = &plan.record.dirs;
+    fs::remove_file(dirs.manifest())?;
+    let log = RunLog::create(&dirs.logs(), &super::environment::now())?;
+    let mut run = Run {
+        plan,
+        log,
+        counts: Counts::default(),
+        on_event,
+    };
+    run.log.line(&format!(
+        "cargo kernel {} builds {} for {}",
+        plan.record.kernelkit, plan.record.release, plan.record.arch
+    ))?;
+    let result = run.carry_out(rescan);
+    let text = match &result {
+        Ok(_) => "passed".to_owned(),
+        Err(error) => format!("failed: {error}"),
+    };
+    let statistics = result.as_ref().ok().map(|manifest| &manifest.statistics);
+    let summary = run.summarize(&text, statistics);
+    // The build's own failure says more than that of its report.
+    let manifest = result?;
+    summary?;
+    Ok(manifest)
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    log: RunLog,
+    counts: Counts,
+    on_event: &'a mut dyn FnMut(Event<'_>),
+}
+
+impl Run<'_> {
+    fn carry_out(&mut self, rescan: &mut dyn FnMut() -> Option<TreeId>) -> Result<Manifest, Error> {
+        let plan = self.plan;
+        let dirs = &plan.record.dirs;
+        fs::create_dir_all(&dirs.build)?;
+        self.drop_what_make_would_miss()?;
+        drop_unfinished(&dirs.state, &dirs.build)?;
+        if let Some((ccache, config)) = &plan.ccache {
+            let statistics = self.log.dir().join("ccache-statistics.log");
+            fs::create_dir_all(&ccache.dir)?;
+            fs::write_atomic(
+                &ccache.config,
+                format!("{config}stats_log = {statistics}\n").as_bytes(),
+            )?;
+        }
+        let staging = staging(dirs);
+        fs::remove_dir_all(&staging)?;
+        let mut devtools = Vec::new();
+        for step in &plan.steps {
+            match step {
+                Step::Configure {
+                    path,
+                    sha256,
+                    confirm,
+                } => self.configure(path, *sha256, confirm)?,
+                Step::Compile { call } => self.compile(call)?,
+                Step::InstallFile { from, to } => {
+                    self.stage("install", None, |_| install_file(from, &staging.join(to)))?
+                }
+                Step::InstallModules {
+                    call,
+                    directory,
+                    source_symlink,
+                } => {
+                    self.stage("install", Some(call), |run| run.make("install", call))?;
+                    let directory = staging.join(directory);
+                    for link in ["build", "source"] {
+                        fs::remove_file(directory.join(link))?;
+                    }
+                    if *source_symlink {
+                        let link = directory.join("source");
+                        std::os::unix::fs::symlink(&dirs.source, &link).context("link", &link)?;
+                    }
+                }
+                Step::Devtools { call, path } => {
+                    match self.stage("devtools", Some(call), |run| run.make("devtools", call)) {
+                        Ok(()) => devtools.push(path.clone()),
+                        Err(Error::Exec(exec::Error::Interrupted)) => {
+                            return Err(exec::Error::Interrupted.into());
+                        }
+                        Err(error) => {
+                            let message = format!(
+                                "{} was not written: {error}",
+                                path.file_name().unwrap_or_default()
+                            );
+                            self.log.line(&format!("warning: {message}"))?;
+                            (self.on_event)(Event::Warning { message });
+                        }
+                    }
+                }
+            }
+        }
+        self.confirm_config(&dirs.build.join(".config"), &plan.dot_config)?;
+        if let Some(after) = rescan().filter(|after| *after != plan.record.identity.source) {
+            return Err(Error::SourceChanged {
+                path: dirs.source.clone(),
+                before: plan.record.identity.source,
+                after,
+            });
+        }
+        let observed = observe(&dirs.build)?;
+        let mismatches = plan.record.mismatches(&observed);
+        let narrowed = plan.record.output(OutputKind::Image).is_none();
+        let mismatches: Vec<_> = mismatches
+            .into_iter()
+            .filter(|mismatch| !narrowed || !mismatch.observed.is_empty())
+            .collect();
+        if !mismatches.is_empty() {
+            return Err(Error::Mismatch { mismatches });
+        }
+
+        let mut record = plan.record.clone();
+        for output in &mut record.outputs {
+            measure(&staging, output)?;
+        }
+        fs::create_dir_all(&staging)?;
+        fs::remove_dir_all(&dirs.destdir)?;
+        fs::rename(&staging, &dirs.destdir)?;
+        let (ccache_hits, ccache_misses) = match &plan.ccache {
+            Some(_) => ccache_statistics(&self.log.dir().join("ccache-statistics.log"))?,
+            None => (None, None),
+        };
+        let manifest = Manifest {
+            record,
+            observed,
+            devtools,
+            statistics: Statistics {
+                milliseconds: u64::try_from(self.log.milliseconds()).unwrap_or(u64::MAX),
+                commands: self.counts.commands,
+                warnings: self.counts.warnings,
+                ccache_hits,
+                ccache_misses,
+            },
+        };
+        fs::write_atomic(dirs.manifest(), manifest.to_json().as_bytes())?;
+        Ok(manifest)
+    }
+
+    /// Runs `work` as one stage: events around it, its time in the report.
+    fn stage<T>(
+        &mut self,
+        stage: &'static str,
+        call: Option<&Call>,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        (self.on_event)(Event::Started { stage, call });
+        let started = Instant::now();
+        let result = work(self);
+        let milliseconds = started.elapsed().as_millis();
+        self.log.finished(stage, milliseconds);
+        (self.on_event)(Event::Finished {
+            stage,
+            milliseconds,
+        });
+        result
+    }
+
+    fn configure(&mut self, path: &Utf8Path, sha256: Sha256, confirm: &Call) -> Result<(), Error> {
+        let present = fs::read_optional(path)?;
+        if present.is_some_and(|bytes| Sha256::of(&bytes) == sha256)
+            && self
+                .plan
+                .record
+                .dirs
+                .build
+                .join("include/config/auto.conf")
+                .exists()
+        {
+            return Ok(());
+        }
+        self.stage("configure", Some(confirm), |run| {
+            fs::write_atomic(path, run.plan.dot_config.as_bytes())?;
+            run.make("configure", confirm)?;
+            run.confirm_config(path, &run.plan.dot_config)
+        })
+    }
+
+    fn confirm_config(&self, path: &Utf8Path, predicted: &str) -> Result<(), Error> {
+        let confirmed = fs::read_to_string(path)?;
+        if confirmed == predicted {
+            return Ok(());
+        }
+        let values = |text: &str| {
+            DotConfig::parse(text)
+                .map(|config| config.values().clone())
+                .unwrap_or_default()
+        };
+        Err(Error::ConfigDrift {
+            changes: differences(&values(predicted), &values(&confirmed)),
+            path: path.to_owned(),
+        })
+    }
+
+    fn compile(&mut self, call: &Call) -> Result<(), Error> {
+        let marker = self.plan.record.dirs.state.join(UNFINISHED);
+        fs::write_atomic(&marker, b"")?;
+        let compiled = format!(
+            "{} {}",
+            self.plan.record.identity.source, self.plan.record.dirs.source
+        );
+        fs::write_atomic(
+            self.plan.record.dirs.state.join(COMPILED),
+            compiled.as_bytes(),
+        )?;
+        let result = self.stage("compile", Some(call), |run| run.make("compile", call));
+        // After a failure that make itself reported every object file is whole.
+        if matches!(result, Ok(()) | Err(Error::Make { .. })) {
+            fs::remove_file(&marker)?;
+        }
+        result
+    }
+
+    /// Begins afresh where files of the source changed without a newer time since they were
+    /// compiled here: make would keep the old objects, and one identity would name two kernels.
+    fn drop_what_make_would_miss(&mut self) -> Result<(), Error> {
+        let dirs = &self.plan.record.dirs;
+        let marker = dirs.state.join(COMPILED);
+        let now = format!("{} {}", self.plan.record.identity.source, dirs.source);
+        let before =
+            fs::read_optional(&marker)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let same_directory = before.as_ref().is_some_and(|before| {
+            *before != now
+                && before
+                    .split_once(' ')
+                    .is_some_and(|(_, directory)| dirs.source == directory)
+        });
+        if self.plan.volatile && same_directory {
+            let time = std::fs::metadata(&marker)
+                .and_then(|metadata| metadata.modified())
+                .context("look at", &marker)?;
+            if source::changed_behind_make(&dirs.source, time)? {
+                let message = format!(
+                    "files in {} changed but kept old times, which make would not notice: compiling afresh",
+                    dirs.source
+                );
+                self.log.line(&format!("warning: {message}"))?;
+                (self.on_event)(Event::Warning { message });
+                fs::remove_dir_all(&dirs.build)?;
+                fs::create_dir_all(&dirs.build)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a make call into the stage's log.
+    fn make(&mut self, stage: &'static str, call: &Call) -> Result<(), Error> {
+        self.log.line(&format!("{stage}: {call}"))?;
+        let (path, mut file) = self.log.open(stage)?;
+        let counter = self
+            .plan
+            .record
+            .dirs
+            .state
+            .join(format!("{stage}.commands"));
+        let expected = fs::read_optional(&counter)?
+            .and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok())
+            .unwrap_or(0);
+        let mut lines = Vec::new();
+        let mut shown = 0;
+        let mut written = Ok(());
+        let (counts, on_event) = (&mut self.counts, &mut *self.on_event);
+        let result = exec::stream(call, Some(&path), &mut |bytes| {
+            written =
+                std::mem::replace(&mut written, Ok(())).and_then(|()| write_line(&mut file, bytes));
+            let text = String::from_utf8_lossy(bytes);
+            let class = make::classify(&text);
+            counts.add(class);
+            on_event(Event::Output { line: &text });
+            match class {
+                Line::Command { verb, target } => {
+                    shown += 1;
+                    on_event(Event::Command {
+                        verb,
+                        target,
+                        count: shown,
+                        expected,
+                    });
+                }
+                _ => lines.push(text.into_owned()),
+            }
+        });
+        written
+            .and_then(|()| file.flush())
+            .context("write", &path)?;
+        match result {
+            Ok(()) => {
+                // A rebuild shows few commands; the count of a whole build is the useful estimate.
+                if shown > expected {
+                    fs::write_atomic(&counter, shown.to_string().as_bytes())?;
+                }
+                Ok(())
+            }
+            Err(exec::Error::Failed { call, .. }) => Err(Error::Make {
+                stage,
+                lines: make::first_error(&lines),
+                call,
+                log: path,
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn summarize(&self, result: &str, statistics: Option<&Statistics>) -> Result<(), Error> {
+        let record = &self.plan.record;
+        let mut facts = super::log::machine();
+        facts.push(("kernel release", record.release.clone()));
+        facts.push(("identity", record.digest.to_string()));
+        facts.push(("source", record.source.description.clone()));
+        facts.push(("toolchain", record.toolchain.version.clone()));
+        if let Some(Statistics {
+            ccache_hits: Some(hits),
+            ccache_misses: Some(misses),
+            ..
+        }) = statistics
+        {
+            facts.push(("ccache", format!("{hits} hits, {misses} misses")));
+        }
+        Ok(self.log.summarize(result, self.counts, &facts)?)
+    }
+}
+
+fn write_line(file: &mut LineWriter<std::fs::File>, line: &[u8]) -> std::io::Result<()> {
+    file.write_all(line)?;
+    file.write_all(b"\n")
+}
+
+/// Present while make compiles; found at the start of a run, it says that the last one was
+/// killed in the middle.
+const UNFINISHED: &str = "compiling";
+
+/// Which tree was compiled last, and in which directory; its time is when that began.
+const COMPILED: &str = "compiled";
+
+/// After a kill an object file can be half written, and Kbuild would take it for finished.
+/// Kbuild writes `.x.o.cmd` once `x.o` is whole, so an object that is newer than its `.cmd`
+/// file, or has none, is removed and made again.
+fn drop_unfinished(state: &Utf8Path, build: &Utf8Path) -> Result<(), fs::Error> {
+    let marker = state.join(UNFINISHED);
+    if !marker.exists() {
+        return Ok(());
+    }
+    let mut directories = vec![build.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in directory.read_dir_utf8().context("read", &directory)? {
+            // File names that are not UTF-8 are none that Kbuild makes.
+            let Ok(entry) = entry else { continue };
+            let kind = entry.file_type().context("read", entry.path())?;
+            if kind.is_dir() {
+                directories.push(entry.into_path());
+            } else if kind.is_file() && !entry.file_name().starts_with('.') {
+                let command = directory.join(format!(".{}.cmd", entry.file_name()));
+                let time = |path: &Utf8Path| {
+                    std::fs::metadata(path)
+                        .and_then(|metadata| metadata.modified())
+                        .ok()
+                };
+                let unfinished = match time(&command) {
+                    Some(finished) => time(entry.path()).is_some_and(|written| written > finished),
+                    None => matches!(entry.path().extension(), Some("o" | "a" | "ko")),
+                };
+                if unfinished {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+        }
+    }
+    fs::remove_file(&marker)
+}
+
+fn install_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
+    if !from.exists() {
+        return Err(Error::NoOutput {
+            path: from.to_owned(),
+        });
+    }
+    if let Some(directory) = to.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    Ok(fs::copy(from, to)?)
+}
+
+fn differences(
+    left: &BTreeMap<Symbol, Value>,
+    right: &BTreeMap<Symbol, Value>,
+) -> Vec<(Symbol, Option<Value>, Option<Value>)> {
+    let names: std::collections::BTreeSet<_> = left.keys().chain(right.keys()).collect();
+    let pairs = names.into_iter().map(|name| {
+        (
+            name.clone(),
+            left.get(name).cloned(),
+            right.get(name).cloned(),
+        )
+    });
+    pairs.filter(|(_, left, right)| left != right).collect()
+}
+
+fn observe(build: &Utf8Path) -> Result<Observed, Error> {
+    let mut headers = String::new();
+    for name in ["utsrelease.h", "utsversion.h", "compile.h"] {
+        if let Some(bytes) = fs::read_optional(build.join("include/generated").join(name))? {
+            headers.push_str(&String::from_utf8_lossy(&bytes));
+            headers.push('\n');
+        }
+    }
+    Ok(Observed::parse(&headers))
+}
+
+/// Fills in size and SHA-256 of an output below `root`.
+fn measure(root: &Utf8Path, output: &mut Output) -> Result<(), Error> {
+    let path = root.join(&output.path);
+    if path.is_dir() {
+        let mut files = Vec::new();
+        list_files(&path, &mut files)?;
+        files.sort();
+        let (mut size, mut listing) = (0, String::new());
+        for file in files {
+            let bytes = fs::read(&file)?;
+            size += bytes.len() as u64;
+            let name = file.strip_prefix(&path).unwrap_or(&file);
+            listing.push_str(&format!("{}  {name}\n", Sha256::of(&bytes)));
+        }
+        output.size = Some(size);
+        output.sha256 = Some(Sha256::of(listing.as_bytes()));
+    } else {
+        let bytes = fs::read(&path)?;
+        output.size = Some(bytes.len() as u64);
+        output.sha256 = Some(Sha256::of(&bytes));
+    }
+    Ok(())
+}
+
+fn list_files(directory: &Utf8Path, files: &mut Vec<Utf8PathBuf>) -> Result<(), Error> {
+    for entry in directory.read_dir_utf8().context("read", directory)? {
+        let entry = entry.context("read", directory)?;
+        let kind = entry.file_type().context("read", entry.path())?;
+        if kind.is_dir() {
+            list_files(entry.path(), files)?;
+        } else if kind.is_file() {
+            files.push(entry.into_path());
+        }
+    }
+    Ok(())
+}
+
+/// Hits and misses from ccache's statistics log: one event a line below a `# file` line.
+fn ccache_statistics(path: &Utf8Path) -> Result<(Option<u64>, Option<u64>), Error> {
+    let Some(bytes) = fs::read_optional(path)? else {
+        return Ok((Some(0), Some(0)));
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let count = |names: &[&str]| text.lines().filter(|line| names.contains(line)).count() as u64;
+    Ok((
+        Some(count(&["direct_cache_hit", "preprocessed_cache_hit"])),
+        Some(count(&["cache_miss"])),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_objects_without_a_newer_cmd_file_are_dropped_after_a_kill() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = Utf8Path::from_path(directory.path()).unwrap();
+        let build = state.join("build");
+        fs::create_dir_all(build.join("init")).unwrap();
+        let time = |path: &Utf8Path, seconds: u64| {
+            let file = std::fs::File::create(path).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+                .unwrap();
+        };
+        for (object, command) in [
+            ("whole.o", Some(20)),
+            ("half.o", Some(5)),
+            ("first.o", None),
+        ] {
+            time(&build.join("init").join(object), 10);
+            if let Some(seconds) = command {
+                time(&build.join("init").join(format!(".{object}.cmd")), seconds);
+            }
+        }
+        let left = || {
+            let mut names: Vec<_> = build
+                .join("init")
+                .read_dir_utf8()
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().to_owned())
+                .collect();
+            names.retain(|name| !name.starts_with('.'));
+            names.sort();
+            names
+        };
+        drop_unfinished(state, &build).unwrap();
+        assert_eq!(
+            left(),
+            ["first.o", "half.o", "whole.o"],
+            "nothing was killed"
+        );
+        fs::write_atomic(state.join(UNFINISHED), b"").unwrap();
+        drop_unfinished(state, &build).unwrap();
+        assert_eq!(left(), ["whole.o"]);
+        assert!(!state.join(UNFINISHED).exists());
+    }
+}

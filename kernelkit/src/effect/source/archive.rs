@@ -1,0 +1,579 @@
+//! Unpacks a tar archive of a kernel tree and hashes its files on the way.
+//!
+//! Members may not leave the tree, by name or through a link; devices are refused;
+//! an archive that ends early is refused. Owners are not restored, permissions are
+//! reduced to what git knows (0644 or 0755), times of modification are kept.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write as _};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, mkdirat, openat, symlinkat};
+use tar::EntryType;
+
+use super::scan::{set_time, times};
+use crate::effect::fs::{self, Context as _};
+use crate::effect::{environment, exec};
+use crate::source::snapshot::{Snapshot, Stamp, Time};
+use crate::source::tree::{BlobHasher, BlobId, Kind};
+
+/// Why an archive was not unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Reading the archive or writing the tree failed.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// Not an archive, damaged, or it ends early.
+    #[error("{archive} is damaged or incomplete")]
+    Damaged {
+        /// The archive.
+        archive: Utf8PathBuf,
+        /// What the decoder said.
+        #[source]
+        source: io::Error,
+    },
+    /// A compression that kernelkit does not read.
+    #[error("{archive} is compressed with {name}")]
+    Compression {
+        /// The archive.
+        archive: Utf8PathBuf,
+        /// `bzip2` …
+        name: &'static str,
+    },
+    /// A member that must not be unpacked.
+    #[error("{archive} has a member that {reason}: `{member}`")]
+    Refused {
+        /// The archive.
+        archive: Utf8PathBuf,
+        /// Its name; bytes that are not UTF-8 are replaced.
+        member: String,
+        /// Such as `leaves the tree`.
+        reason: &'static str,
+    },
+    /// A Debian package without a kernel source in it.
+    #[error("{archive} holds no `usr/src/linux-source-*.tar`")]
+    NoSource {
+        /// The package.
+        archive: Utf8PathBuf,
+    },
+    /// The user stopped it.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Fs(error) => error.hint(),
+            Error::Damaged { archive, .. } => Some(format!(
+                "fetch it again, or check it with `tar -tf {archive}`"
+            )),
+            Error::Compression { .. } => {
+                Some("use the .tar.xz, .tar.gz, .tar.zst or plain .tar of it".to_owned())
+            }
+            Error::Refused { .. } => {
+                Some("kernel archives have no such members: where does this one come from?".into())
+            }
+            Error::NoSource { .. } => {
+                Some("the package must be one of Debian's linux-source-*".to_owned())
+            }
+            Error::Interrupted => None,
+        }
+    }
+}
+
+/// Unpacks `archive` into `into`, an empty directory, without the archive's single
+/// top directory. Returns the files in order. `read` counts the archive's bytes.
+pub(super) fn unpack_file(
+    archive: &Utf8Path,
+    into: &Utf8Path,
+    read: &AtomicU64,
+) -> Result<Snapshot, Error> {
+    let file = File::open(archive).context("read", archive)?;
+    unpack(archive, into, move |pump| {
+        pump.all(decoder(archive, Counted { inner: file, read })?)
+            .map_err(|source| damaged(archive, source))
+    })
+}
+
+/// The same from the `usr/src/linux-source-*.tar.*` inside a Debian package.
+pub(super) fn unpack_package(
+    package: &Utf8Path,
+    into: &Utf8Path,
+    read: &AtomicU64,
+) -> Result<Snapshot, Error> {
+    let file = File::open(package).context("read", package)?;
+    unpack(package, into, move |pump| {
+        let damaged = |source| damaged(package, source);
+        let data = data_member(Counted { inner: file, read }).map_err(damaged)?;
+        let mut outer = tar::Archive::new(decoder(package, data)?);
+        for member in outer.entries().map_err(damaged)? {
+            let member = member.map_err(damaged)?;
+            let name = member.path_bytes();
+            let name = name.strip_prefix(b"./").unwrap_or(&name);
+            if name.starts_with(b"usr/src/linux-source-")
+                && name.windows(4).any(|part| part == b".tar")
+                && member.header().entry_type() == EntryType::Regular
+            {
+                return pump.all(decoder(package, member)?).map_err(damaged);
+            }
+        }
+        Err(Error::NoSource {
+            archive: package.to_owned(),
+        })
+    })
+}
+
+/// The same from a tar stream called `name`.
+pub(super) fn unpack_stream(
+    name: &Utf8Path,
+    stream: &mut (dyn Read + Send),
+    into: &Utf8Path,
+) -> Result<Snapshot, Error> {
+    unpack(name, into, |pump| {
+        pump.all(stream).map_err(|source| damaged(name, source))
+    })
+}
+
+fn damaged(archive: &Utf8Path, source: io::Error) -> Error {
+    Error::Damaged {
+        archive: archive.to_owned(),
+        source,
+    }
+}
+
+/// Positions a reader at the `data.tar.*` member of an ar archive (ar(5), deb(5)).
+fn data_member<R: Read>(mut package: R) -> io::Result<impl Read> {
+    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "not a Debian package");
+    let mut magic = [0; 8];
+    package.read_exact(&mut magic)?;
+    if &magic != b"!<arch>\n" {
+        return Err(invalid());
+    }
+    loop {
+        let mut header = [0; 60];
+        package.read_exact(&mut header)?;
+        let size: u64 = std::str::from_utf8(&header[48..58])
+            .ok()
+            .and_then(|text| text.trim_ascii().parse().ok())
+            .ok_or_else(invalid)?;
+        if header.starts_with(b"data.tar") {
+            return Ok(package.take(size));
+        }
+        // Members are aligned to even offsets.
+        let skip = size + size % 2;
+        if io::copy(&mut (&mut package).take(skip), &mut io::sink())? != skip {
+            return Err(invalid());
+        }
+    }
+}
+
+struct Counted<'a, R> {
+    inner: R,
+    read: &'a AtomicU64,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// Decompresses by what the first bytes say, whatever the file is called.
+fn decoder<'a>(archive: &Utf8Path, input: impl Read + 'a) -> Result<Box<dyn Read + 'a>, Error> {
+    let damaged = |source| damaged(archive, source);
+    let mut input = BufReader::with_capacity(1 << 18, input);
+    let mut magic = Vec::new();
+    (&mut input)
+        .take(6)
+        .read_to_end(&mut magic)
+        .map_err(damaged)?;
+    let input = BufReader::with_capacity(1 << 18, io::Cursor::new(magic.clone()).chain(input));
+    let unsupported = |name| Error::Compression {
+        archive: archive.to_owned(),
+        name,
+    };
+    Ok(match &magic[..] {
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => {
+            let stream = liblzma::stream::MtStreamBuilder::new()
+                .threads(u32::try_from(environment::cores()).unwrap_or(1))
+                .memlimit_threading(1 << 30)
+                .memlimit_stop(u64::MAX)
+                .decoder()
+                .map_err(|error| damaged(error.into()))?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
+        }
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            Box::new(zstd::stream::read::Decoder::with_buffer(input).map_err(damaged)?)
+        }
+        [b'B', b'Z', b'h', ..] => return Err(unsupported("bzip2")),
+        [0x1f, 0x9d, ..] => return Err(unsupported("compress")),
+        [b'L', b'Z', b'I', b'P', ..] => return Err(unsupported("lzip")),
+        _ => Box::new(input),
+    })
+}
+
+/// `feed` runs on a thread of its own, so that decompressing and writing overlap.
+fn unpack(
+    archive: &Utf8Path,
+    into: &Utf8Path,
+    feed: impl FnOnce(&Pump) -> Result<(), Error> + Send,
+) -> Result<Snapshot, Error> {
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::sync_channel(16);
+        let feeder = scope.spawn(move || feed(&Pump(sender)));
+        let chunks = Chunks {
+            receiver,
+            chunk: Vec::new(),
+            at: 0,
+            ended: false,
+        };
+        let unpacked = Unpacker::new(archive, into).and_then(|unpacker| unpacker.run(chunks));
+        // Where the feeder failed, the unpacker saw no more than an early end.
+        feeder.join().expect("a decoder does not panic")?;
+        unpacked
+    })
+}
+
+struct Pump(mpsc::SyncSender<Vec<u8>>);
+
+impl Pump {
+    /// Sends all of `input`, as long as anyone listens.
+    fn all(&self, mut input: impl Read) -> io::Result<()> {
+        loop {
+            let mut chunk = vec![0; 1 << 18];
+            match input.read(&mut chunk) {
+                Ok(0) => return Ok(()),
+                Ok(count) => {
+                    chunk.truncate(count);
+                    if self.0.send(chunk).is_err() {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+struct Chunks {
+    receiver: mpsc::Receiver<Vec<u8>>,
+    chunk: Vec<u8>,
+    at: usize,
+    ended: bool,
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.chunk.len() {
+            let Ok(chunk) = self.receiver.recv() else {
+                self.ended = true;
+                return Ok(0);
+            };
+            (self.chunk, self.at) = (chunk, 0);
+        }
+        let count = buffer.len().min(self.chunk.len() - self.at);
+        buffer[..count].copy_from_slice(&self.chunk[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+struct Unpacker<'a> {
+    archive: &'a Utf8Path,
+    into: &'a Utf8Path,
+    root: OwnedFd,
+    /// The archive's top directory, once known.
+    top: Option<Vec<u8>>,
+    /// Made by us, so a member below one of them cannot be below a link.
+    directories: HashSet<Vec<u8>>,
+    directory_times: Vec<(Vec<u8>, Time)>,
+    /// The directory of the last member, kept open.
+    parent: Option<(Vec<u8>, OwnedFd)>,
+    files: Vec<(Vec<u8>, Stamp, BlobId)>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Unpacker<'a> {
+    fn new(archive: &'a Utf8Path, into: &'a Utf8Path) -> Result<Self, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat(CWD, into.as_std_path(), flags, Mode::empty())
+            .map_err(io::Error::from)
+            .context("open", into)?;
+        Ok(Unpacker {
+            archive,
+            into,
+            root,
+            top: None,
+            directories: HashSet::from([Vec::new()]),
+            directory_times: Vec::new(),
+            parent: None,
+            files: Vec::new(),
+            buffer: vec![0; 1 << 20],
+        })
+    }
+
+    fn run(mut self, chunks: Chunks) -> Result<Snapshot, Error> {
+        let damaged = |source| damaged(self.archive, source);
+        let mut archive = tar::Archive::new(chunks);
+        for member in archive.entries().map_err(damaged)? {
+            if exec::interrupted() {
+                return Err(Error::Interrupted);
+            }
+            let member = member.map_err(damaged)?;
+            self.member(member)?;
+        }
+        let mut chunks = archive.into_inner();
+        if chunks.ended {
+            return Err(damaged(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the end mark is missing",
+            )));
+        }
+        // What follows the end mark is padding, but the decoder's checksum comes last.
+        io::copy(&mut chunks, &mut io::sink()).map_err(damaged)?;
+        for (path, time) in self.directory_times.iter().rev() {
+            set_time(&self.root, path, *time).context("set the time of", self.shown(path))?;
+        }
+        Ok(Snapshot::from_files(self.files.iter().map(
+            |(path, stamp, blob)| (&path[..], *stamp, Some(*blob)),
+        )))
+    }
+
+    fn shown(&self, path: &[u8]) -> Utf8PathBuf {
+        self.into.join(String::from_utf8_lossy(path).as_ref())
+    }
+
+    fn refuse(&self, member: &[u8], reason: &'static str) -> Error {
+        Error::Refused {
+            archive: self.archive.to_owned(),
+            member: String::from_utf8_lossy(member).into_owned(),
+            reason,
+        }
+    }
+
+    fn member(&mut self, mut member: tar::Entry<'_, Chunks>) -> Result<(), Error> {
+        let entry_type = member.header().entry_type();
+        if entry_type == EntryType::XGlobalHeader {
+            return Ok(());
+        }
+        let name = member.path_bytes().into_owned();
+        let path = self.inside(&name, &name)?;
+        // Git's own files are no part of a tree, here as in a directory.
+        if path.split(|byte| *byte == b'/').any(|part| part == b".git") {
+            return Ok(());
+        }
+        let time = Time {
+            seconds: i64::try_from(member.header().mtime().unwrap_or(0)).unwrap_or(0),
+            nanoseconds: 0,
+        };
+        if entry_type.is_dir() {
+            self.make_directory(&name, &path)?;
+            self.directory_times.push((path, time));
+            return Ok(());
+        }
+        let split = path
+            .iter()
+            .rposition(|byte| *byte == b'/')
+            .map_or(0, |at| at + 1);
+        if path.is_empty() {
+            return Err(self.refuse(&name, "is not below one top directory"));
+        }
+        self.enter(&name, &path[..split.saturating_sub(1)])?;
+        let target = match member.link_name_bytes() {
+            Some(target) if entry_type == EntryType::Link => self.inside(&name, &target)?,
+            target => target.unwrap_or_default().into_owned(),
+        };
+        let parent = &self.parent.as_ref().expect("just entered").1;
+        let file = &path[split..];
+        let mut stamp = Stamp {
+            kind: Kind::Regular,
+            size: 0,
+            modified: time,
+            changed: Time::default(),
+            inode: 0,
+        };
+        let blob;
+        match entry_type {
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                let mode = member.header().mode().unwrap_or(0o644);
+                stamp.kind = Kind::of_permissions(mode);
+                stamp.size = member.size();
+                blob = self.write_file(&mut member, &name, &path, file, &stamp)?;
+            }
+            EntryType::Symlink => {
+                if leaves(
+                    &target,
+                    path[..split].iter().filter(|byte| **byte == b'/').count(),
+                ) {
+                    return Err(self.refuse(&name, "links out of the tree"));
+                }
+                symlinkat(&target[..], parent, file)
+                    .map_err(|error| self.not_made(&name, &path, error))?;
+                set_time(parent, file, time).context("set the time of", self.shown(&path))?;
+                stamp.kind = Kind::Symlink;
+                stamp.size = target.len() as u64;
+                blob = BlobId::of(&target);
+            }
+            EntryType::Link => {
+                let linked = self.files.iter().find(|(path, ..)| *path == target);
+                let Some((_, linked, content)) =
+                    linked.filter(|(_, stamp, _)| stamp.kind != Kind::Symlink)
+                else {
+                    return Err(self.refuse(&name, "is a hard link to nothing before it"));
+                };
+                (stamp, blob) = (*linked, *content);
+                linkat(&self.root, &target[..], parent, file, AtFlags::empty())
+                    .map_err(|error| self.not_made(&name, &path, error))?;
+            }
+            _ => return Err(self.refuse(&name, "is a device, a pipe or of an unknown kind")),
+        }
+        self.files.push((path, stamp, blob));
+        Ok(())
+    }
+
+    /// `name` below the archive's one top directory, which is cut off.
+    fn inside(&mut self, member: &[u8], name: &[u8]) -> Result<Vec<u8>, Error> {
+        if name.starts_with(b"/") {
+            return Err(self.refuse(member, "has an absolute path"));
+        }
+        let mut parts = name
+            .split(|byte| *byte == b'/')
+            .filter(|part| !part.is_empty() && *part != b".")
+            .peekable();
+        if parts.clone().any(|part| part == b"..") {
+            return Err(self.refuse(member, "leaves the tree"));
+        }
+        // `./` itself may come first.
+        let Some(first) = parts.next() else {
+            return Ok(Vec::new());
+        };
+        match &self.top {
+            None => self.top = Some(first.to_vec()),
+            Some(top) if top == first => {}
+            Some(_) => return Err(self.refuse(member, "is not below one top directory")),
+        }
+        Ok(parts.collect::<Vec<_>>().join(&b'/'))
+    }
+
+    fn make_directory(&mut self, member: &[u8], path: &[u8]) -> Result<(), Error> {
+        let ends = path
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'/')
+            .map(|(at, _)| at)
+            .chain([path.len()]);
+        for end in ends {
+            let directory = &path[..end];
+            if !self.directories.contains(directory) {
+                mkdirat(&self.root, directory, Mode::from_raw_mode(0o755))
+                    .map_err(|error| self.not_made(member, directory, error))?;
+                self.directories.insert(directory.to_vec());
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the directory a member lies in.
+    fn enter(&mut self, member: &[u8], directory: &[u8]) -> Result<(), Error> {
+        if self
+            .parent
+            .as_ref()
+            .is_some_and(|(path, _)| path == directory)
+        {
+            return Ok(());
+        }
+        self.make_directory(member, directory)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let path = if directory.is_empty() {
+            b"."
+        } else {
+            directory
+        };
+        let fd = openat(&self.root, path, flags, Mode::empty())
+            .map_err(io::Error::from)
+            .context("open", self.shown(directory))?;
+        self.parent = Some((directory.to_vec(), fd));
+        Ok(())
+    }
+
+    fn write_file(
+        &mut self,
+        member: &mut impl Read,
+        name: &[u8],
+        path: &[u8],
+        file: &[u8],
+        stamp: &Stamp,
+    ) -> Result<BlobId, Error> {
+        let parent = &self.parent.as_ref().expect("entered before").1;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = if stamp.kind == Kind::Executable {
+            0o755
+        } else {
+            0o644
+        };
+        let mut out = openat(parent, file, flags, Mode::from_raw_mode(mode))
+            .map(File::from)
+            .map_err(|error| self.not_made(name, path, error))?;
+        let mut hasher = BlobHasher::new(stamp.size);
+        let mut left = stamp.size;
+        while left > 0 {
+            let room = self
+                .buffer
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            let mut filled = 0;
+            while filled < room {
+                let count = member
+                    .read(&mut self.buffer[filled..room])
+                    .map_err(|source| damaged(self.archive, source))?;
+                if count == 0 {
+                    return Err(damaged(self.archive, io::ErrorKind::UnexpectedEof.into()));
+                }
+                filled += count;
+            }
+            hasher.update(&self.buffer[..filled]);
+            out.write_all(&self.buffer[..filled])
+                .context("write", self.shown(path))?;
+            left -= filled as u64;
+        }
+        rustix::fs::futimens(&out, &times(stamp.modified))
+            .map_err(io::Error::from)
+            .context("set the time of", self.shown(path))?;
+        Ok(hasher.finish())
+    }
+
+    /// What is already there was made from this archive, so it is the archive's fault.
+    fn not_made(&self, member: &[u8], path: &[u8], error: rustix::io::Errno) -> Error {
+        use rustix::io::Errno;
+        if matches!(error, Errno::EXIST | Errno::NOTDIR | Errno::LOOP) {
+            self.refuse(member, "meets another member on its path")
+        } else {
+            Error::Fs(fs::Error {
+                action: "write",
+                path: self.shown(path),
+                source: error.into(),
+            })
+        }
+    }
+}
+
+/// Whether a link's target, read from `depth` directories below the top, is absolute
+/// or climbs above it. A `..` after a name is taken for climbing too: the name may be
+/// a link, and then nobody can tell where it leads.
+fn leaves(target: &[u8], depth: usize) -> bool {
+    let mut parts = target
+        .split(|byte| *byte == b'/')
+        .filter(|part| !part.is_empty() && *part != b".");
+    let climbs = parts.by_ref().take_while(|part| *part == b"..").count();
+    target.starts_with(b"/") || climbs > depth || parts.any(|part| part == b"..")
+}

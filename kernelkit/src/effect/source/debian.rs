@@ -1,0 +1,383 @@
+//! Debian's `linux-source-*` packages, through apt: no root needed, nothing installed.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Context, LabelHint, Progress, Tree, Verification, archive, cache, hash, scan,
+    with_unpack_progress,
+};
+use crate::effect::{exec, fs};
+use crate::process::Call;
+use crate::source::{Sha256, Source};
+
+/// What apt does not have.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// apt knows no package at all.
+    #[error("apt has no package lists, so it does not know {package}")]
+    NoLists {
+        /// What was asked for.
+        package: String,
+    },
+    /// apt does not know this one.
+    #[error("apt knows no package {package}")]
+    UnknownPackage {
+        /// What was asked for.
+        package: String,
+        /// The kernel sources that it knows.
+        available: Vec<String>,
+    },
+    /// Not in this version.
+    #[error("apt has no version {version} of {package}")]
+    UnknownVersion {
+        /// What was asked for.
+        package: String,
+        /// In this version.
+        version: String,
+        /// The versions that it has, newest first.
+        available: Vec<String>,
+    },
+    /// Not a package of a kernel's source.
+    #[error("`{package}` cannot be the name of a package")]
+    InvalidName {
+        /// What was asked for.
+        package: String,
+    },
+    /// apt answered something unforeseen.
+    #[error("cannot understand what apt says of {package}: `{answer}`")]
+    Answer {
+        /// What was asked for.
+        package: String,
+        /// The line.
+        answer: String,
+    },
+    /// Offline, and not in the cache.
+    #[error("{package} is not in the cache, and kernelkit is offline")]
+    Offline {
+        /// What was asked for.
+        package: String,
+    },
+}
+
+impl Error {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::NoLists { .. } => Some("run `apt-get update` as root".to_owned()),
+            Error::UnknownPackage { available, .. } => Some(if available.is_empty() {
+                "it knows no linux-source-* at all: are Debian's `main` lists in /etc/apt, and is \
+                 `apt-get update` done?"
+                    .to_owned()
+            } else {
+                format!("there are {}", available.join(", "))
+            }),
+            Error::UnknownVersion { available, .. } => {
+                Some(format!("there are {}", available.join(", ")))
+            }
+            Error::InvalidName { .. } => Some("such as `linux-source-6.12`".to_owned()),
+            Error::Answer { .. } => None,
+            Error::Offline { .. } => Some("run it once without `--offline`".to_owned()),
+        }
+    }
+}
+
+/// A package of one version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Candidate {
+    version: String,
+    file: String,
+    size: u64,
+    sha256: Sha256,
+}
+
+/// What was resolved, and under which state of apt's lists.
+#[derive(Debug, Serialize, Deserialize)]
+struct Resolution {
+    candidate: Candidate,
+    /// Directories that decide which version is the candidate.
+    watched: Vec<Utf8PathBuf>,
+    state: Sha256,
+}
+
+pub(super) fn prepare(
+    package: &str,
+    version: Option<&str>,
+    context: &Context<'_>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Tree, super::Error> {
+    let word = |text: &str| {
+        !text.starts_with('-')
+            && !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+-.:~".contains(&byte))
+    };
+    if !word(package) || !version.is_none_or(word) {
+        return Err(Error::InvalidName {
+            package: package.to_owned(),
+        }
+        .into());
+    }
+    let candidate = resolve(package, version, context)?;
+    let cache_dir = &context.environment.cache_dir;
+    let key = format!("sha256-{}", candidate.sha256);
+    let cached = cache::tree(cache_dir, &key, progress, |into, progress| {
+        let file = download(package, &candidate, context, progress)?;
+        with_unpack_progress(&file, progress, |read| {
+            archive::unpack_package(&file, into, read)
+        })?
+        .map_err(Into::into)
+    })?;
+    let revision = candidate.version.rsplit_once('-').map(|(_, last)| last);
+    Ok(Tree {
+        dir: cached.dir,
+        id: cached.record.id,
+        version: cached.record.version,
+        localversion: cached.record.localversion,
+        commit: None,
+        label: LabelHint::Reference {
+            name: format!("debian-{}", revision.unwrap_or(&candidate.version)),
+        },
+        dirty: false,
+        pinned: true,
+        verification: Verification::Apt,
+        description: format!("{package} {}", candidate.version),
+        resolved: Source::Debian {
+            package: package.to_owned(),
+            version: Some(candidate.version),
+        },
+    })
+}
+
+/// The candidate, or the version asked for. apt takes half a second to say, so the
+/// answer is kept for as long as apt's lists and settings stay as they are.
+fn resolve(
+    package: &str,
+    version: Option<&str>,
+    context: &Context<'_>,
+) -> Result<Candidate, super::Error> {
+    let name = version.map_or(package.to_owned(), |version| format!("{package}={version}"));
+    let path = context
+        .environment
+        .cache_dir
+        .join("debian")
+        .join(format!("{name}.json"));
+    let known = fs::read_optional(&path)?
+        .and_then(|bytes| serde_json::from_slice::<Resolution>(&bytes).ok());
+    if let Some(known) = known
+        // A version's content never changes.
+        && (version.is_some()
+            || context.offline
+            || state(&known.watched, context)? == known.state)
+    {
+        return Ok(known.candidate);
+    }
+    let watched = watched(context)?;
+    let state = state(&watched, context)?;
+    let candidate = ask(package, version, context)?;
+    let resolution = Resolution {
+        candidate,
+        watched,
+        state,
+    };
+    let json = serde_json::to_vec_pretty(&resolution).expect("a resolution is plain data");
+    fs::write_atomic(&path, &json)?;
+    Ok(resolution.candidate)
+}
+
+fn apt(program: &str, context: &Context<'_>, dir: &Utf8Path) -> Call {
+    let environment = context.environment;
+    let mut call = Call::new(program, dir).envs(&environment.tool_variables());
+    for (name, value) in &environment.variables {
+        if name == "APT_CONFIG" || name.to_ascii_lowercase().ends_with("_proxy") {
+            call = call.env(name, value);
+        }
+    }
+    call
+}
+
+/// apt's lists and settings.
+fn watched(context: &Context<'_>) -> Result<Vec<Utf8PathBuf>, super::Error> {
+    let call = apt("apt-config", context, Utf8Path::new("/")).args([
+        "shell",
+        "LISTS",
+        "Dir::State::lists/d",
+        "ETC",
+        "Dir::Etc/d",
+    ]);
+    let output = exec::capture(&call)?.text();
+    Ok(output
+        .lines()
+        .filter_map(|line| Some(line.split_once("='")?.1.strip_suffix('\'')?.into()))
+        .collect())
+}
+
+/// Names the state of the files in the watched directories, two levels deep.
+fn state(watched: &[Utf8PathBuf], context: &Context<'_>) -> Result<Sha256, super::Error> {
+    let mut lines = vec![format!(
+        "APT_CONFIG {:?}",
+        context.environment.variables.get("APT_CONFIG")
+    )];
+    for directory in watched {
+        note_state(directory, 2, &mut lines)?;
+    }
+    lines.sort_unstable();
+    Ok(Sha256::of(lines.join("\n").as_bytes()))
+}
+
+fn note_state(path: &Utf8Path, depth: usize, lines: &mut Vec<String>) -> Result<(), super::Error> {
+    let Some(stamp) = scan::stamp(path)? else {
+        return Ok(());
+    };
+    lines.push(format!("{path} {} {:?}", stamp.size, stamp.modified));
+    if depth > 0
+        && let Ok(entries) = path.read_dir_utf8()
+    {
+        for entry in entries.flatten() {
+            note_state(entry.path(), depth - 1, lines)?;
+        }
+    }
+    Ok(())
+}
+
+fn ask(
+    package: &str,
+    version: Option<&str>,
+    context: &Context<'_>,
+) -> Result<Candidate, super::Error> {
+    let wanted = version.map_or(package.to_owned(), |version| format!("{package}={version}"));
+    let call = apt("apt-get", context, Utf8Path::new("/"))
+        .args(["--print-uris", "download"])
+        .arg(wanted);
+    let failure = match exec::capture(&call) {
+        Ok(output) => return parse_uri(package, &output.text()).map_err(Into::into),
+        Err(failure @ exec::Error::Failed { .. }) => failure,
+        Err(other) => return Err(other.into()),
+    };
+    // Which of the two it was apt says in words; its lists say it better.
+    let names = |arguments: &[&str]| -> Result<Vec<String>, super::Error> {
+        let call = apt("apt-cache", context, Utf8Path::new("/")).args(arguments.iter().copied());
+        let (output, _) = exec::capture_unchecked(&call)?;
+        Ok(output.text().lines().map(str::to_owned).collect())
+    };
+    let mut available = names(&["pkgnames", "linux-source-"])?;
+    available.sort_unstable();
+    if !available.iter().any(|name| name == package) {
+        let nothing = available.is_empty() && names(&["pkgnames", "linux-"])?.is_empty();
+        return Err(if nothing {
+            Error::NoLists {
+                package: package.to_owned(),
+            }
+        } else {
+            Error::UnknownPackage {
+                package: package.to_owned(),
+                available,
+            }
+        }
+        .into());
+    }
+    let Some(version) = version else {
+        return Err(failure.into());
+    };
+    let versions = names(&["madison", package])?
+        .iter()
+        .filter_map(|line| Some(line.split('|').nth(1)?.trim().to_owned()))
+        .collect::<Vec<_>>();
+    if versions.iter().any(|known| known == version) {
+        return Err(failure.into());
+    }
+    Err(Error::UnknownVersion {
+        package: package.to_owned(),
+        version: version.to_owned(),
+        available: versions,
+    }
+    .into())
+}
+
+/// Reads `'URI' FILE SIZE SHA256:HASH` (apt-get(8), `--print-uris`).
+fn parse_uri(package: &str, output: &str) -> Result<Candidate, Error> {
+    let line = output
+        .lines()
+        .find(|line| line.starts_with('\''))
+        .unwrap_or_default();
+    let parse = || {
+        let mut words = line.split_whitespace().skip(1);
+        let file = words.next()?;
+        let size = words.next()?.parse().ok()?;
+        let sha256 = words.next()?.strip_prefix("SHA256:")?.parse().ok()?;
+        let version = file.split('_').nth(1)?.replace("%3a", ":");
+        let plain = !file.contains('/') && file.ends_with(".deb");
+        plain.then(|| Candidate {
+            version,
+            file: file.to_owned(),
+            size,
+            sha256,
+        })
+    };
+    parse().ok_or_else(|| Error::Answer {
+        package: package.to_owned(),
+        answer: line.to_owned(),
+    })
+}
+
+/// The package file, in the cache.
+fn download(
+    package: &str,
+    candidate: &Candidate,
+    context: &Context<'_>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Utf8PathBuf, super::Error> {
+    let downloads = context.environment.cache_dir.join("download");
+    let path = downloads.join(&candidate.file);
+    fs::create_dir_all(&downloads)?;
+    let _lock = cache::Lock::take(
+        &downloads.join(format!("{}.lock", candidate.file)),
+        progress,
+    )?;
+    if path.exists() && hash::sha256(&path)? == candidate.sha256 {
+        return Ok(path);
+    }
+    if context.offline {
+        return Err(Error::Offline {
+            package: format!("{package} {}", candidate.version),
+        }
+        .into());
+    }
+    // apt names the file itself and leaves part of it when it is stopped.
+    let directory = downloads.join(format!(".tmp-{}", candidate.file));
+    fs::remove_dir_all(&directory)?;
+    fs::create_dir_all(&directory)?;
+    let call = apt("apt-get", context, &directory)
+        .args(["-q", "download"])
+        .arg(format!("{package}={}", candidate.version));
+    let arriving = directory.join(&candidate.file);
+    let result = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| exec::capture(&call));
+        while !worker.is_finished() {
+            let done = scan::stamp(&arriving).ok().flatten();
+            progress(Progress::Downloading {
+                name: &candidate.file,
+                done: done.map_or(0, |stamp| stamp.size),
+                total: Some(candidate.size),
+            });
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        worker.join().expect("running apt does not panic")
+    });
+    let fetched = result.map_err(super::Error::from).and_then(|_| {
+        let actual = hash::sha256(&arriving)?;
+        if actual != candidate.sha256 {
+            return Err(super::Error::Hash {
+                path: arriving.clone(),
+                expected: candidate.sha256,
+                actual,
+            });
+        }
+        Ok(fs::rename(&arriving, &path)?)
+    });
+    fs::remove_dir_all(&directory)?;
+    fetched.map(|()| path)
+}

@@ -1,0 +1,394 @@
+//! Turns a [`Source`] into a directory with a kernel tree and the id of its files.
+//!
+//! Archives are verified, unpacked once into the user's cache and shared; a
+//! directory of the user's is read where it lies and never written to.
+
+mod archive;
+mod cache;
+mod debian;
+mod directory;
+mod download;
+mod git;
+mod hash;
+mod kernel;
+mod patch;
+mod scan;
+mod sums;
+mod tarball;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+pub use archive::Error as ArchiveError;
+pub use debian::Error as DebianError;
+pub use download::Error as DownloadError;
+pub use git::Error as GitError;
+pub use patch::Error as PatchError;
+pub use scan::Error as ScanError;
+pub use sums::Error as SumsError;
+
+use crate::effect::environment::Environment;
+use crate::effect::{exec, fs};
+use crate::source::snapshot::{Snapshot, Time};
+pub use crate::source::{Commit, LabelHint, Tree, Verification};
+use crate::source::{Sha256, Source};
+use crate::version::{InvalidSelector, KernelVersion, MakefileError, Mirror};
+
+/// What is going on; often called with the same variant and higher numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress<'a> {
+    /// Another process holds this lock.
+    Waiting {
+        /// The lock file.
+        lock: &'a Utf8Path,
+    },
+    /// Bytes arrive.
+    Downloading {
+        /// File name.
+        name: &'a str,
+        /// Bytes, those of an earlier run included.
+        done: u64,
+        /// Bytes in all, where the server says.
+        total: Option<u64>,
+    },
+    /// An archive is unpacked.
+    Unpacking {
+        /// File name.
+        name: &'a str,
+        /// Bytes of the archive.
+        done: u64,
+        /// Bytes of the archive in all.
+        total: u64,
+    },
+    /// Files of a directory are read that are new or changed.
+    Reading {
+        /// Files.
+        done: usize,
+        /// Files in all.
+        total: usize,
+    },
+    /// A patch is applied.
+    Patching {
+        /// Its file.
+        patch: &'a Utf8Path,
+        /// How many are applied.
+        done: usize,
+        /// How many there are.
+        total: usize,
+    },
+    /// Something worth a line.
+    Note(&'a str),
+}
+
+/// What preparing a source depends on besides the source.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    /// Directories, `PATH`, proxies.
+    pub environment: &'a Environment,
+    /// Where kernel.org is.
+    pub mirror: Mirror,
+    /// The keys that may sign kernel.org's lists of hashes, as `gpg --export` writes
+    /// them; `None` means `kernelkit/kernel.org.gpg` in the user's configuration
+    /// directory, where that is.
+    pub keyring: Option<Utf8PathBuf>,
+    /// Never touch the network; use what is in the cache.
+    pub offline: bool,
+    /// This moment or an earlier one. A file touched shortly before it is read again each
+    /// time, because it may change once more without its times showing it.
+    pub now: SystemTime,
+    /// How long to wait before a failed request is sent again; doubled each time.
+    pub retry_pause: Duration,
+}
+
+impl<'a> Context<'a> {
+    /// With kernel.org itself, online, and now.
+    pub fn new(environment: &'a Environment) -> Self {
+        Context {
+            environment,
+            mirror: Mirror::default(),
+            keyring: None,
+            offline: false,
+            now: SystemTime::now(),
+            retry_pause: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Why there is no tree.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// A tool.
+    #[error(transparent)]
+    Exec(#[from] exec::Error),
+    /// A directory could not be looked at.
+    #[error(transparent)]
+    Scan(ScanError),
+    /// An archive was not unpacked.
+    #[error(transparent)]
+    Archive(ArchiveError),
+    /// apt has no such package.
+    #[error(transparent)]
+    Debian(#[from] DebianError),
+    /// Something was not downloaded.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// A repository lacks something.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A patch does not apply.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
+    /// A list of hashes is not believed.
+    #[error(transparent)]
+    Sums(#[from] SumsError),
+    /// Not a selector.
+    #[error(transparent)]
+    Selector(InvalidSelector),
+    /// No such release.
+    #[error(transparent)]
+    Releases(crate::version::Error),
+    /// A URL with nothing that says what it should hold.
+    #[error("nothing says which SHA-256 {url} should have")]
+    Unpinned {
+        /// The URL.
+        url: String,
+        /// What it has now.
+        actual: Sha256,
+    },
+    /// kernel.org's list of hashes lacks the release.
+    #[error("the list of hashes beside {url} does not have it")]
+    NotListed {
+        /// Where the release would be.
+        url: String,
+        /// The release.
+        version: KernelVersion,
+    },
+    /// Something else than a kernel tree.
+    #[error("{dir} is not a kernel tree: it has no {missing}")]
+    NotAKernel {
+        /// The directory.
+        dir: Utf8PathBuf,
+        /// `Makefile` or `Kconfig`.
+        missing: &'static str,
+    },
+    /// The tree's Makefile tells no version.
+    #[error("{dir} is not a kernel tree")]
+    Makefile {
+        /// The directory.
+        dir: Utf8PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: MakefileError,
+    },
+    /// Somebody ran `make` in the tree.
+    #[error("{dir} was built in place: {found} is there")]
+    BuiltInPlace {
+        /// The directory.
+        dir: Utf8PathBuf,
+        /// What gives it away.
+        found: Utf8PathBuf,
+    },
+    /// Not the bytes that were asked for.
+    #[error("{path} has SHA-256 {actual}, not {expected}")]
+    Hash {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What was asked for.
+        expected: Sha256,
+        /// What it has.
+        actual: Sha256,
+    },
+    /// A tree in the cache is not as it was made.
+    #[error("{path} was changed, and belongs to a tree that builds share")]
+    Changed {
+        /// The file that was added, removed or written to.
+        path: Utf8PathBuf,
+    },
+    /// A file of the cache is missing or damaged.
+    #[error("{path} is damaged")]
+    Cache {
+        /// The file.
+        path: Utf8PathBuf,
+    },
+    /// The user stopped it.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl From<ScanError> for Error {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Interrupted => Error::Interrupted,
+            error => Error::Scan(error),
+        }
+    }
+}
+
+impl From<ArchiveError> for Error {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Interrupted => Error::Interrupted,
+            error => Error::Archive(error),
+        }
+    }
+}
+
+impl Error {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Fs(error) | Error::Scan(ScanError::Fs(error)) => error.hint(),
+            Error::Exec(error) => error.hint(),
+            Error::Scan(ScanError::Changing { .. }) => {
+                Some("run it again when nothing writes to the tree any more".to_owned())
+            }
+            Error::Archive(error) => error.hint(),
+            Error::Debian(error) => error.hint(),
+            Error::Download(error) => error.hint(),
+            Error::Git(error) => error.hint(),
+            Error::Patch(error) => error.hint(),
+            Error::Sums(error) => error.hint(),
+            Error::Selector(error) => error.hint(),
+            Error::Releases(error) => error.hint(),
+            Error::Unpinned { actual, .. } => Some(format!(
+                "it has `sha256 = \"{actual}\"` now: write that if you trust it"
+            )),
+            Error::NotListed { version, .. } => {
+                Some(format!("is {version} released? `cargo kernel` takes a selector such as `6.12.y` too"))
+            }
+            Error::NotAKernel { .. } => Some(
+                "name the top directory of a kernel tree, the one with MAINTAINERS in it"
+                    .to_owned(),
+            ),
+            Error::Makefile { source, .. } => source.hint(),
+            Error::BuiltInPlace { dir, .. } => Some(format!(
+                "`make -C {dir} mrproper` cleans it; it removes the .config there, so save that first"
+            )),
+            Error::Hash { .. } => Some(
+                "the file is damaged or not the one you meant: remove it, or correct the sha256"
+                    .to_owned(),
+            ),
+            Error::Changed { .. } => Some(
+                "run it again: the tree is made anew; to change a kernel, use a directory of your own".to_owned(),
+            ),
+            Error::Cache { path } => Some(format!("remove {path} and run it again")),
+            Error::Interrupted | Error::Scan(ScanError::Interrupted) => {
+                Some("run the same command again: it continues where it stopped".to_owned())
+            }
+        }
+    }
+}
+
+/// Makes `source` available with `patches` applied in order.
+///
+/// A patch is a file as `git format-patch` or `diff -u` writes it; it must apply without
+/// fuzz. A file that has a subject but no diff is the series' cover letter.
+pub fn prepare(
+    source: &Source,
+    patches: &[Utf8PathBuf],
+    context: &Context<'_>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Tree, Error> {
+    let base = match source {
+        Source::Directory { path } => directory::prepare(path, context, progress)?,
+        Source::Debian { package, version } => {
+            debian::prepare(package, version.as_deref(), context, progress)?.into()
+        }
+        Source::Tarball { location, sha256 } => {
+            tarball::prepare(location, *sha256, context, progress)?.into()
+        }
+        Source::Release { selector } => {
+            tarball::prepare_release(selector, context, progress)?.into()
+        }
+        Source::Git {
+            repository,
+            reference,
+        } => git::prepare(repository, reference, context, progress)?.into(),
+    };
+    if patches.is_empty() {
+        return Ok(base.tree);
+    }
+    Ok(patch::apply(base, patches, context, progress)?.tree)
+}
+
+/// Looks at every file of a tree in the cache, which [`prepare`] does not: it notices
+/// files that were added, removed or replaced, but not those written to in place. A tree
+/// that was changed is an error, and the next [`prepare`] makes it anew. Directories of the
+/// user's are not looked at: their id says what they are.
+pub fn verify(tree: &Tree, context: &Context<'_>) -> Result<(), Error> {
+    cache::verify(&context.environment.cache_dir, &tree.dir)
+}
+
+/// Whether make would miss a change in `directory` since then. Make goes by the time of
+/// modification alone; a file that an archive or `cp -p` has put there keeps an old one, and
+/// only the time of its inode's change tells.
+pub fn changed_behind_make(directory: &Utf8Path, since: SystemTime) -> Result<bool, Error> {
+    let since = Time::from(since);
+    let snapshot = scan::walk(directory)?;
+    Ok(snapshot
+        .files()
+        .any(|(_, file)| file.stamp.changed > since && file.stamp.modified <= since))
+}
+
+/// A tree, and where its list of files is.
+struct Prepared {
+    tree: Tree,
+    files: Files,
+}
+
+enum Files {
+    /// In the cache, under the tree's key.
+    Cached(String),
+    /// Just looked at.
+    Scanned(Snapshot),
+}
+
+impl From<Tree> for Prepared {
+    fn from(tree: Tree) -> Self {
+        let key = tree.dir.file_name().unwrap_or_default().to_owned();
+        Prepared {
+            tree,
+            files: Files::Cached(key),
+        }
+    }
+}
+
+/// The user's configuration directory (XDG Base Directory Specification).
+fn config_dir(environment: &Environment) -> Utf8PathBuf {
+    environment
+        .variables
+        .get("XDG_CONFIG_HOME")
+        .filter(|dir| dir.starts_with('/'))
+        .map_or_else(|| environment.home.join(".config"), Utf8PathBuf::from)
+}
+
+/// Runs `unpack` on a thread and reports the bytes that it counts.
+fn with_unpack_progress<T: Send>(
+    archive: &Utf8Path,
+    progress: &mut dyn FnMut(Progress<'_>),
+    unpack: impl FnOnce(&AtomicU64) -> T + Send,
+) -> Result<T, Error> {
+    let total = scan::stamp(archive)?.map_or(0, |stamp| stamp.size);
+    let name = archive.file_name().unwrap_or(archive.as_str());
+    let read = AtomicU64::new(0);
+    Ok(std::thread::scope(|scope| {
+        let worker = scope.spawn(|| unpack(&read));
+        loop {
+            progress(Progress::Unpacking {
+                name,
+                done: read.load(Ordering::Relaxed).min(total),
+                total,
+            });
+            if worker.is_finished() {
+                break;
+            }
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        worker.join().expect("unpacking does not panic")
+    }))
+}

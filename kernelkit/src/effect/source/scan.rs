@@ -1,0 +1,509 @@
+//! Looks at every file of a directory and names its content, reading only what
+//! changed since the last look.
+//!
+//! A file counts as unchanged where kind, size, both times (nanoseconds) and inode
+//! are the same *and* it had been left alone for [`SETTLED`] when it was read: within the
+//! clock's granularity a file can change again without its times showing it
+//! (git's "racily clean" problem). The directory itself is never written to.
+
+use std::collections::HashSet;
+use std::io::{self, Read as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, SystemTime};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, Timespec, Timestamps, openat, readlinkat, statat,
+    utimensat,
+};
+
+use crate::effect::{environment, exec, fs};
+use crate::source::TreeId;
+use crate::source::snapshot::{Directory, Snapshot, Stamp, Time};
+use crate::source::tree::{BlobHasher, BlobId, Kind};
+
+/// How long a file must have been left alone to be trusted by its stamp: more than
+/// the two seconds of the coarsest file systems.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// Why a directory could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or directory cannot be read.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// Somebody writes to the tree at this moment.
+    #[error("{path} changes while it is read")]
+    Changing {
+        /// The file.
+        path: Utf8PathBuf,
+    },
+    /// The user stopped it.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Which files of a directory make up the tree.
+pub(super) trait Selection {
+    /// Names whatever decides, so that an equal name means an equal answer for the
+    /// same set of paths. `walked` has the stamps of every file.
+    fn name(&self, walked: &Snapshot) -> Result<[u8; 32], super::Error>;
+    /// The paths that count; `None` means all.
+    fn select(&self) -> Result<Option<HashSet<Vec<u8>>>, super::Error>;
+}
+
+/// Every file counts.
+pub(super) struct Everything;
+
+impl Selection for Everything {
+    fn name(&self, _: &Snapshot) -> Result<[u8; 32], super::Error> {
+        Ok([0; 32])
+    }
+    fn select(&self) -> Result<Option<HashSet<Vec<u8>>>, super::Error> {
+        Ok(None)
+    }
+}
+
+/// What a look at a directory found.
+pub(super) struct Scan {
+    /// The id of the files that count.
+    pub(super) id: TreeId,
+    /// All files.
+    pub(super) snapshot: Snapshot,
+}
+
+/// Names the content of `root`, keeping what it saw in `cache`. `now` is no later than
+/// this moment. `progress` gets files read and files to read.
+pub(super) fn scan(
+    root: &Utf8Path,
+    cache: &Utf8Path,
+    selection: &dyn Selection,
+    now: SystemTime,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Scan, super::Error> {
+    let (walked, earlier) = std::thread::scope(|scope| {
+        let earlier = scope.spawn(|| load(cache, root));
+        let walked = walk(root);
+        let earlier = earlier.join().expect("decoding a snapshot does not panic");
+        (walked, earlier)
+    });
+    let mut snapshot = walked?;
+    snapshot.selection = selection.name(&snapshot)?;
+    let earlier = earlier.unwrap_or_else(|| Earlier {
+        id: None,
+        snapshot: Snapshot::default(),
+    });
+    if let Some(id) = earlier.id
+        && earlier.snapshot.selection == snapshot.selection
+        && unchanged(&earlier.snapshot, &snapshot)
+    {
+        return Ok(Scan {
+            id,
+            snapshot: earlier.snapshot,
+        });
+    }
+
+    let chosen = chosen_files(&snapshot, &earlier.snapshot, selection)?;
+    snapshot.carry_over(&earlier.snapshot, |before, now| before == now);
+    let root_fd = open_root(root)?;
+    read_unknown(root, &root_fd, &mut snapshot, &chosen, progress)?;
+    let settled = settled_before(now);
+    for directory in &mut snapshot.directories {
+        for file in &mut directory.files {
+            file.trusted = file.stamp.changed < settled && file.stamp.modified < settled;
+        }
+    }
+    let id = snapshot.tree_id();
+    fs::write_atomic(cache, &snapshot.encode(&header(root, id)))?;
+    Ok(Scan { id, snapshot })
+}
+
+/// All files of a tree that nobody else writes to, most of them as in `before`: equal by
+/// what survives a copy.
+pub(super) fn rescan(root: &Utf8Path, before: &Snapshot) -> Result<Snapshot, super::Error> {
+    let mut snapshot = walk(root)?;
+    snapshot.carry_over(before, Stamp::same_content);
+    let chosen = vec![true; snapshot.files().count()];
+    read_unknown(
+        root,
+        &open_root(root)?,
+        &mut snapshot,
+        &chosen,
+        &mut |_, _| {},
+    )?;
+    Ok(snapshot)
+}
+
+struct Earlier {
+    id: Option<TreeId>,
+    snapshot: Snapshot,
+}
+
+fn header(root: &Utf8Path, id: TreeId) -> Vec<u8> {
+    [id.as_bytes(), root.as_str().as_bytes()].concat()
+}
+
+/// A cache that cannot be read, is damaged or is about another directory is no cache.
+fn load(cache: &Utf8Path, root: &Utf8Path) -> Option<Earlier> {
+    let bytes = fs::read_optional(cache).ok()??;
+    let (header, snapshot) = Snapshot::decode(&bytes)?;
+    let (id, path) = header.split_first_chunk::<20>()?;
+    (path == root.as_str().as_bytes()).then(|| Earlier {
+        id: Some(TreeId::from_bytes(*id)),
+        snapshot,
+    })
+}
+
+fn unchanged(earlier: &Snapshot, now: &Snapshot) -> bool {
+    earlier.directories.len() == now.directories.len()
+        && earlier
+            .directories
+            .iter()
+            .zip(&now.directories)
+            .all(|(before, now)| {
+                before.path == now.path
+                    && before.files.len() == now.files.len()
+                    && before.files.iter().zip(&now.files).all(|(a, b)| {
+                        a.trusted && a.stamp == b.stamp && before.name(a) == now.name(b)
+                    })
+            })
+}
+
+/// For each file in order, whether it counts.
+fn chosen_files(
+    now: &Snapshot,
+    earlier: &Snapshot,
+    selection: &dyn Selection,
+) -> Result<Vec<bool>, super::Error> {
+    if earlier.selection == now.selection && earlier.same_paths(now) {
+        return Ok(earlier
+            .files()
+            .map(|(_, file)| file.blob.is_some())
+            .collect());
+    }
+    Ok(match selection.select()? {
+        None => vec![true; now.files().count()],
+        Some(paths) => now
+            .files()
+            .map(|(directory, file)| paths.contains(&directory.path_of(file)))
+            .collect(),
+    })
+}
+
+/// Reads every file that counts and whose content is not known.
+fn read_unknown(
+    root: &Utf8Path,
+    root_fd: &OwnedFd,
+    snapshot: &mut Snapshot,
+    chosen: &[bool],
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(), Error> {
+    let mut counts = chosen.iter();
+    let mut todo = Vec::new();
+    for (at, directory) in snapshot.directories.iter_mut().enumerate() {
+        for index in 0..directory.files.len() {
+            let file = &mut directory.files[index];
+            if !*counts.next().expect("one answer a file") {
+                file.blob = None;
+            } else if file.blob.is_none() {
+                todo.push((at, index));
+            }
+        }
+    }
+    if todo.is_empty() {
+        return Ok(());
+    }
+    progress(0, todo.len());
+    let next = AtomicUsize::new(0);
+    let directories = &snapshot.directories;
+    let work = || -> Result<Vec<(usize, BlobId)>, Error> {
+        let mut done = Vec::new();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let job = next.fetch_add(1, Ordering::Relaxed);
+            let Some((at, index)) = todo.get(job) else {
+                return Ok(done);
+            };
+            if exec::interrupted() {
+                return Err(Error::Interrupted);
+            }
+            let directory = &directories[*at];
+            let file = &directory.files[*index];
+            let path = directory.path_of(file);
+            let blob = read_blob(root_fd, &path, &file.stamp, &mut buffer)
+                .map_err(|source| unreadable(root, &path, source))?
+                .ok_or_else(|| Error::Changing {
+                    path: shown(root, &path),
+                });
+            match blob {
+                Ok(blob) => done.push((job, blob)),
+                Err(error) => {
+                    // The others need not go on.
+                    next.store(todo.len(), Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+    };
+    let results = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..environment::cores().min(todo.len()))
+            .map(|_| scope.spawn(work))
+            .collect();
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            progress(next.load(Ordering::Relaxed).min(todo.len()), todo.len());
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("reading a file does not panic"))
+            .collect::<Result<Vec<_>, _>>()
+    })?;
+    for (job, blob) in results.into_iter().flatten() {
+        let (at, index) = todo[job];
+        snapshot.directories[at].files[index].blob = Some(blob);
+    }
+    Ok(())
+}
+
+/// `None` where the file's length is not what the stamp says.
+fn read_blob(
+    root: &OwnedFd,
+    path: &[u8],
+    stamp: &Stamp,
+    buffer: &mut [u8],
+) -> io::Result<Option<BlobId>> {
+    if stamp.kind == Kind::Symlink {
+        let target = readlinkat(root, path, Vec::new())?;
+        return Ok(Some(BlobId::of(target.as_bytes())));
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let mut file = std::fs::File::from(openat(root, path, flags, Mode::empty())?);
+    let mut hasher = BlobHasher::new(stamp.size);
+    let mut length = 0;
+    loop {
+        match file.read(buffer)? {
+            0 => return Ok((length == stamp.size).then(|| hasher.finish())),
+            count => {
+                hasher.update(&buffer[..count]);
+                length += count as u64;
+            }
+        }
+    }
+}
+
+pub(super) fn open_root(root: &Utf8Path) -> Result<OwnedFd, Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, root.as_std_path(), flags, Mode::empty())
+        .map_err(|source| unreadable(root, b"", source.into()))
+}
+
+fn shown(root: &Utf8Path, path: &[u8]) -> Utf8PathBuf {
+    root.join(String::from_utf8_lossy(path).as_ref())
+}
+
+fn unreadable(root: &Utf8Path, path: &[u8], source: io::Error) -> Error {
+    Error::Fs(fs::Error {
+        action: "read",
+        path: shown(root, path),
+        source,
+    })
+}
+
+/// Whether a file with this stamp had been left alone for long enough at `now`.
+pub(super) fn is_settled(stamp: &Stamp, now: SystemTime) -> bool {
+    let settled = settled_before(now);
+    stamp.changed < settled && stamp.modified < settled
+}
+
+fn settled_before(now: SystemTime) -> Time {
+    let since = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .saturating_sub(SETTLED);
+    Time {
+        seconds: since.as_secs().cast_signed(),
+        nanoseconds: since.subsec_nanos(),
+    }
+}
+
+struct Queue {
+    /// Directories to look at.
+    waiting: Vec<Vec<u8>>,
+    /// Directories some thread is looking at.
+    busy: usize,
+    error: Option<Error>,
+}
+
+/// Every regular file and symbolic link below `root`, in order, with its stamp.
+/// Whatever is named `.git` is left out, as are sockets, pipes and devices, which
+/// git does not know either.
+pub(super) fn walk(root: &Utf8Path) -> Result<Snapshot, Error> {
+    let root_fd = open_root(root)?;
+    let queue = Mutex::new(Queue {
+        waiting: vec![Vec::new()],
+        busy: 0,
+        error: None,
+    });
+    let wake = Condvar::new();
+    let work = || {
+        let mut found = Vec::new();
+        let mut buffer = vec![MaybeUninit::uninit(); 1 << 15];
+        let lock = || {
+            queue
+                .lock()
+                .expect("no thread panics while it holds the queue")
+        };
+        let mut guard = lock();
+        loop {
+            if guard.error.is_some() || (guard.waiting.is_empty() && guard.busy == 0) {
+                wake.notify_all();
+                return found;
+            }
+            let Some(path) = guard.waiting.pop() else {
+                guard = wake.wait(guard).expect("as above");
+                continue;
+            };
+            guard.busy += 1;
+            drop(guard);
+            let result = list(&root_fd, path, &mut buffer);
+            guard = lock();
+            guard.busy -= 1;
+            match result {
+                Ok((directory, below)) => {
+                    if below.len() > 1 {
+                        wake.notify_all();
+                    }
+                    guard.waiting.extend(below);
+                    found.push(directory);
+                }
+                Err((path, source)) => {
+                    guard.error = Some(unreadable(root, &path, source));
+                }
+            }
+        }
+    };
+    let mut directories = std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..environment::cores())
+            .map(|_| scope.spawn(work))
+            .collect();
+        let mut directories = work();
+        for thread in threads {
+            directories.extend(thread.join().expect("listing a directory does not panic"));
+        }
+        directories
+    });
+    if let Some(error) = queue.into_inner().expect("as above").error {
+        return Err(error);
+    }
+    directories.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(Snapshot {
+        directories,
+        selection: [0; 32],
+    })
+}
+
+type Failure = (Vec<u8>, io::Error);
+
+/// The files of one directory and the directories in it.
+fn list(
+    root: &OwnedFd,
+    path: Vec<u8>,
+    buffer: &mut [MaybeUninit<u8>],
+) -> Result<(Directory, Vec<Vec<u8>>), Failure> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = if path.is_empty() {
+        openat(root, c".", flags, Mode::empty())
+    } else {
+        openat(root, &path[..], flags, Mode::empty())
+    };
+    let fd = match open {
+        Ok(fd) => fd,
+        Err(source) => return Err((path, source.into())),
+    };
+    let mut directory = Directory::new(path);
+    let mut below = Vec::new();
+    let mut entries = RawDir::new(&fd, buffer);
+    while let Some(entry) = entries.next() {
+        let fail = |directory: &Directory, name: &[u8], source: rustix::io::Errno| {
+            ([&directory.path, name].concat(), source.into())
+        };
+        let entry = entry.map_err(|source| fail(&directory, b"", source))?;
+        let name = entry.file_name().to_bytes();
+        if matches!(name, b"." | b".." | b".git") {
+            continue;
+        }
+        let mut file_type = entry.file_type();
+        let stat = if file_type == FileType::Directory {
+            None
+        } else {
+            let stat = statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|source| fail(&directory, name, source))?;
+            file_type = FileType::from_raw_mode(stat.st_mode);
+            Some(stat)
+        };
+        match (file_type, stat) {
+            (FileType::Directory, _) => below.push([&directory.path, name, b"/"].concat()),
+            (FileType::RegularFile | FileType::Symlink, Some(stat)) => {
+                directory.push(name, stamp_of(&stat), None);
+            }
+            _ => {}
+        }
+    }
+    directory.sort();
+    Ok((directory, below))
+}
+
+pub(super) fn stamp_of(stat: &rustix::fs::Stat) -> Stamp {
+    Stamp {
+        kind: if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            Kind::Symlink
+        } else {
+            Kind::of_permissions(stat.st_mode)
+        },
+        size: stat.st_size.cast_unsigned(),
+        modified: Time {
+            seconds: stat.st_mtime,
+            nanoseconds: stat.st_mtime_nsec as u32,
+        },
+        changed: Time {
+            seconds: stat.st_ctime,
+            nanoseconds: stat.st_ctime_nsec as u32,
+        },
+        inode: stat.st_ino,
+    }
+}
+
+/// Sets both times of a file, not following a link.
+pub(super) fn set_time(directory: impl AsFd, path: &[u8], time: Time) -> io::Result<()> {
+    let path = if path.is_empty() { b"." } else { path };
+    utimensat(directory, path, &times(time), AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(())
+}
+
+/// A time as both times of a file.
+pub(super) fn times(time: Time) -> Timestamps {
+    let time = Timespec {
+        tv_sec: time.seconds,
+        tv_nsec: time.nanoseconds.into(),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}
+
+/// The stamp of the file at `path`; `None` where there is none.
+pub(super) fn stamp(path: &Utf8Path) -> Result<Option<Stamp>, fs::Error> {
+    match statat(CWD, path.as_std_path(), AtFlags::empty()) {
+        Ok(stat) => Ok(Some(stamp_of(&stat))),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
+        Err(source) => Err(fs::Error {
+            action: "read",
+            path: path.to_owned(),
+            source: source.into(),
+        }),
+    }
+}

@@ -1,0 +1,232 @@
+use super::*;
+use crate::config::DotConfig;
+
+/// A machine of small shell scripts: a directory on `PATH` with one program each.
+struct Machine {
+    _guard: tempfile::TempDir,
+    root: Utf8PathBuf,
+    path: Vec<Utf8PathBuf>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let guard = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(guard.path().canonicalize().unwrap()).unwrap();
+        let path = vec![root.join("bin")];
+        let machine = Machine {
+            _guard: guard,
+            root,
+            path,
+        };
+        // What the scripts themselves need, and the loader's own tool.
+        for program in ["sh", "ldd", "bash", "cat"] {
+            let place = exec::find_on_path(program, "/usr/bin:/bin").unwrap();
+            machine.link(&place, &format!("bin/{program}"));
+        }
+        machine
+    }
+
+    fn link(&self, target: &Utf8Path, name: &str) {
+        let place = self.root.join(name);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, place).unwrap();
+    }
+
+    /// Written by a child: a file that this process held open for writing could not be
+    /// started while another test's child still has the descriptor (ETXTBSY).
+    fn script(&self, name: &str, body: &str) -> Utf8PathBuf {
+        let place = self.root.join(name);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        let write = Call::new("/bin/sh", "/")
+            .args(["-c", r#"printf '#!/bin/sh\n%s\n' "$1" > "$0.new" && /bin/chmod 755 "$0.new" && /bin/mv "$0.new" "$0""#])
+            .arg(place.as_str())
+            .arg(body);
+        exec::capture(&write).unwrap();
+        place
+    }
+
+    /// GCC, binutils and make under the names with `prefix`, natively too.
+    fn gcc(&self, prefix: &str) {
+        for tool in [
+            "as", "ld", "ar", "nm", "objcopy", "objdump", "readelf", "strip",
+        ] {
+            self.script(&format!("bin/{prefix}{tool}"), &format!("echo {tool} 2.40"));
+        }
+        let cc1 = self.script("lib/cc1", "echo cc1 12");
+        let driver = format!(
+            "case $1 in\n--version) echo '{prefix}gcc 12.2.0';;\n-print-prog-name=cc1) echo {cc1};;\n\
+             -print-prog-name=*) echo \"${{1#*=}}\";;\n*) echo specs;;\nesac"
+        );
+        self.script(&format!("bin/{prefix}gcc"), &driver);
+        self.script("bin/gcc", &driver);
+        self.script("bin/make", "echo GNU Make 4.3");
+    }
+
+    fn environment(&self) -> Environment {
+        let path: Vec<_> = self.path.iter().map(|path| path.as_str()).collect();
+        let variables = [("HOME", self.root.as_str()), ("PATH", &path.join(":"))]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Environment::from_variables(self.root.clone(), variables.into())
+    }
+
+    fn detect(&self, arch: &str, compiler: Compiler) -> Result<Toolchain, Error> {
+        detect(
+            arch.parse().unwrap(),
+            compiler,
+            &self.environment(),
+            &self.root.join("cache"),
+        )
+    }
+}
+
+const CROSS: &str = "s390x-linux-gnu-";
+
+fn tiny() -> DotConfig {
+    DotConfig::parse("").unwrap()
+}
+
+#[test]
+fn a_missing_program_is_named_with_its_package() {
+    let machine = Machine::new();
+    let error = machine.detect("s390x", Compiler::Gcc).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`s390x-linux-gnu-gcc` was not found on PATH; it builds kernels for s390x with gcc"
+    );
+    assert!(error.hint().unwrap().ends_with("gcc-s390x-linux-gnu"));
+    machine.gcc(CROSS);
+    fs::remove_file(machine.root.join("bin/s390x-linux-gnu-ld")).unwrap();
+    let error = machine.detect("s390x", Compiler::Gcc).unwrap_err();
+    assert!(error.to_string().starts_with("`s390x-linux-gnu-ld` was"));
+    let error = machine.detect("arm64", Compiler::Clang).unwrap_err();
+    assert!(error.to_string().starts_with("`clang` was"));
+    let error = machine.detect("hexagon", Compiler::Gcc).unwrap_err();
+    assert!(error.hint().unwrap().contains("clang"));
+}
+
+#[test]
+fn every_way_to_change_a_program_is_noticed() {
+    let machine = Machine::new();
+    machine.gcc(CROSS);
+    let id = || machine.detect("s390x", Compiler::Gcc).unwrap().id(&tiny());
+    let first = id();
+    assert_eq!(id(), first);
+    // What the compiler starts.
+    machine.script("lib/cc1", "echo cc1 12, patched");
+    let second = id();
+    assert_ne!(second, first);
+    machine.script("lib/cc1", "echo cc1 12");
+    assert_eq!(id(), first, "the id is content, not history");
+    // A program that does not reach the bytes.
+    machine.script("bin/make", "echo GNU Make 4.4");
+    assert_eq!(id(), first);
+}
+
+#[test]
+fn a_program_earlier_on_path_is_noticed() {
+    let mut machine = Machine::new();
+    machine.gcc(CROSS);
+    machine.path.insert(0, machine.root.join("local"));
+    let before = machine.detect("s390x", Compiler::Gcc).unwrap();
+    machine.script("local/s390x-linux-gnu-ld", "echo ld 2.41");
+    let after = machine.detect("s390x", Compiler::Gcc).unwrap();
+    assert_eq!(after.tool(Role::Ld).unwrap().version, "ld 2.41");
+    assert_ne!(before.id(&tiny()), after.id(&tiny()));
+}
+
+#[test]
+fn a_compiler_cache_in_front_changes_nothing() {
+    let mut machine = Machine::new();
+    machine.gcc(CROSS);
+    let plain = machine.detect("s390x", Compiler::Gcc).unwrap();
+    let ccache = machine.script("opt/ccache", "exit 1");
+    machine.link(&ccache, "masquerade/s390x-linux-gnu-gcc");
+    machine.link(&ccache, "masquerade/gcc");
+    machine.path.insert(0, machine.root.join("masquerade"));
+    assert_eq!(machine.detect("s390x", Compiler::Gcc).unwrap(), plain);
+}
+
+#[test]
+fn the_newest_versioned_clang_with_a_linker_is_taken() {
+    let machine = Machine::new();
+    machine.script("bin/make", "echo GNU Make 4.3");
+    for version in [9, 14, 15] {
+        machine.script(&format!("bin/clang-{version}"), "echo clang 1.0");
+    }
+    for version in [9, 14] {
+        for row in ROLES
+            .iter()
+            .filter(|row| row.prefixed && row.required && row.role != Role::Cc)
+        {
+            machine.script(
+                &format!("bin/{}-{version}", row.llvm),
+                "echo LLVM; echo 1.0",
+            );
+        }
+    }
+    let toolchain = machine.detect("arm64", Compiler::Clang).unwrap();
+    assert_eq!(
+        toolchain.make_variables()[..2],
+        [("ARCH", "arm64"), ("LLVM", "-14")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
+    assert_eq!(toolchain.tool(Role::Nm).unwrap().version, "1.0");
+    assert_eq!(toolchain.tool(Role::As), None);
+}
+
+#[test]
+fn rustup_is_asked_for_the_real_compiler() {
+    let machine = Machine::new();
+    machine.gcc(CROSS);
+    let rust = DotConfig::parse("CONFIG_RUST=y\n").unwrap();
+    let real = machine.script("toolchains/stable/bin/rustc", "echo rustc 1.85.0");
+    machine.script("toolchains/beta/bin/rustc", "echo rustc 1.86.0-beta");
+    let proxy = machine.script(
+        "cargo/rustup",
+        &format!(
+            "read -r name < {0}/.rustup/settings.toml; echo {0}/toolchains/$name",
+            machine.root
+        ),
+    );
+    machine.link(&proxy, "bin/rustc");
+    let choose = |name: &str| {
+        fs::write_atomic(
+            machine.root.join(".rustup/settings.toml"),
+            format!("{name}\n").as_bytes(),
+        )
+        .unwrap();
+        machine.detect("s390x", Compiler::Gcc).unwrap()
+    };
+    assert_eq!(
+        choose("stable").tool(Role::Rustc),
+        None,
+        "no use without bindgen"
+    );
+    machine.script("bin/bindgen", "echo bindgen 0.71.1");
+    let stable = choose("stable");
+    assert_eq!(stable.tool(Role::Rustc).unwrap().version, "rustc 1.85.0");
+    assert!(
+        stable
+            .make_variables()
+            .contains(&("RUSTC".to_owned(), real.to_string()))
+    );
+    let beta = choose("beta");
+    assert_ne!(stable.id(&rust), beta.id(&rust));
+    assert_eq!(stable.id(&tiny()), beta.id(&tiny()));
+}
+
+#[test]
+fn a_broken_or_unwritable_record_only_costs_time() {
+    let machine = Machine::new();
+    machine.gcc(CROSS);
+    let first = machine.detect("s390x", Compiler::Gcc).unwrap();
+    let record = machine.root.join("cache/toolchain/s390x-gcc.json");
+    for bytes in [&b"{\"schema\":1"[..], b"{\"schema\":0}"] {
+        fs::write_atomic(&record, bytes).unwrap();
+        assert_eq!(machine.detect("s390x", Compiler::Gcc).unwrap(), first);
+    }
+    let environment = machine.environment();
+    let arch = "s390x".parse().unwrap();
+    let nowhere = detect(arch, Compiler::Gcc, &environment, "/proc/nowhere".into());
+    assert_eq!(nowhere.unwrap(), first);
+}

@@ -1,0 +1,525 @@
+//! From what was parsed to what is evaluated: dependencies handed down the menu
+//! tree, properties sorted to their symbols, reverse dependencies, and an order in
+//! which everything comes after what it depends on.
+
+use super::diagnostic::Diagnostic;
+use super::model::{
+    Expr, ExprId, M, Model, N, NONE, NodeId, NodeKind, PropertyKind, Step, SymbolId, Type, Y,
+};
+use super::{Dialect, Error};
+
+impl Model {
+    pub(super) fn link(
+        &mut self,
+        dialect: Dialect,
+        files: &[String],
+        diagnostics: &mut Vec<Diagnostic>,
+        errors: &mut Vec<Diagnostic>,
+    ) {
+        self.exprs.0[0] = Expr::And(ExprId::M, ExprId::symbol(self.modules));
+        self.hand_down_dependencies(dialect);
+        self.sort_properties();
+        self.find_members(dialect);
+        self.collect_dependencies(dialect);
+        self.check(dialect, files, diagnostics, errors);
+    }
+
+    fn hand_down_dependencies(&mut self, dialect: Dialect) {
+        for index in 1..self.nodes.len() {
+            let node = &self.nodes[index];
+            let parent = &self.nodes[node.parent as usize];
+            let mut dep = if parent.kind == NodeKind::Choice && dialect.choice_is_symbol {
+                ExprId::symbol(parent.symbol)
+            } else {
+                parent.dep
+            };
+            let (start, end) = node.dependencies;
+            for dependency in start..end {
+                let own = self.dependencies[dependency as usize].expr;
+                dep = self.exprs.and(dep, own);
+            }
+            self.nodes[index].dep = dep;
+        }
+        for index in 0..self.properties.len() {
+            let property = self.properties[index];
+            let dep = self.nodes[property.node as usize].dep;
+            self.properties[index].condition = self.exprs.and(dep, property.own);
+        }
+    }
+
+    /// Brings the properties into the order of their symbols, file order within one.
+    fn sort_properties(&mut self) {
+        let mut starts = vec![0u32; self.symbols.len() + 1];
+        for property in &self.properties {
+            starts[property.owner as usize + 1] += 1;
+        }
+        for index in 1..starts.len() {
+            starts[index] += starts[index - 1];
+        }
+        for (symbol, range) in self.symbols.iter_mut().zip(starts.windows(2)) {
+            symbol.properties = (range[0], range[1]);
+        }
+        let mut order = vec![0u32; self.properties.len()];
+        for (index, property) in self.properties.iter().enumerate() {
+            let slot = &mut starts[property.owner as usize];
+            order[*slot as usize] = index as u32;
+            *slot += 1;
+        }
+        self.properties = order
+            .into_iter()
+            .map(|index| self.properties[index as usize])
+            .collect();
+    }
+
+    fn find_members(&mut self, dialect: Dialect) {
+        for index in 0..self.choices.len() {
+            let symbol = self.choices[index].symbol;
+            let mut members = Vec::new();
+            for node in self.nodes_of(symbol) {
+                if dialect.choice_is_symbol {
+                    self.members_without_submenus(node, &mut members);
+                } else {
+                    let inside = node + 1..self.nodes[node as usize].end;
+                    members.extend(inside.filter(|node| self.is_config(*node)));
+                }
+            }
+            let mut symbols: Vec<SymbolId> = Vec::with_capacity(members.len());
+            for node in members {
+                let member = self.nodes[node as usize].symbol;
+                let choice = &mut self.symbols[member as usize].choice;
+                // A symbol that stands in two choices stays with the first.
+                if *choice == NONE {
+                    *choice = index as u32;
+                    symbols.push(member);
+                }
+            }
+            if dialect.choice_is_symbol {
+                self.share_type(symbol, &symbols);
+            }
+            self.choices[index].members = symbols;
+        }
+    }
+
+    pub(super) fn is_choice(&self, symbol: SymbolId) -> bool {
+        self.symbols[symbol as usize].own_choice != NONE
+    }
+
+    fn is_config(&self, node: NodeId) -> bool {
+        let kind = self.nodes[node as usize].kind;
+        matches!(kind, NodeKind::Config | NodeKind::Menuconfig)
+    }
+
+    /// A choice without a type has that of its first member with one; members
+    /// without a type have the choice's.
+    fn share_type(&mut self, choice: SymbolId, members: &[SymbolId]) {
+        if self.symbols[choice as usize].kind == Type::Unknown {
+            let typed = members
+                .iter()
+                .map(|member| self.symbols[*member as usize].kind)
+                .find(|kind| *kind != Type::Unknown);
+            self.symbols[choice as usize].kind = typed.unwrap_or(Type::Bool);
+        }
+        let kind = self.symbols[choice as usize].kind;
+        for member in members {
+            let member = &mut self.symbols[*member as usize];
+            if member.kind == Type::Unknown {
+                member.kind = kind;
+            }
+        }
+    }
+
+    /// Before 6.9, an entry of a choice that needs the entry before it became that
+    /// entry's submenu and no member; such entries are left out here.
+    fn members_without_submenus(&self, block: NodeId, members: &mut Vec<NodeId>) {
+        let mut blocks = vec![block];
+        while let Some(block) = blocks.pop() {
+            let mut open: Vec<SymbolId> = Vec::new();
+            let mut node = block + 1;
+            while node < self.nodes[block as usize].end {
+                while let Some(symbol) = open.last()
+                    && !self.needs(node, *symbol)
+                {
+                    open.pop();
+                }
+                let entry = &self.nodes[node as usize];
+                if entry.kind == NodeKind::If && open.is_empty() {
+                    blocks.push(node);
+                } else if self.is_config(node) && open.is_empty() {
+                    members.push(node);
+                }
+                if entry.symbol != NONE {
+                    open.push(entry.symbol);
+                }
+                node = entry.end;
+            }
+        }
+        members.sort_unstable();
+    }
+
+    /// Whether `node` can only be seen with `symbol` on.
+    fn needs(&self, node: NodeId, symbol: SymbolId) -> bool {
+        let entry = &self.nodes[node as usize];
+        let mut pending = vec![entry.dep];
+        if entry.symbol != NONE {
+            pending.extend(
+                self.properties(entry.symbol)
+                    .iter()
+                    .filter(|property| {
+                        property.node == node && matches!(property.kind, PropertyKind::Prompt(_))
+                    })
+                    .map(|property| property.condition),
+            );
+        }
+        while let Some(expr) = pending.pop() {
+            match expr.split() {
+                Ok(leaf) if leaf == symbol => return true,
+                Ok(_) => {}
+                Err(index) => match self.exprs.get(index) {
+                    Expr::And(a, b) => pending.extend([a, b]),
+                    Expr::Compare(comparison, a, b) if a == symbol => {
+                        use super::model::Comparison::{Equal, Unequal};
+                        if (comparison == Equal && (b == Y || b == M))
+                            || (comparison == Unequal && b == N)
+                        {
+                            return true;
+                        }
+                    }
+                    _ => {}
+                },
+            }
+        }
+        false
+    }
+
+    fn collect_dependencies(&mut self, dialect: Dialect) {
+        for index in 0..self.properties.len() {
+            let property = self.properties[index];
+            let source = ExprId::symbol(property.owner);
+            match property.kind {
+                PropertyKind::Select(target) => {
+                    let term = self.exprs.and(source, property.condition);
+                    let old = self.symbols[target as usize].rev_dep;
+                    self.symbols[target as usize].rev_dep = self.exprs.or(old, term);
+                }
+                PropertyKind::Imply(target) => {
+                    let term = self.exprs.and(source, property.condition);
+                    let old = self.symbols[target as usize].implied;
+                    self.symbols[target as usize].implied = self.exprs.or(old, term);
+                }
+                _ => {}
+            }
+        }
+        if dialect.choice_is_symbol {
+            for index in 0..self.choices.len() {
+                let choice = &self.choices[index];
+                if choice.optional {
+                    continue;
+                }
+                let symbol = choice.symbol;
+                let (start, end) = self.symbols[symbol as usize].properties;
+                for property in start..end {
+                    let property = self.properties[property as usize];
+                    if let PropertyKind::Prompt(_) = property.kind {
+                        let term = self.exprs.and(property.condition, ExprId::M);
+                        let old = self.symbols[symbol as usize].rev_dep;
+                        self.symbols[symbol as usize].rev_dep = self.exprs.or(old, term);
+                    }
+                }
+            }
+        }
+        for symbol in Y as usize + 1..self.symbols.len() {
+            let mut direct = None;
+            let mut next = self.symbols[symbol].first_node;
+            while next != NONE {
+                let node = &self.nodes[next as usize];
+                let dep = node.dep;
+                next = node.next;
+                if dep == ExprId::Y {
+                    continue;
+                }
+                direct = Some(match direct {
+                    None => dep,
+                    Some(others) => self.exprs.or(others, dep),
+                });
+            }
+            self.symbols[symbol].dir_dep = direct.unwrap_or(ExprId::Y);
+        }
+    }
+
+    fn check(
+        &self,
+        dialect: Dialect,
+        files: &[String],
+        diagnostics: &mut Vec<Diagnostic>,
+        errors: &mut Vec<Diagnostic>,
+    ) {
+        for index in 0..self.nodes.len() as NodeId {
+            let node = &self.nodes[index as usize];
+            if !self.is_config(index) {
+                continue;
+            }
+            let symbol = &self.symbols[node.symbol as usize];
+            let file = &files[node.position.file as usize];
+            let line = node.position.line;
+            if symbol.kind == Type::Unknown && symbol.first_node == index {
+                let message = "config symbol defined without type";
+                diagnostics.push(Diagnostic::warning(file, line, message));
+            }
+            if symbol.transitional && symbol.first_node == index {
+                let properties = !self.properties(node.symbol).is_empty();
+                let dependencies = self
+                    .nodes_of(node.symbol)
+                    .any(|node| !self.dependencies(node).is_empty());
+                if properties || dependencies || symbol.kind == Type::Unknown {
+                    let message = "transitional symbols can only have help sections";
+                    errors.push(Diagnostic::error(file, line, message));
+                }
+            }
+            if symbol.choice != NONE && !dialect.choice_is_symbol {
+                let inside = self.parents(index).any(|parent| {
+                    self.nodes[parent as usize].symbol
+                        == self.choices[symbol.choice as usize].symbol
+                });
+                let message = if inside && node.prompt == NONE {
+                    "choice member must have a prompt"
+                } else if inside && symbol.kind != Type::Bool {
+                    "choice member must be bool"
+                } else if !inside && node.prompt != NONE && dialect.transitional {
+                    "choice member is prompted for outside its choice"
+                } else {
+                    continue;
+                };
+                errors.push(Diagnostic::error(file, line, message));
+            }
+        }
+    }
+
+    /// The nodes around `node`, nearest first.
+    pub(super) fn parents(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
+        let mut next = self.nodes[node as usize].parent;
+        std::iter::from_fn(move || {
+            let parent = (next != NONE).then_some(next)?;
+            next = self.nodes[parent as usize].parent;
+            Some(parent)
+        })
+    }
+
+    /// Depth-first, children first. A circle is an error unless it goes through a
+    /// range, which the kernel's check does not follow either.
+    pub(super) fn order(&mut self, dialect: Dialect) -> Result<(), Error> {
+        const NEW: u8 = 0;
+        const OPEN: u8 = 1;
+        const DONE: u8 = 2;
+        let mut exprs = vec![NEW; self.exprs.0.len()];
+        let mut symbols = vec![NEW; self.symbols.len()];
+        let mut choices = vec![NEW; self.choices.len()];
+        symbols[..=Y as usize].fill(DONE);
+        let mut schedule = Vec::with_capacity(exprs.len() + symbols.len());
+        let mut stack: Vec<(Step, usize)> = Vec::new();
+        // MODULES is evaluated before everything else.
+        let first = (self.modules > Y).then_some(Step::Symbol(self.modules));
+        let rest = (Y + 1..self.symbols.len() as SymbolId).map(Step::Symbol);
+        let all = (0..self.exprs.0.len() as u32).map(Step::Expr);
+        for start in first.into_iter().chain(rest).chain(all) {
+            let mut entered = Some(start);
+            loop {
+                if let Some(step) = entered.take() {
+                    let state = match step {
+                        Step::Expr(index) => &mut exprs[index as usize],
+                        Step::Symbol(index) => &mut symbols[index as usize],
+                        Step::Choice(index) => &mut choices[index as usize],
+                    };
+                    match *state {
+                        NEW => {
+                            *state = OPEN;
+                            stack.push((step, 0));
+                        }
+                        OPEN => self.check_circle(&stack, step, dialect)?,
+                        _ => {}
+                    }
+                }
+                let Some((step, child)) = stack.last_mut() else {
+                    break;
+                };
+                let (step, index) = (*step, *child);
+                *child += 1;
+                match self.child(step, index, dialect) {
+                    Child::Of(expr, _) => {
+                        entered = Some(match expr.split() {
+                            Ok(symbol) => Step::Symbol(symbol),
+                            Err(index) => Step::Expr(index as u32),
+                        });
+                    }
+                    Child::Choice(choice) => entered = Some(Step::Choice(choice)),
+                    Child::End => {
+                        stack.pop();
+                        schedule.push(step);
+                        *match step {
+                            Step::Expr(index) => &mut exprs[index as usize],
+                            Step::Symbol(index) => &mut symbols[index as usize],
+                            Step::Choice(index) => &mut choices[index as usize],
+                        } = DONE;
+                    }
+                }
+            }
+        }
+        self.schedule = schedule;
+        Ok(())
+    }
+
+    fn child(&self, step: Step, index: usize, dialect: Dialect) -> Child {
+        match step {
+            Step::Expr(expr) => match (self.exprs.get(expr as usize), index) {
+                (Expr::Not(a) | Expr::And(a, _) | Expr::Or(a, _), 0) => Child::Of(a, Via::Operand),
+                (Expr::And(_, b) | Expr::Or(_, b), 1) => Child::Of(b, Via::Operand),
+                (Expr::Compare(_, a, _), 0) => Child::Of(ExprId::symbol(a), Via::Operand),
+                (Expr::Compare(_, _, b), 1) => Child::Of(ExprId::symbol(b), Via::Operand),
+                _ => Child::End,
+            },
+            Step::Symbol(symbol) => {
+                let entry = self.symbol(symbol);
+                let member = entry.choice != NONE;
+                match index {
+                    0 => return Child::Of(entry.rev_dep, Via::Select),
+                    1 => return Child::Of(entry.implied, Via::Imply),
+                    2 if member => return Child::Choice(entry.choice),
+                    2 => return Child::Of(entry.dir_dep, Via::Depends),
+                    3 if member && dialect.choice_is_symbol => {
+                        return Child::Of(entry.dir_dep, Via::Depends);
+                    }
+                    3 => return Child::Of(ExprId::Y, Via::Operand),
+                    _ => {}
+                }
+                let (property, part) = ((index - 4) / 3, (index - 4) % 3);
+                let Some(property) = self.properties(symbol).get(property) else {
+                    return Child::End;
+                };
+                let range = matches!(property.kind, PropertyKind::Range(..));
+                match (property.kind, part) {
+                    (PropertyKind::Select(_) | PropertyKind::Imply(_), _) => {
+                        Child::Of(ExprId::Y, Via::Operand)
+                    }
+                    (_, 0) if range => Child::Of(property.condition, Via::Range),
+                    (PropertyKind::Prompt(_), 0) => Child::Of(property.condition, Via::Prompt),
+                    (_, 0) => Child::Of(property.condition, Via::DefaultCondition),
+                    // A choice's defaults are members: they are looked at when it chooses.
+                    (PropertyKind::Default(_), 1) if self.is_choice(symbol) => {
+                        Child::Of(ExprId::Y, Via::Operand)
+                    }
+                    (PropertyKind::Default(value), 1) => Child::Of(value, Via::Default),
+                    (PropertyKind::Range(low, _), 1) => Child::Of(ExprId::symbol(low), Via::Range),
+                    (PropertyKind::Range(_, high), 2) => {
+                        Child::Of(ExprId::symbol(high), Via::Range)
+                    }
+                    _ => Child::Of(ExprId::Y, Via::Operand),
+                }
+            }
+            Step::Choice(choice) => {
+                let choice = &self.choices[choice as usize];
+                let own = self.properties(choice.symbol);
+                if index == 0 {
+                    return if dialect.choice_is_symbol {
+                        Child::Of(ExprId::symbol(choice.symbol), Via::Operand)
+                    } else {
+                        Child::Of(ExprId::Y, Via::Operand)
+                    };
+                }
+                let mut index = index - 1;
+                if let Some(property) = own.get(index) {
+                    return Child::Of(property.condition, Via::Operand);
+                }
+                index -= own.len();
+                // Members' properties one after the other.
+                for member in &choice.members {
+                    let properties = self.properties(*member);
+                    if let Some(property) = properties.get(index) {
+                        return match property.kind {
+                            PropertyKind::Prompt(_) => Child::Of(property.condition, Via::Prompt),
+                            _ => Child::Of(ExprId::Y, Via::Operand),
+                        };
+                    }
+                    index -= properties.len();
+                }
+                Child::End
+            }
+        }
+    }
+
+    /// Turns the open path from `step` on into an error, if it counts as a circle.
+    fn check_circle(
+        &self,
+        stack: &[(Step, usize)],
+        step: Step,
+        dialect: Dialect,
+    ) -> Result<(), Error> {
+        let start = stack
+            .iter()
+            .position(|(open, _)| *open == step)
+            .expect("an open step is on the stack");
+        let mut links: Vec<(SymbolId, Via)> = Vec::new();
+        for (open, next) in &stack[start..] {
+            let via = match self.child(*open, next - 1, dialect) {
+                Child::Of(_, via) => via,
+                Child::Choice(_) | Child::End => Via::Depends,
+            };
+            if via == Via::Range {
+                return Ok(());
+            }
+            if let Step::Symbol(symbol) = open {
+                links.push((*symbol, via));
+            }
+        }
+        if links.is_empty() {
+            return Ok(());
+        }
+        let name = |symbol: SymbolId| {
+            let name = self.names.get(symbol);
+            if name.is_empty() {
+                "<choice>".to_owned()
+            } else {
+                String::from_utf8_lossy(name).into_owned()
+            }
+        };
+        let links = (0..links.len())
+            .map(|index| {
+                let (symbol, via) = links[index];
+                let next = links[(index + 1) % links.len()].0;
+                format!("symbol {} {} {}", name(symbol), via.words(), name(next))
+            })
+            .collect();
+        Err(Error::RecursiveDependency { links })
+    }
+}
+
+enum Child {
+    Of(ExprId, Via),
+    Choice(u32),
+    End,
+}
+
+/// Why a symbol depends on another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Via {
+    Operand,
+    Depends,
+    Select,
+    Imply,
+    Prompt,
+    Default,
+    DefaultCondition,
+    Range,
+}
+
+impl Via {
+    fn words(self) -> &'static str {
+        match self {
+            Via::Operand | Via::Depends => "depends on",
+            Via::Select => "is selected by",
+            Via::Imply => "is implied by",
+            Via::Prompt => "prompt is visible depending on",
+            Via::Default => "default value contains",
+            Via::DefaultCondition => "default is visible depending on",
+            Via::Range => "is limited by",
+        }
+    }
+}

@@ -1,0 +1,564 @@
+//! The decision: what will be built, under which name, by which calls.
+//!
+//! [`plan`] is pure: it sees what the user asked for, the fragments at hand and the facts
+//! that were gathered, and reads nothing itself. Equal inputs give equal plans.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::config::DotConfig;
+use crate::identity::{self, Identity, Label};
+use crate::make::{self, Kbuild};
+use crate::manifest::{
+    Backend, ConfigRecord, Dirs, Output, OutputKind, Predicted, Record, SCHEMA, SourceRecord,
+    ToolchainRecord,
+};
+use crate::process::Call;
+use crate::request::{self, ConfigRequest};
+use crate::source::{LabelHint, Sha256, Tree};
+use crate::spec::{Jobs, KernelSpec, Timestamp};
+use crate::toolchain::{Role, Toolchain};
+
+/// The announcement of Linux in comp.os.minix, the timestamp of every build that asks for none.
+pub const FIXED_TIMESTAMP: &str = "Sun Aug 25 20:57:08 UTC 1991";
+
+/// `KBUILD_BUILD_USER` and `KBUILD_BUILD_HOST` of a reproducible build.
+const BUILDER: &str = "kernelkit";
+
+/// `KBUILD_BUILD_VERSION` of a reproducible build.
+const BUILD_VERSION: &str = "1";
+
+/// What was found on the machine for one kernel.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The prepared source tree.
+    pub tree: Tree,
+    /// The compiler and its tools.
+    pub toolchain: Toolchain,
+    /// The configuration that answers [`Facts::request`].
+    pub config: DotConfig,
+    /// What the configuration was asked to be.
+    pub request: ConfigRequest,
+    /// The environment every tool gets.
+    pub environment: BTreeMap<String, String>,
+    /// Cores this process may use.
+    pub cores: usize,
+    /// Where ccache is, and its directory; absent where it is not installed.
+    pub ccache: Option<Ccache>,
+    /// Cargo's target directory.
+    pub target_dir: Utf8PathBuf,
+}
+
+/// The compiler cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ccache {
+    /// `CCACHE_DIR`.
+    pub dir: Utf8PathBuf,
+    /// `CCACHE_CONFIGPATH`, written before the build.
+    pub config: Utf8PathBuf,
+}
+
+/// What will be done.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Plan {
+    /// What the manifest will say, as far as it is known before the build.
+    #[serde(flatten)]
+    pub record: Record,
+    /// In order.
+    pub steps: Vec<Step>,
+    /// Whether a finished build of this identity may be taken instead, and this one kept.
+    pub reuse: bool,
+    /// The configuration, complete.
+    #[serde(skip)]
+    pub dot_config: String,
+    /// The compiler cache's configuration, where one is used.
+    #[serde(skip)]
+    pub ccache: Option<(Ccache, String)>,
+    /// Whether the source can change under the build and must be looked at again after it.
+    #[serde(skip)]
+    pub volatile: bool,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "step")]
+pub enum Step {
+    /// Writes the predicted `.config` and has the kernel's own `conf` confirm it: after
+    /// the call the file must be unchanged. Skipped where the file is there already.
+    Configure {
+        /// The file.
+        #[schemars(with = "String")]
+        path: Utf8PathBuf,
+        /// Its SHA-256.
+        #[schemars(with = "String")]
+        sha256: Sha256,
+        /// `make olddefconfig`.
+        confirm: Call,
+    },
+    /// Compiles.
+    Compile {
+        /// `make`.
+        call: Call,
+    },
+    /// Installs one file of the build.
+    InstallFile {
+        /// Absolute.
+        #[schemars(with = "String")]
+        from: Utf8PathBuf,
+        /// Below the destination directory.
+        #[schemars(with = "String")]
+        to: Utf8PathBuf,
+    },
+    /// Installs the modules.
+    InstallModules {
+        /// `make modules_install`.
+        call: Call,
+        /// `lib/modules/<release>`.
+        #[schemars(with = "String")]
+        directory: Utf8PathBuf,
+        /// Keep the `source` link to the source tree; `build` is always dropped.
+        source_symlink: bool,
+    },
+    /// Writes files for editors and debuggers. A failure is a warning.
+    Devtools {
+        /// The call.
+        call: Call,
+        /// What it leaves in the build directory.
+        #[schemars(with = "String")]
+        path: Utf8PathBuf,
+    },
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Requested symbols are not in the configuration.
+    #[error("{} requested symbol{} not in the configuration of `{kernel}`", unmet.len(), if unmet.len() == 1 { " is" } else { "s are" })]
+    Unmet {
+        /// The kernel.
+        kernel: String,
+        /// What was asked for and what came out.
+        unmet: Vec<crate::merge::Unmet>,
+    },
+    /// The release is too long.
+    #[error(transparent)]
+    Release(#[from] identity::ReleaseTooLong),
+    /// The label is unusable.
+    #[error(transparent)]
+    Label(#[from] identity::InvalidLabel),
+    /// A path that make would split.
+    #[error(
+        "Kbuild cannot work with the {role} directory `{path}`: its path has white space, a colon or a character that is special to make"
+    )]
+    Path {
+        /// `source` or `build`.
+        role: &'static str,
+        /// The path.
+        path: Utf8PathBuf,
+    },
+    /// No commit to take a date from.
+    #[error(
+        "`{kernel}` takes its timestamp from the source's commit, but {source_description} has none"
+    )]
+    NoCommit {
+        /// The kernel.
+        kernel: String,
+        /// The source in words.
+        source_description: String,
+    },
+    /// A timestamp out of range.
+    #[error("timestamp {0} is not a time")]
+    Timestamp(i64),
+}
+
+impl Error {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Unmet { .. } => Some(
+                "a symbol vanishes when it does not exist in this version or architecture, or when something it depends on is off: set that too, or drop the request".to_owned(),
+            ),
+            Error::Release(error) => Some(error.hint()),
+            Error::Label(_) => Some("choose another `label`".to_owned()),
+            Error::Path { role: "build", .. } => Some("set CARGO_TARGET_DIR to a directory without such characters in its path".to_owned()),
+            Error::Path { .. } => Some("move the tree; a symbolic link does not help, because Kbuild goes by the real path".to_owned()),
+            Error::NoCommit { .. } => Some("use a git source, or `timestamp = \"fixed\"`".to_owned()),
+            Error::Timestamp(_) => None,
+        }
+    }
+}
+
+/// Decides how `spec` is built.
+///
+/// The fragments have been merged before: [`Facts::request`] is what
+/// [`request`](request::request) made of `spec` and the library, and the configuration in
+/// the facts answers it.
+pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
+    let dirs = Dirs::new(
+        &facts.tree.dir,
+        &facts.target_dir.join("kernel").join(spec.name.as_str()),
+    );
+    for (role, path) in [("source", &dirs.source), ("build", &dirs.build)] {
+        if make::unusable(path) {
+            return Err(Error::Path {
+                role,
+                path: path.clone(),
+            });
+        }
+    }
+    let unmet = crate::merge::verify(&facts.request.merged, &facts.config);
+    let unmet: Vec<_> = unmet.into_iter().filter(|unmet| !unmet.optional).collect();
+    if !unmet.is_empty() {
+        return Err(Error::Unmet {
+            kernel: spec.name.to_string(),
+            unmet,
+        });
+    }
+
+    let predicted = predicted(spec, &facts.tree)?;
+    let row = spec.arch.row();
+    let identity = Identity::new(
+        facts.tree.id,
+        &facts.config,
+        facts.toolchain.id(&facts.config),
+        identity_flags(spec, row.kernel_arch, predicted.as_ref()),
+    );
+    let digest = identity.digest();
+    let label = label(spec, &facts.tree)?;
+    let existing = facts.config.text_of("LOCALVERSION").unwrap_or_default();
+    let version = facts.tree.version.to_string();
+    let release = identity::release(
+        &version,
+        &facts.tree.localversion,
+        existing,
+        label.as_ref(),
+        &digest,
+    )?;
+    let config = facts.config.with_localversion(&release.localversion);
+    let modules = config.is_enabled("MODULES");
+
+    let wants = |goals: &[&str]| {
+        spec.targets.is_empty()
+            || spec
+                .targets
+                .iter()
+                .any(|target| goals.contains(&target.as_str()))
+    };
+    let installs_image = spec.install.value && wants(&["all", row.image_target]);
+    let installs_modules = modules && spec.modules_install.value && wants(&["all", "modules"]);
+
+    let ccache = facts.ccache.as_ref().filter(|_| spec.ccache.value);
+    let kbuild = kbuild(spec, facts, &dirs, predicted.as_ref(), ccache);
+    let mut steps = vec![
+        Step::Configure {
+            path: dirs.build.join(".config"),
+            sha256: Sha256::of(config.text().as_bytes()),
+            confirm: kbuild.call(&["olddefconfig"]),
+        },
+        Step::Compile {
+            call: kbuild.call(&spec.targets.value),
+        },
+    ];
+    let mut outputs = Vec::new();
+    let mut output = |kind, path: Utf8PathBuf| {
+        outputs.push(Output {
+            kind,
+            path,
+            size: None,
+            sha256: None,
+        })
+    };
+    if installs_image {
+        let files = [
+            (
+                OutputKind::Image,
+                dirs.build.join(row.image_path),
+                format!("{}-{}", row.install_name, release.text),
+            ),
+            (
+                OutputKind::SystemMap,
+                dirs.build.join("System.map"),
+                format!("System.map-{}", release.text),
+            ),
+            (
+                OutputKind::Config,
+                dirs.build.join(".config"),
+                format!("config-{}", release.text),
+            ),
+        ];
+        for (kind, from, name) in files {
+            let to = Utf8Path::new("boot").join(name);
+            steps.push(Step::InstallFile {
+                from,
+                to: to.clone(),
+            });
+            output(kind, to);
+        }
+    }
+    if installs_modules {
+        let directory = Utf8Path::new("lib/modules").join(&release.text);
+        steps.push(Step::InstallModules {
+            call: kbuild
+                .call(&["modules_install"])
+                .arg(format!("INSTALL_MOD_PATH={}", staging(&dirs))),
+            directory: directory.clone(),
+            source_symlink: spec.source_symlink.value,
+        });
+        output(OutputKind::Modules, directory);
+    }
+    let devtools = [
+        (
+            spec.compile_commands.value,
+            "compile_commands.json",
+            "compile_commands.json",
+        ),
+        (
+            spec.gdb_scripts.value && config.is_enabled("GDB_SCRIPTS"),
+            "scripts_gdb",
+            "vmlinux-gdb.py",
+        ),
+        (
+            spec.rust_analyzer.value && config.is_enabled("RUST"),
+            "rust-analyzer",
+            "rust-project.json",
+        ),
+    ];
+    for (wanted, goal, file) in devtools {
+        if wanted {
+            steps.push(Step::Devtools {
+                call: kbuild.call(&[goal]),
+                path: dirs.build.join(file),
+            });
+        }
+    }
+
+    let record = Record {
+        schema: SCHEMA,
+        kernelkit: env!("CARGO_PKG_VERSION").to_owned(),
+        name: spec.name.clone(),
+        arch: spec.arch.value,
+        version,
+        release: release.text,
+        label,
+        digest,
+        identity,
+        backend: Backend::Host,
+        source: SourceRecord {
+            description: facts.tree.description.clone(),
+            commit: facts.tree.commit.as_ref().map(|commit| commit.id.clone()),
+            dirty: facts.tree.dirty,
+            patches: spec.patches.value.clone(),
+        },
+        toolchain: ToolchainRecord {
+            compiler: spec.compiler.value,
+            cc: program(&facts.toolchain, Role::Cc).to_owned(),
+            version: facts.toolchain.cc_version_text.clone(),
+            variables: facts
+                .toolchain
+                .make_variables()
+                .into_iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+        },
+        config: ConfigRecord {
+            base: request::describe(&spec.base.value),
+            fragments: facts.request.fragments.clone(),
+            requests: facts.request.merged.requests().len(),
+            modules,
+            sha256: Sha256::of(config.text().as_bytes()),
+        },
+        predicted,
+        dirs,
+        outputs,
+    };
+    let ccache = ccache.map(|ccache| (ccache.clone(), ccache_config(spec)));
+    // Of other goals nothing is kept, so only make knows whether they are done.
+    let kept = ["all", "modules", row.image_target];
+    let only_kept = spec
+        .targets
+        .iter()
+        .all(|goal| kept.contains(&goal.as_str()));
+    let reuse = spec.reuse.value && spec.reproducible.value && only_kept;
+    Ok(Plan {
+        record,
+        steps,
+        reuse,
+        dot_config: config.text().to_owned(),
+        ccache,
+        volatile: !facts.tree.pinned,
+    })
+}
+
+/// Where modules are installed before they take the place of the old ones.
+pub fn staging(dirs: &Dirs) -> Utf8PathBuf {
+    dirs.state.join("destdir.new")
+}
+
+fn kbuild(
+    spec: &KernelSpec,
+    facts: &Facts,
+    dirs: &Dirs,
+    predicted: Option<&Predicted>,
+    ccache: Option<&Ccache>,
+) -> Kbuild {
+    let mut kbuild = Kbuild {
+        source: dirs.source.clone(),
+        build: dirs.build.clone(),
+        variables: Vec::new(),
+        environment: facts.environment.clone(),
+        jobs: match spec.jobs.value {
+            Jobs::Auto => facts.cores,
+            Jobs::AutoPlusOne => facts.cores + 1,
+            Jobs::Exactly(jobs) => jobs as usize,
+        },
+    };
+    let mut variables = toolchain_variables(&facts.toolchain, ccache.is_some());
+    if let Some(ccache) = ccache {
+        kbuild
+            .environment
+            .insert("CCACHE_DIR".to_owned(), ccache.dir.to_string());
+        kbuild
+            .environment
+            .insert("CCACHE_CONFIGPATH".to_owned(), ccache.config.to_string());
+    }
+    if let Some(predicted) = predicted {
+        variables.extend(reproducible_variables(predicted));
+    }
+    // An empty LOCALVERSION on the command line keeps setlocalversion from adding `+`.
+    variables.push("LOCALVERSION=".to_owned());
+    let maps = if spec.reproducible.value {
+        kbuild.prefix_maps()
+    } else {
+        String::new()
+    };
+    for flags in ["KCFLAGS", "KAFLAGS"] {
+        let own = spec
+            .make_flags
+            .iter()
+            .filter_map(|flag| flag.strip_prefix(flags)?.strip_prefix('='));
+        let value = std::iter::once(maps.as_str())
+            .chain(own)
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
+        if !value.is_empty() {
+            variables.push(format!("{flags}={value}"));
+        }
+    }
+    let merged = |flag: &&String| !flag.starts_with("KCFLAGS=") && !flag.starts_with("KAFLAGS=");
+    variables.extend(spec.make_flags.iter().filter(merged).cloned());
+    kbuild.variables = variables;
+    kbuild
+}
+
+/// The make variables that choose the toolchain; with ccache, compilers are called through it.
+pub fn toolchain_variables(toolchain: &Toolchain, ccache: bool) -> Vec<String> {
+    let mut variables: Vec<_> = toolchain
+        .make_variables()
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    if ccache {
+        variables.push(format!("CC=ccache {}", program(toolchain, Role::Cc)));
+        variables.push(format!(
+            "HOSTCC=ccache {}",
+            program(toolchain, Role::Hostcc)
+        ));
+    }
+    variables
+}
+
+fn program(toolchain: &Toolchain, role: Role) -> &str {
+    toolchain
+        .tool(role)
+        .map_or("cc", |tool| tool.program.as_str())
+}
+
+fn reproducible_variables(predicted: &Predicted) -> [String; 4] {
+    [
+        format!("KBUILD_BUILD_TIMESTAMP={}", predicted.timestamp),
+        format!("KBUILD_BUILD_USER={}", predicted.compile_by),
+        format!("KBUILD_BUILD_HOST={}", predicted.compile_host),
+        format!("KBUILD_BUILD_VERSION={}", predicted.build_version),
+    ]
+}
+
+fn predicted(spec: &KernelSpec, tree: &Tree) -> Result<Option<Predicted>, Error> {
+    if !spec.reproducible.value {
+        return Ok(None);
+    }
+    let timestamp = match spec.timestamp.value {
+        Timestamp::Fixed => FIXED_TIMESTAMP.to_owned(),
+        Timestamp::At(seconds) => date(seconds)?,
+        Timestamp::Commit => match &tree.commit {
+            Some(commit) => date(commit.author_date)?,
+            None => {
+                return Err(Error::NoCommit {
+                    kernel: spec.name.to_string(),
+                    source_description: tree.description.clone(),
+                });
+            }
+        },
+    };
+    Ok(Some(Predicted {
+        timestamp,
+        build_version: BUILD_VERSION.to_owned(),
+        compile_by: BUILDER.to_owned(),
+        compile_host: BUILDER.to_owned(),
+    }))
+}
+
+/// The form that `date` gives a time in the C locale and UTC, which `uname -v` shows.
+fn date(seconds: i64) -> Result<String, Error> {
+    let time = jiff::Timestamp::from_second(seconds).map_err(|_| Error::Timestamp(seconds))?;
+    Ok(time.strftime("%a %b %e %H:%M:%S UTC %Y").to_string())
+}
+
+fn identity_flags(
+    spec: &KernelSpec,
+    kernel_arch: &str,
+    predicted: Option<&Predicted>,
+) -> Vec<String> {
+    let mut flags = vec![format!("ARCH={kernel_arch}")];
+    match predicted {
+        Some(predicted) => flags.extend(reproducible_variables(predicted)),
+        None => flags.push("reproducible=false".to_owned()),
+    }
+    // How much make prints reaches no byte.
+    flags.extend(
+        spec.make_flags
+            .iter()
+            .filter(|flag| !flag.starts_with("V="))
+            .cloned(),
+    );
+    flags
+}
+
+/// The user's own label, else what the tree is called.
+fn label(spec: &KernelSpec, tree: &Tree) -> Result<Option<Label>, Error> {
+    match &spec.label {
+        Some(label) => Ok(Some(label.value.parse()?)),
+        None => Ok(match &tree.label {
+            LabelHint::Vanilla => Label::slug("vanilla"),
+            LabelHint::Reference { name } => Label::slug(name),
+            LabelHint::Series {
+                subject,
+                revision: 0 | 1,
+            } => Label::slug(subject),
+            LabelHint::Series { subject, revision } => {
+                Label::slug(&format!("{subject}-v{revision}"))
+            }
+            LabelHint::Directory => tree.dir.file_name().and_then(Label::slug),
+        }),
+    }
+}
+
+fn ccache_config(spec: &KernelSpec) -> String {
+    format!(
+        "# Written by cargo kernel before each build.\nmax_size = {}\n# The compiler is named by its content, so that an upgrade is noticed whatever its time stamp.\ncompiler_check = content\n",
+        spec.ccache_max_size.value
+    )
+}

@@ -1,0 +1,565 @@
+//! Every setting there is, in one table. It drives reading, the suggestions for unknown
+//! keys, the reference page and the starter, so that none of them can miss a setting.
+
+use toml::de::DeValue;
+
+use super::error::{Problem, nearest};
+use super::input::{Input, Outcome};
+use super::layer::{Common, Layer, SourceParts};
+use super::{ConfigBase, source, value};
+use crate::source::Source;
+
+/// Which table a setting stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// `[workspace.metadata.kernel]`, or `[package.metadata.kernel]` of a member.
+    Workspace,
+    /// `[….kernels.<name>]`, and `[….defaults]` for all kernels at once.
+    Kernel,
+    /// A kernel's `source`, where it is a table.
+    Source,
+}
+
+/// One setting: a row of [`SETTINGS`].
+pub struct Setting {
+    /// Its key in the table.
+    pub key: &'static str,
+    /// What its value may be, such as `string or list of strings`.
+    pub kind: &'static str,
+    /// What holds where it is not set; empty where nothing does.
+    pub default: &'static str,
+    /// A value as TOML writes it; the starter shows it.
+    pub example: &'static str,
+    /// The command-line flag that sets it. A boolean one has a `--no-…` twin.
+    pub flag: Option<&'static str>,
+    /// What it does: Markdown, whole sentences.
+    pub doc: &'static str,
+    pub(super) read: Read,
+}
+
+/// How a setting is read, which also says where it stands.
+pub(super) enum Read {
+    Workspace(fn(&mut Common, &Input<'_>) -> Outcome<()>),
+    /// A table of tables of settings, which the reader walks itself.
+    Tables,
+    Kernel(fn(&mut Layer, &Input<'_>) -> Outcome<()>),
+    Source(fn(&mut SourceParts, &Input<'_>) -> Outcome<()>),
+}
+
+impl Setting {
+    /// The table it stands in.
+    pub fn table(&self) -> Table {
+        match self.read {
+            Read::Workspace(_) | Read::Tables => Table::Workspace,
+            Read::Kernel(_) => Table::Kernel,
+            Read::Source(_) => Table::Source,
+        }
+    }
+
+    /// The flag that turns a boolean setting off: `--no-reuse` for `--reuse`.
+    pub fn negative_flag(&self) -> Option<String> {
+        let name = self.flag?.strip_prefix("--")?;
+        (self.kind == "boolean").then(|| format!("--no-{name}"))
+    }
+}
+
+/// The setting `key` of `table`.
+pub(super) fn find(table: Table, key: &str) -> Option<&'static Setting> {
+    SETTINGS
+        .iter()
+        .find(|setting| setting.table() == table && setting.key == key)
+}
+
+/// The hint for a key that `table` does not have.
+pub(super) fn suggest_key(table: Table, key: &str) -> String {
+    let keys = |table| {
+        SETTINGS
+            .iter()
+            .filter(move |setting| setting.table() == table)
+            .map(|setting| setting.key)
+    };
+    match table {
+        Table::Workspace if find(Table::Kernel, key).is_some() => {
+            format!(
+                "`{key}` is a kernel's: put it into the table `defaults`, or into `kernels.<name>`"
+            )
+        }
+        Table::Kernel if find(Table::Workspace, key).is_some() => {
+            format!("`{key}` is the workspace's: put it into the table above")
+        }
+        Table::Kernel if find(Table::Source, key).is_some() => {
+            format!("`{key}` is the source's: write `source = {{ {key} = … }}`")
+        }
+        _ => match nearest(key, keys(table)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => {
+                let all: Vec<&str> = keys(table).collect();
+                format!("the keys here are: {}", all.join(", "))
+            }
+        },
+    }
+}
+
+macro_rules! switch {
+    ($field:ident) => {
+        Read::Kernel(|layer, input| {
+            layer.$field = input.sourced(input.boolean()?);
+            Ok(())
+        })
+    };
+}
+
+macro_rules! text {
+    ($field:ident) => {
+        Read::Source(|parts, input| {
+            parts.$field = input.sourced(input.text()?.to_owned());
+            Ok(())
+        })
+    };
+}
+
+/// Every setting, in the order in which the reference lists them.
+pub static SETTINGS: &[Setting] = &[
+    Setting {
+        key: "default",
+        kind: "string or list of strings",
+        default: "every kernel",
+        example: "[\"tiny\"]",
+        flag: None,
+        doc: "The kernels that are meant when a command names none.",
+        read: Read::Workspace(|common, input| {
+            common
+                .default_kernels
+                .extend(input.one_or_more(value::kernel_name)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "fragment-dirs",
+        kind: "list of strings",
+        default: "",
+        example: "[\"kernel/fragments\"]",
+        flag: Some("--fragment-dir"),
+        doc: "Directories with fragments of your own, laid out like the library. A later directory wins over an earlier one, and all of them over the library.",
+        read: Read::Workspace(|common, input| {
+            let dirs = input.list(|text| Ok(source::resolve(input.base, text)))?;
+            common.fragment_dirs.extend(dirs);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "defaults",
+        kind: "table",
+        default: "",
+        example: "{ compiler = \"gcc\" }",
+        flag: None,
+        doc: "Settings for every kernel that does not make them itself. In a package, they hold for the kernels of that package and win over the workspace's.",
+        read: Read::Tables,
+    },
+    Setting {
+        key: "kernels",
+        kind: "table",
+        default: "",
+        example: "{ tiny = { version = \"6.12\", preset = \"tiny\" } }",
+        flag: None,
+        doc: "The kernels, one table each: `kernels.<name>`. A name is made of letters, digits, `_`, `-` and `.`, and is used once in a workspace.",
+        read: Read::Tables,
+    },
+    Setting {
+        key: "source",
+        kind: "string or table",
+        default: "",
+        example: "\"../linux\"",
+        flag: Some("--source"),
+        doc: "Where the tree comes from: a directory, a tarball (file or URL, with its hash as `…#sha256=HEX`), `git+REPOSITORY#REF`, `debian:linux-source-6.12`, a version, or a table with the keys below. Needed, unless `version` is set.",
+        read: Read::Kernel(|layer, input| {
+            let source = match input.value.get_ref() {
+                DeValue::Table(table) => source::read_table(input, table)?,
+                _ => input.parsed(|text| source::parse_source(text, input.base))?,
+            };
+            set_source(layer, input, source)
+        }),
+    },
+    Setting {
+        key: "version",
+        kind: "string",
+        default: "",
+        example: "\"6.12\"",
+        flag: None,
+        doc: "A release of kernel.org, instead of `source`: a version (`6.12.117`), the newest of a series (`6.12` or `6.12.y`), or the newest `stable`, `longterm` or `mainline`.",
+        read: Read::Kernel(|layer, input| {
+            let source = input.parsed(source::release)?;
+            set_source(layer, input, source)
+        }),
+    },
+    Setting {
+        key: "patches",
+        kind: "list of strings",
+        default: "",
+        example: "[\"patches/*.patch\"]",
+        flag: Some("--patch"),
+        doc: "Patch files or globs, applied in order. Those of the command line come after.",
+        read: Read::Kernel(|layer, input| {
+            let patches = input.values(|text| {
+                Ok(if input.base == input.root {
+                    text.to_owned()
+                } else {
+                    source::resolve(input.base, text).into_string()
+                })
+            })?;
+            layer.patches = input.sourced(patches);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "arch",
+        kind: "string",
+        default: "this machine's",
+        example: "\"x86_64\"",
+        flag: Some("--arch"),
+        doc: "The architecture the kernel is for.",
+        read: Read::Kernel(|layer, input| {
+            layer.arch = input.sourced(input.parsed(value::arch)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "preset",
+        kind: "string",
+        default: "",
+        example: "\"tiny\"",
+        flag: Some("--preset"),
+        doc: "The configuration starts from a whole-kernel configuration of the library (`preset/<name>.config`). One of `preset`, `make` and `config` may be set; with none of them, the configuration is made of `fragments` alone.",
+        read: Read::Kernel(|layer, input| {
+            let name = input.text()?.to_owned();
+            set_base(layer, input, ConfigBase::Preset { name })
+        }),
+    },
+    Setting {
+        key: "make",
+        kind: "string or list of strings",
+        default: "",
+        example: "[\"defconfig\", \"kvm_guest.config\"]",
+        flag: Some("--make"),
+        doc: "The configuration starts from the kernel's own make goals, in order.",
+        read: Read::Kernel(|layer, input| {
+            let goals: Vec<_> = input.one_or_more(value::make_goal)?;
+            if goals.is_empty() {
+                return Err(vec![
+                    input
+                        .problem("`make` holds no goal")
+                        .hint("write it like `make = \"defconfig\"`".to_owned()),
+                ]);
+            }
+            let goals = goals.into_iter().map(|goal| goal.value).collect();
+            set_base(layer, input, ConfigBase::Make { goals })
+        }),
+    },
+    Setting {
+        key: "config",
+        kind: "string",
+        default: "",
+        example: "\"kernel/my.config\"",
+        flag: Some("--config"),
+        doc: "The configuration starts from an existing `.config`, brought up to date with `olddefconfig`.",
+        read: Read::Kernel(|layer, input| {
+            let path = source::resolve(input.base, input.text()?);
+            set_base(layer, input, ConfigBase::File { path })
+        }),
+    },
+    Setting {
+        key: "fragments",
+        kind: "list of strings",
+        default: "",
+        example: "[\"fs/ext4\", \"fs/overlayfs\"]",
+        flag: Some("--fragment"),
+        doc: "Fragments that are merged on top, in the canonical order whatever their order here. Those of the command line are added.",
+        read: Read::Kernel(|layer, input| {
+            layer.fragments = input.sourced(input.values(|text| Ok(text.to_owned()))?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "allnoconfig-base",
+        kind: "boolean",
+        default: "true",
+        example: "true",
+        flag: Some("--allnoconfig-base"),
+        doc: "For a kernel that is made of `fragments` alone: symbols that no fragment sets are `n` rather than their default.",
+        read: switch!(allnoconfig_base),
+    },
+    Setting {
+        key: "debug",
+        kind: "boolean",
+        default: "false",
+        example: "true",
+        flag: Some("--debug"),
+        doc: "Adds the debug layer to the configuration.",
+        read: switch!(debug),
+    },
+    Setting {
+        key: "label",
+        kind: "string",
+        default: "derived from the source",
+        example: "\"experiment\"",
+        flag: Some("--label"),
+        doc: "The middle part of the release: `uname -r` is `<version>-<label>-<digest>`.",
+        read: Read::Kernel(|layer, input| {
+            layer.label = input.sourced(input.parsed(value::label)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "compiler",
+        kind: "string",
+        default: "\"gcc\"",
+        example: "\"clang\"",
+        flag: Some("--compiler"),
+        doc: "`gcc` with GNU binutils, or `clang` with the LLVM tools.",
+        read: Read::Kernel(|layer, input| {
+            layer.compiler = input.sourced(input.parsed(str::parse)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "make-flags",
+        kind: "list of strings",
+        default: "",
+        example: "[\"W=1\"]",
+        flag: Some("--make-flag"),
+        doc: "More make variables, as `VARIABLE=value`; they are part of the identity. Variables that have a setting of their own here are refused. Those of the command line are added.",
+        read: Read::Kernel(|layer, input| {
+            layer.make_flags = input.sourced(input.values(value::make_flag)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "targets",
+        kind: "list of strings",
+        default: "",
+        example: "[\"bzImage\"]",
+        flag: Some("--make-target"),
+        doc: "The goals that make builds, instead of vmlinux, the boot image and the modules.",
+        read: Read::Kernel(|layer, input| {
+            layer.targets = input.sourced(input.values(value::make_goal)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "jobs",
+        kind: "string or integer",
+        default: "\"auto\"",
+        example: "\"auto\"",
+        flag: Some("--jobs"),
+        doc: "How many jobs make runs at once: `\"auto\"` is one a core, `\"auto+1\"` one more, or a number. It does not change the identity.",
+        read: Read::Kernel(|layer, input| {
+            layer.jobs = input.sourced(input.parsed_scalar(str::parse)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "ccache",
+        kind: "boolean",
+        default: "true",
+        example: "false",
+        flag: Some("--ccache"),
+        doc: "Compile through ccache where it is installed. It does not change the identity.",
+        read: switch!(ccache),
+    },
+    Setting {
+        key: "ccache-max-size",
+        kind: "string",
+        default: "\"10G\"",
+        example: "\"20G\"",
+        flag: Some("--ccache-max-size"),
+        doc: "The size that the ccache directory is kept below.",
+        read: Read::Kernel(|layer, input| {
+            layer.ccache_max_size = input.sourced(input.parsed(value::ccache_size)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "reproducible",
+        kind: "boolean",
+        default: "true",
+        example: "true",
+        flag: Some("--reproducible"),
+        doc: "Fix the timestamp, user, host and build number that the kernel embeds.",
+        read: switch!(reproducible),
+    },
+    Setting {
+        key: "timestamp",
+        kind: "string, integer or time",
+        default: "\"fixed\"",
+        example: "\"commit\"",
+        flag: Some("--timestamp"),
+        doc: "The time that a reproducible kernel embeds: `\"fixed\"` (25 August 1991, 20:57:08 UTC), `\"commit\"` (the author date of the source's commit), a time with its offset (`2026-01-31T12:00:00Z`), or seconds since 1970.",
+        read: Read::Kernel(|layer, input| {
+            layer.timestamp = input.sourced(input.parsed_scalar(str::parse)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "compile-commands",
+        kind: "boolean",
+        default: "true",
+        example: "false",
+        flag: Some("--compile-commands"),
+        doc: "Write `compile_commands.json` for clangd and others.",
+        read: switch!(compile_commands),
+    },
+    Setting {
+        key: "gdb-scripts",
+        kind: "boolean",
+        default: "true",
+        example: "false",
+        flag: Some("--gdb-scripts"),
+        doc: "Write the kernel's helper scripts for GDB.",
+        read: switch!(gdb_scripts),
+    },
+    Setting {
+        key: "rust-analyzer",
+        kind: "boolean",
+        default: "true",
+        example: "false",
+        flag: Some("--rust-analyzer"),
+        doc: "Write `rust-project.json` where the configuration has `CONFIG_RUST=y`.",
+        read: switch!(rust_analyzer),
+    },
+    Setting {
+        key: "install",
+        kind: "boolean",
+        default: "true",
+        example: "false",
+        flag: Some("--install"),
+        doc: "Install the image, `System.map` and the configuration below cargo's target directory.",
+        read: switch!(install),
+    },
+    Setting {
+        key: "modules-install",
+        kind: "boolean",
+        default: "true",
+        example: "false",
+        flag: Some("--modules-install"),
+        doc: "Install the modules, too. A kernel without modules is no error.",
+        read: switch!(modules_install),
+    },
+    Setting {
+        key: "source-symlink",
+        kind: "boolean",
+        default: "false",
+        example: "true",
+        flag: Some("--source-symlink"),
+        doc: "Add `/lib/modules/<release>/source`, a link to the source tree, to the installed modules.",
+        read: switch!(source_symlink),
+    },
+    Setting {
+        key: "reuse",
+        kind: "boolean",
+        default: "true",
+        example: "false",
+        flag: Some("--reuse"),
+        doc: "Take a finished build of the same identity from the store instead of compiling.",
+        read: switch!(reuse),
+    },
+    Setting {
+        key: "dir",
+        kind: "string",
+        default: "",
+        example: "\"../linux\"",
+        flag: None,
+        doc: "A directory with a kernel tree. It is read, never written to.",
+        read: text!(dir),
+    },
+    Setting {
+        key: "tarball",
+        kind: "string",
+        default: "",
+        example: "\"linux-6.12.tar.xz\"",
+        flag: None,
+        doc: "A tarball: a file, or a URL.",
+        read: text!(tarball),
+    },
+    Setting {
+        key: "sha256",
+        kind: "string",
+        default: "",
+        example: "\"0000000000000000000000000000000000000000000000000000000000000000\"",
+        flag: None,
+        doc: "With `tarball`: what it must hash to.",
+        read: text!(sha256),
+    },
+    Setting {
+        key: "git",
+        kind: "string",
+        default: "",
+        example: "\"../linux\"",
+        flag: None,
+        doc: "A git repository: a path, or a URL.",
+        read: text!(git),
+    },
+    Setting {
+        key: "ref",
+        kind: "string",
+        default: "",
+        example: "\"v6.12\"",
+        flag: None,
+        doc: "With `git`: a tag, a branch or a commit, looked for in this order.",
+        read: text!(reference),
+    },
+    Setting {
+        key: "debian",
+        kind: "string",
+        default: "",
+        example: "\"linux-source-6.12\"",
+        flag: None,
+        doc: "A Debian package of kernel source, through apt.",
+        read: text!(debian),
+    },
+    Setting {
+        key: "version",
+        kind: "string",
+        default: "apt's candidate",
+        example: "\"6.12.117-1~deb12u1\"",
+        flag: None,
+        doc: "With `debian`: the version of the package.",
+        read: text!(version),
+    },
+];
+
+fn set_source(layer: &mut Layer, input: &Input<'_>, source: Source) -> Outcome<()> {
+    if layer.source.is_some() {
+        return Err(vec![
+            Problem::new(
+                "`source` and `version` both say where the tree comes from",
+                input.place.origin(),
+            )
+            .hint("keep one of them".to_owned()),
+        ]);
+    }
+    layer.source = input.sourced(source);
+    Ok(())
+}
+
+fn set_base(layer: &mut Layer, input: &Input<'_>, base: ConfigBase) -> Outcome<()> {
+    if let Some(earlier) = &layer.base {
+        let earlier = match earlier.value {
+            ConfigBase::Preset { .. } => "preset",
+            ConfigBase::Make { .. } => "make",
+            ConfigBase::File { .. } => "config",
+            ConfigBase::Fragments { .. } => "fragments",
+        };
+        return Err(vec![
+            Problem::new(
+                format!(
+                    "`{earlier}` and `{}` both say where the configuration starts from",
+                    input.setting.key
+                ),
+                input.place.origin(),
+            )
+            .hint("keep one of them; `fragments` are merged on top of it".to_owned()),
+        ]);
+    }
+    layer.base = input.sourced(base);
+    Ok(())
+}

@@ -1,0 +1,297 @@
+//! The values of settings as text: what each may be, and how it is written.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp as Instant;
+
+use super::error::suggest;
+use super::{Compiler, Jobs, KernelName, Timestamp};
+use crate::arch::{Arch, UnknownArch};
+
+/// A value that is not what its setting takes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct InvalidValue {
+    message: String,
+    hint: String,
+}
+
+impl InvalidValue {
+    pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        InvalidValue {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+
+    /// The same, with another way out.
+    pub(super) fn or(mut self, hint: String) -> Self {
+        self.hint = format!("{}; {hint}", self.hint);
+        self
+    }
+
+    /// What it may be instead.
+    pub fn hint(&self) -> Option<String> {
+        Some(self.hint.clone())
+    }
+}
+
+impl FromStr for Compiler {
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text {
+            "gcc" => Ok(Compiler::Gcc),
+            "clang" => Ok(Compiler::Clang),
+            _ => Err(InvalidValue::new(
+                format!("unknown compiler `{text}`"),
+                suggest(text, ["gcc", "clang"]),
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Compiler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Compiler::Gcc => "gcc",
+            Compiler::Clang => "clang",
+        })
+    }
+}
+
+impl FromStr for Jobs {
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text {
+            "auto" => Ok(Jobs::Auto),
+            "auto+1" => Ok(Jobs::AutoPlusOne),
+            _ => match text.parse() {
+                Ok(jobs @ 1..) => Ok(Jobs::Exactly(jobs)),
+                _ => Err(InvalidValue::new(
+                    format!("`{text}` is not a number of jobs"),
+                    "use `auto`, `auto+1` or a number from 1 on",
+                )),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Jobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Jobs::Auto => f.write_str("auto"),
+            Jobs::AutoPlusOne => f.write_str("auto+1"),
+            Jobs::Exactly(jobs) => jobs.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = InvalidValue;
+
+    /// `fixed`, `commit`, seconds since 1970 (with or without a leading `@`), or an
+    /// RFC 3339 time with its offset.
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text {
+            "fixed" => return Ok(Timestamp::Fixed),
+            "commit" => return Ok(Timestamp::Commit),
+            _ => {}
+        }
+        let seconds = text.strip_prefix('@').unwrap_or(text).parse().ok();
+        seconds
+            .or_else(|| Some(text.parse::<Instant>().ok()?.as_second()))
+            // What `date` can print, and so what the kernel's build can embed.
+            .filter(|seconds| Instant::from_second(*seconds).is_ok())
+            .map(Timestamp::At)
+            .ok_or_else(|| {
+                InvalidValue::new(
+                    format!("`{text}` is not a timestamp"),
+                    "use `fixed`, `commit`, a time with its offset such as `2026-01-31T12:00:00Z`, or seconds since 1970",
+                )
+            })
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Timestamp::Fixed => f.write_str("fixed"),
+            Timestamp::Commit => f.write_str("commit"),
+            Timestamp::At(seconds) => write!(f, "@{seconds}"),
+        }
+    }
+}
+
+/// An architecture of the table.
+pub(super) fn arch(text: &str) -> Result<Arch, InvalidValue> {
+    text.parse().map_err(|error: UnknownArch| {
+        InvalidValue::new(error.to_string(), error.hint().unwrap_or_default())
+    })
+}
+
+/// The middle part of a release. What `uname -r` cannot carry is refused rather than
+/// rewritten, so that the name one reads is the name one wrote.
+pub(super) fn label(text: &str) -> Result<String, InvalidValue> {
+    const LONGEST: usize = 40;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if !text.is_empty() && text.len() <= LONGEST && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err(InvalidValue::new(
+        format!("`{text}` cannot be a label"),
+        format!("use letters, digits, `.`, `_` and `-`, at most {LONGEST}"),
+    ))
+}
+
+/// A size as ccache takes it: a number and one of `k M G T Ki Mi Gi Ti`.
+pub(super) fn ccache_size(text: &str) -> Result<String, InvalidValue> {
+    let unit = text.trim_start_matches(|digit: char| digit.is_ascii_digit() || digit == '.');
+    let number = &text[..text.len() - unit.len()];
+    let units = ["", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti"];
+    if number.parse::<f64>().is_ok() && units.contains(&unit) {
+        return Ok(text.to_owned());
+    }
+    Err(InvalidValue::new(
+        format!("`{text}` is not a size"),
+        "use a number and a unit, such as `10G` or `512M`; `0` means no limit",
+    ))
+}
+
+/// The make variables that cargo kernel sets itself, and what to use instead. A
+/// name that ends in `*` stands for all that begin so.
+const OWNED_VARIABLES: &[(&[&str], &str)] = &[
+    (
+        &["O", "KBUILD_OUTPUT", "objtree"],
+        "builds lie in cargo's target directory: move it with `build.target-dir` or CARGO_TARGET_DIR",
+    ),
+    (
+        &[
+            "ARCH",
+            "SRCARCH",
+            "SUBARCH",
+            "UTS_MACHINE",
+            "CROSS_COMPILE",
+            "CROSS_COMPILE_*",
+        ],
+        "use `arch`",
+    ),
+    (
+        &[
+            "CC",
+            "CPP",
+            "LD",
+            "AR",
+            "NM",
+            "AS",
+            "OBJCOPY",
+            "OBJDUMP",
+            "READELF",
+            "STRIP",
+            "LLVM",
+            "LLVM_IAS",
+            "HOSTCC",
+            "HOSTCXX",
+            "HOSTAR",
+            "HOSTLD",
+            "RUSTC",
+            "HOSTRUSTC",
+            "BINDGEN",
+            "PAHOLE",
+        ],
+        "use `compiler`",
+    ),
+    (
+        &["KCONFIG_*", "KBUILD_DEFCONFIG", "KBUILD_KCONFIG"],
+        "use `preset`, `make`, `config` or `fragments`",
+    ),
+    (
+        &["KBUILD_BUILD_*", "SOURCE_DATE_EPOCH"],
+        "use `reproducible` and `timestamp`",
+    ),
+    (
+        &["INSTALL_*", "MODLIB"],
+        "use `install` and `modules-install`; finished builds are installed below cargo's target directory",
+    ),
+    (
+        &[
+            "LOCALVERSION",
+            "KERNELRELEASE",
+            "KERNELVERSION",
+            "VERSION",
+            "PATCHLEVEL",
+            "SUBLEVEL",
+            "EXTRAVERSION",
+        ],
+        "use `label`",
+    ),
+    (&["KBUILD_SRC", "srctree", "VPATH"], "use `source`"),
+    (
+        &["M", "KBUILD_EXTMOD", "KBUILD_EXTMOD_OUTPUT"],
+        "use `cargo kernel module`",
+    ),
+    (
+        &["MAKEFLAGS", "GNUMAKEFLAGS", "MFLAGS"],
+        "use `jobs`, and `make-flags` for variables",
+    ),
+];
+
+/// A make variable with its value that is the user's to set.
+pub(super) fn make_flag(text: &str) -> Result<String, InvalidValue> {
+    if text.starts_with('-') {
+        let jobs = text.starts_with("-j") || text.starts_with("--jobs");
+        return Err(InvalidValue::new(
+            format!("`{text}` is an option of make itself, not a variable of the build"),
+            if jobs {
+                "use `jobs`"
+            } else {
+                "only `VARIABLE=value` is taken here; how make runs is set by `jobs`"
+            },
+        ));
+    }
+    let valid = |name: &str| {
+        name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let Some((name, _)) = text.split_once('=').filter(|(name, _)| valid(name)) else {
+        return Err(InvalidValue::new(
+            format!("`{text}` is not `VARIABLE=value`"),
+            "write it like `W=1`; a goal of make belongs into `targets`",
+        ));
+    };
+    let owned = |pattern: &str| match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name == pattern,
+    };
+    match OWNED_VARIABLES
+        .iter()
+        .find(|(patterns, _)| patterns.iter().any(|pattern| owned(pattern)))
+    {
+        Some((_, instead)) => Err(InvalidValue::new(
+            format!("the make variable `{name}` is set by cargo kernel"),
+            *instead,
+        )),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// A goal of make: not an option, not a variable.
+pub(super) fn make_goal(text: &str) -> Result<String, InvalidValue> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'=';
+    if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err(InvalidValue::new(
+        format!("`{text}` is not a goal of make"),
+        "write one goal an item, such as `defconfig`; variables belong into `make-flags`",
+    ))
+}
+
+/// A kernel's name.
+pub(super) fn kernel_name(text: &str) -> Result<KernelName, InvalidValue> {
+    text.parse().map_err(|error: super::InvalidName| {
+        InvalidValue::new(error.to_string(), "rename it, for example to `tiny-arm64`")
+    })
+}

@@ -1,0 +1,225 @@
+use std::fs;
+use std::io::Write as _;
+
+use camino::Utf8PathBuf;
+use kernelkit::effect::source::{DebianError, Error, LabelHint, Verification};
+use kernelkit::source::{Sha256, Source, TreeId};
+
+use crate::archive::tar_of;
+use crate::world::{World, chmod, oracle, write};
+
+/// A world with an apt of its own that knows one package.
+struct Apt {
+    world: World,
+    deb: Utf8PathBuf,
+    id: TreeId,
+}
+
+const FILE: &str = "linux-source-6.12_6.12.117-1~deb12u1_all.deb";
+
+impl Apt {
+    fn new() -> Self {
+        let mut world = World::new();
+        let dir = world.kernel("linux-source-6.12");
+        let id = oracle(&dir, &["--force"]);
+        let deb = world.root.join(FILE);
+        fs::write(&deb, package(&tar_of(&dir))).unwrap();
+        for directory in ["lists", "etc", "bin"] {
+            fs::create_dir(world.root.join(directory)).unwrap();
+        }
+        world.environment.path = format!("{}:{}", world.root.join("bin"), world.environment.path);
+        let apt = Apt { world, deb, id };
+        apt.tool(
+            "apt-config",
+            &format!(
+                "echo \"LISTS='{0}/lists'\"; echo \"ETC='{0}/etc'\"",
+                apt.world.root
+            ),
+        );
+        apt.tool("apt-cache", APT_CACHE);
+        apt.serve(Sha256::of(&fs::read(&apt.deb).unwrap()));
+        apt
+    }
+
+    fn tool(&self, name: &str, script: &str) {
+        let log = self.world.root.join("log");
+        write(
+            &self.world.root,
+            &format!("bin/{name}"),
+            &format!("#!/bin/sh\necho {name} \"$@\" >> {log}\n{script}\n"),
+        );
+        chmod(&self.world.root.join("bin").join(name), 0o755);
+    }
+
+    /// apt-get that offers the package under this hash.
+    fn serve(&self, sha256: Sha256) {
+        self.tool(
+            "apt-get",
+            &format!(
+                "case \"$*\" in\n\
+                 *--print-uris*linux-source-6.12|*--print-uris*=6.12.117-1~deb12u1)\n\
+                 echo \"'http://example/{FILE}' {FILE} 100 SHA256:{sha256}\" ;;\n\
+                 *--print-uris*) echo 'E: Unable to locate package' >&2; exit 100 ;;\n\
+                 *) cp {} . ;;\nesac",
+                self.deb
+            ),
+        );
+    }
+
+    /// The tools that ran since.
+    fn log(&self) -> Vec<String> {
+        let log = self.world.root.join("log");
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        fs::write(&log, "").unwrap();
+        text.lines()
+            .map(|line| line.split(' ').next().unwrap().to_owned())
+            .collect()
+    }
+}
+
+const APT_CACHE: &str = "case \"$*\" in
+'pkgnames linux-source-') printf 'linux-source-6.12\\nlinux-source-6.1\\n' ;;
+madison*) echo 'linux-source-6.12 | 6.12.117-1~deb12u1 | http://example main' ;;
+esac";
+
+/// An ar archive with the members of a Debian package.
+fn package(source: &[u8]) -> Vec<u8> {
+    let mut data = tar::Builder::new(Vec::new());
+    for (name, bytes) in [
+        ("./usr/share/doc/copyright", &b"free"[..]),
+        ("./usr/src/linux-source-6.12.tar.xz", source),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        data.append_data(&mut header, name, bytes).unwrap();
+    }
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    xz.write_all(&data.into_inner().unwrap()).unwrap();
+    let mut deb = b"!<arch>\n".to_vec();
+    for (name, bytes) in [
+        ("debian-binary", b"2.0\n".to_vec()),
+        ("control.tar.xz", vec![0; 7]),
+        ("data.tar.xz", xz.finish().unwrap()),
+    ] {
+        writeln!(
+            deb,
+            "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`",
+            0,
+            0,
+            0,
+            "100644",
+            bytes.len()
+        )
+        .unwrap();
+        deb.extend_from_slice(&bytes);
+        if bytes.len() % 2 == 1 {
+            deb.push(b'\n');
+        }
+    }
+    deb
+}
+
+fn debian(package: &str, version: Option<&str>) -> Source {
+    Source::Debian {
+        package: package.to_owned(),
+        version: version.map(str::to_owned),
+    }
+}
+
+#[test]
+fn the_candidate_is_resolved_fetched_and_kept() {
+    let apt = Apt::new();
+    let source = debian("linux-source-6.12", None);
+    let tree = apt.world.prepare(&source).unwrap();
+    assert_eq!((tree.id, tree.pinned), (apt.id, true));
+    assert_eq!(tree.verification, Verification::Apt);
+    assert_eq!(
+        tree.label,
+        LabelHint::Reference {
+            name: "debian-1~deb12u1".to_owned()
+        }
+    );
+    assert_eq!(
+        tree.resolved,
+        debian("linux-source-6.12", Some("6.12.117-1~deb12u1"))
+    );
+    assert_eq!(apt.log(), ["apt-config", "apt-get", "apt-get"]);
+    // Nothing runs again until apt's lists change.
+    assert_eq!(apt.world.prepare(&source).unwrap(), tree);
+    assert_eq!(apt.log(), [""; 0]);
+    write(&apt.world.root, "lists/new", "x");
+    assert_eq!(apt.world.prepare(&source).unwrap(), tree);
+    assert_eq!(apt.log(), ["apt-config", "apt-get"]);
+    write(&apt.world.root, "etc/preferences.d/pin", "x");
+    apt.world.prepare(&source).unwrap();
+    assert_eq!(apt.log(), ["apt-config", "apt-get"]);
+    // A version never changes.
+    apt.world.prepare(&tree.resolved).unwrap();
+    apt.log();
+    write(&apt.world.root, "lists/newer", "x");
+    assert_eq!(apt.world.prepare(&tree.resolved).unwrap(), tree);
+    assert_eq!(apt.log(), [""; 0]);
+}
+
+#[test]
+fn what_apt_does_not_have_is_said_with_what_it_has() {
+    let apt = Apt::new();
+    let refused = |package: &str, version: Option<&str>| {
+        let error = apt.world.prepare(&debian(package, version)).unwrap_err();
+        let Error::Debian(inner) = error else {
+            panic!("{error}")
+        };
+        inner
+    };
+    let unknown = refused("linux-source-9.9", None);
+    assert!(
+        matches!(unknown, DebianError::UnknownPackage { .. }),
+        "{unknown}"
+    );
+    assert_eq!(
+        unknown.hint().unwrap(),
+        "there are linux-source-6.1, linux-source-6.12"
+    );
+    let version = refused("linux-source-6.12", Some("1"));
+    assert_eq!(version.hint().unwrap(), "there are 6.12.117-1~deb12u1");
+    for name in ["", "-o=evil", "a b", "../x"] {
+        assert!(matches!(
+            refused(name, None),
+            DebianError::InvalidName { .. }
+        ));
+    }
+    apt.tool("apt-cache", "");
+    let nothing = refused("linux-source-6.12.9", None);
+    assert!(matches!(nothing, DebianError::NoLists { .. }), "{nothing}");
+    assert!(nothing.hint().unwrap().contains("apt-get update"));
+    assert_eq!(apt.world.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_package_with_other_bytes_is_refused() {
+    let apt = Apt::new();
+    apt.serve(Sha256::of(b""));
+    let error = apt
+        .world
+        .prepare(&debian("linux-source-6.12", None))
+        .unwrap_err();
+    assert!(matches!(error, Error::Hash { .. }), "{error}");
+    assert_eq!(apt.world.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_package_without_a_source_is_refused() {
+    let apt = Apt::new();
+    for bytes in [&b"!<arch>\n"[..], b"no package at all", b""] {
+        fs::write(&apt.deb, bytes).unwrap();
+        apt.serve(Sha256::of(bytes));
+        write(&apt.world.root, &format!("lists/{}", bytes.len()), "x");
+        let error = apt
+            .world
+            .prepare(&debian("linux-source-6.12", None))
+            .unwrap_err();
+        assert!(matches!(error, Error::Archive(_)), "{error}");
+    }
+}

@@ -1,0 +1,443 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, SystemTime};
+
+use camino::Utf8Path;
+use kernelkit::effect::source::{Error, LabelHint};
+use proptest::prelude::*;
+
+use crate::world::{World, chmod, commit_all, directory, git, oracle, write};
+
+const LONG: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_tree_is_named_as_git_names_it() {
+    let world = World::new();
+    let dir = world.kernel("linux");
+    let tree = world.prepare(&directory(&dir)).unwrap();
+    assert_eq!(tree.id, oracle(&dir, &["--force"]));
+    assert_eq!(tree.version, "6.12.117".parse().unwrap());
+    assert_eq!(
+        (
+            tree.label,
+            tree.dirty,
+            tree.pinned,
+            tree.localversion.as_str()
+        ),
+        (LabelHint::Directory, false, false, "")
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Whatever the names, contents and modes are.
+    #[test]
+    fn any_tree_is_named_as_git_names_it(
+        files in prop::collection::btree_map(
+            "[a-c.0-]{1,3}(/[a-c.0-]{1,3}){0,2}",
+            (prop::collection::vec(any::<u8>(), 0..64), 0..3_u8),
+            0..24,
+        )
+    ) {
+        let world = World::new();
+        let dir = world.kernel("linux");
+        for (path, (content, kind)) in files {
+            // A name may be `.`, lead up, or be taken by a directory: then there is no such file.
+            let inside = path.split('/').all(|part| !matches!(part, "." | ".."));
+            let path = dir.join(path);
+            if !inside || fs::create_dir_all(path.parent().unwrap()).is_err() || path.exists() {
+                continue;
+            }
+            if kind == 2 {
+                symlink("some/where", &path).ok();
+            } else if fs::write(&path, content).is_ok() && kind == 1 {
+                chmod(&path, 0o755);
+            }
+        }
+        prop_assert_eq!(
+            world.prepare(&directory(&dir)).unwrap().id,
+            oracle(&dir, &["--force"])
+        );
+    }
+}
+
+/// Changes a tree that has been looked at, and looks again.
+fn check(claim: &str, change: impl FnOnce(&Utf8Path), changes_id: bool, files_read: usize) {
+    for ahead in [Duration::ZERO, LONG] {
+        let mut world = World::new();
+        world.ahead = ahead;
+        let dir = world.kernel("linux");
+        let before = world.prepare(&directory(&dir)).unwrap().id;
+        if ahead == LONG {
+            change(&dir);
+            let (after, seen) = world.watch(&directory(&dir), &[]);
+            let after = after.unwrap().id;
+            assert_eq!(after, oracle(&dir, &["--force"]), "{claim}");
+            assert_eq!(after != before, changes_id, "{claim}");
+            assert_eq!(seen.files_read, files_read, "{claim}");
+            let (again, seen) = world.watch(&directory(&dir), &[]);
+            assert_eq!((again.unwrap().id, seen.files_read), (after, 0), "{claim}");
+            return;
+        }
+        // Files touched just now are not trusted: all are read again.
+        let (again, seen) = world.watch(&directory(&dir), &[]);
+        assert_eq!(again.unwrap().id, before);
+        assert!(seen.files_read > 8, "{}", seen.files_read);
+    }
+}
+
+#[test]
+fn what_changed_is_read_again_and_nothing_else() {
+    let set_modified = |path: &Utf8Path, time: SystemTime| {
+        let file = fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(time).unwrap();
+    };
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    check("nothing", |_| {}, false, 0);
+    check(
+        "touched",
+        |dir| set_modified(&dir.join("a.c"), long_ago),
+        false,
+        1,
+    );
+    check("edited", |dir| write(dir, "a.c", "other text"), true, 1);
+    check("edited, same size", |dir| write(dir, "a.c", "c.a"), true, 1);
+    check(
+        "edited, same size and time",
+        |dir| {
+            let path = dir.join("a.c");
+            let time = fs::metadata(&path).unwrap().modified().unwrap();
+            write(dir, "a.c", "c.a");
+            set_modified(&path, time);
+        },
+        true,
+        1,
+    );
+    check("added", |dir| write(dir, "new/file.c", "x"), true, 1);
+    check(
+        "added with a known content",
+        |dir| write(dir, "b.c", "a.c"),
+        true,
+        1,
+    );
+    check(
+        "removed",
+        |dir| fs::remove_file(dir.join("a.c")).unwrap(),
+        true,
+        0,
+    );
+    check(
+        "renamed",
+        |dir| fs::rename(dir.join("a.c"), dir.join("z.c")).unwrap(),
+        true,
+        1,
+    );
+    check(
+        "two files swapped",
+        |dir| {
+            fs::rename(dir.join("a.c"), dir.join("t")).unwrap();
+            fs::rename(dir.join("a0"), dir.join("a.c")).unwrap();
+            fs::rename(dir.join("t"), dir.join("a0")).unwrap();
+        },
+        true,
+        2,
+    );
+    check(
+        "a directory renamed",
+        |dir| fs::rename(dir.join("a"), dir.join("b")).unwrap(),
+        true,
+        1,
+    );
+    check(
+        "made executable",
+        |dir| chmod(&dir.join("a.c"), 0o755),
+        true,
+        1,
+    );
+    check("read-only", |dir| chmod(&dir.join("a.c"), 0o444), false, 1);
+    check(
+        "a file became a link",
+        |dir| {
+            fs::remove_file(dir.join("a.c")).unwrap();
+            symlink("a0", dir.join("a.c")).unwrap();
+        },
+        true,
+        1,
+    );
+    check(
+        "a link leads elsewhere",
+        |dir| {
+            fs::remove_file(dir.join("scripts/fork.c")).unwrap();
+            symlink("run.sh", dir.join("scripts/fork.c")).unwrap();
+        },
+        true,
+        1,
+    );
+    check(
+        "an empty directory",
+        |dir| fs::create_dir(dir.join("void")).unwrap(),
+        false,
+        0,
+    );
+    check(
+        "a file of git's",
+        |dir| {
+            fs::create_dir(dir.join("a/.git")).unwrap();
+            write(dir, "a/.git/x", "x");
+        },
+        false,
+        0,
+    );
+}
+
+#[test]
+fn a_damaged_snapshot_is_no_snapshot() {
+    let mut world = World::new();
+    world.ahead = LONG;
+    let dir = world.kernel("linux");
+    let id = world.prepare(&directory(&dir)).unwrap().id;
+    let kept = world.environment.cache_dir.join("scan");
+    let kept = kept.read_dir_utf8().unwrap().next().unwrap().unwrap();
+    let mut bytes = fs::read(kept.path()).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(kept.path(), bytes).unwrap();
+    let (again, seen) = world.watch(&directory(&dir), &[]);
+    assert_eq!(again.unwrap().id, id);
+    assert!(seen.files_read > 8);
+}
+
+#[test]
+fn localversion_files_are_read_as_setlocalversion_reads_them() {
+    let world = World::new();
+    let dir = world.kernel("linux");
+    write(&dir, "localversion-rt", "-rt20\n");
+    write(&dir, "localversion-a", " -next \n");
+    write(&dir, "localversion-rt~", "-old\n");
+    assert_eq!(
+        world.prepare(&directory(&dir)).unwrap().localversion,
+        "-next-rt20"
+    );
+}
+
+#[test]
+fn what_is_no_clean_kernel_tree_is_refused() {
+    let refused = |change: &dyn Fn(&Utf8Path)| {
+        let world = World::new();
+        let dir = world.kernel("linux");
+        change(&dir);
+        world.prepare(&directory(&dir)).unwrap_err()
+    };
+    for path in [
+        ".config",
+        "include/config/x",
+        "arch/x86/include/generated/x",
+    ] {
+        let error = refused(&|dir| write(dir, path, ""));
+        assert!(matches!(error, Error::BuiltInPlace { .. }), "{error}");
+        assert!(error.hint().unwrap().contains("mrproper"));
+    }
+    for missing in ["Kconfig", "Makefile"] {
+        let error = refused(&|dir| fs::remove_file(dir.join(missing)).unwrap());
+        assert!(
+            error.to_string().ends_with(&format!("it has no {missing}")),
+            "{error}"
+        );
+    }
+    let error = refused(&|dir| write(dir, "Makefile", "all:\n"));
+    assert!(matches!(error, Error::Makefile { .. }), "{error}");
+    let error = refused(&|dir| fs::remove_dir_all(dir).unwrap());
+    assert!(matches!(error, Error::NotAKernel { .. }), "{error}");
+}
+
+/// Root reads everything, so the tree is looked at as somebody else.
+#[test]
+fn an_unreadable_file_is_named() {
+    const INNER: &str = "KERNELKIT_TEST_UNREADABLE";
+    if let Ok(dir) = std::env::var(INNER) {
+        let world = World::new();
+        let error = world.prepare(&directory(Utf8Path::new(&dir))).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot read {dir}/a.c"));
+        assert!(error.hint().unwrap().contains("permissions"));
+        return;
+    }
+    let world = World::new();
+    let dir = world.kernel("linux");
+    chmod(&dir.join("a.c"), 0);
+    chmod(&world.root, 0o755);
+    let name = "directory::an_unreadable_file_is_named";
+    let inner = std::env::current_exe().unwrap();
+    let copy = world.root.join("test");
+    fs::copy(inner, &copy).unwrap();
+    let mut command = if rustix::process::geteuid().is_root() {
+        let mut command = std::process::Command::new("setpriv");
+        command.args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            copy.as_str(),
+        ]);
+        command
+    } else {
+        std::process::Command::new(&copy)
+    };
+    let output = command
+        .args(["--exact", name])
+        .env(INNER, &dir)
+        .env("TMPDIR", "/tmp")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+}
+
+/// What git would commit, asked in a copy.
+fn check_work_tree(world: &World, dir: &Utf8Path, claim: &str) {
+    let expected = oracle(dir, &[]);
+    let before = git_dir_state(dir);
+    let id = || {
+        let (tree, seen) = world.watch(&directory(dir), &[]);
+        (tree.unwrap().id, seen.files_read)
+    };
+    assert_eq!(id().0, expected, "{claim}");
+    assert_eq!(id(), (expected, 0), "{claim}");
+    assert_eq!(
+        git_dir_state(dir),
+        before,
+        "{claim}: the repository was written to"
+    );
+}
+
+fn git_dir_state(dir: &Utf8Path) -> String {
+    crate::world::run(dir, "find", &[".git", "-printf", "%p %s %T@ %C@\n"])
+}
+
+#[test]
+fn in_a_work_tree_the_files_count_that_git_would_commit() {
+    let mut world = World::new();
+    world.ahead = LONG;
+    let dir = world.kernel("linux");
+    write(&dir, ".gitignore", "*.o\n/ignored/\n");
+    commit_all(&dir);
+    check_work_tree(&world, &dir, "clean");
+    let changes: [(&str, &dyn Fn()); 12] = [
+        ("ignored files", &|| {
+            write(&dir, "kernel/fork.o", "x");
+            write(&dir, "ignored/x", "x");
+        }),
+        ("a new file", &|| write(&dir, "kernel/new.c", "x")),
+        ("an edit", &|| write(&dir, "a.c", "edit")),
+        ("staged", &|| {
+            drop(git(&dir, &["add", "a.c", "kernel/new.c"]))
+        }),
+        ("removed, but tracked", &|| {
+            fs::remove_file(dir.join("a0")).unwrap()
+        }),
+        ("ignored, but tracked", &|| {
+            drop(git(&dir, &["add", "--force", "kernel/fork.o"]))
+        }),
+        ("an edit of that", &|| write(&dir, "kernel/fork.o", "y")),
+        ("no longer ignored", &|| write(&dir, ".gitignore", "*.o\n")),
+        ("ignored deeper down", &|| {
+            write(&dir, "ignored/.gitignore", "x\n")
+        }),
+        ("ignored by info/exclude", &|| {
+            write(&dir, ".git/info/exclude", "new.c\n*.c\n")
+        }),
+        ("untracked", &|| {
+            drop(git(&dir, &["rm", "--quiet", "--cached", "a.c"]))
+        }),
+        ("a mode", &|| chmod(&dir.join("Kconfig"), 0o755)),
+    ];
+    for (claim, change) in changes {
+        change();
+        check_work_tree(&world, &dir, claim);
+        // With the clock as it is nothing is trusted, and the answer is the same.
+        let trusting = world.prepare(&directory(&dir)).unwrap();
+        world.ahead = Duration::ZERO;
+        assert_eq!(
+            world.prepare(&directory(&dir)).unwrap(),
+            trusting,
+            "{claim}"
+        );
+        world.ahead = LONG;
+    }
+}
+
+#[test]
+fn the_users_own_ignore_file_counts_and_its_changes_too() {
+    let mut world = World::new();
+    world.ahead = LONG;
+    let dir = world.kernel("linux");
+    commit_all(&dir);
+    write(&dir, "notes.txt", "mine");
+    let with = world.prepare(&directory(&dir)).unwrap().id;
+    write(&world.root, "home/.config/git/ignore", "notes.txt\n");
+    let without = world.prepare(&directory(&dir)).unwrap();
+    assert_ne!(without.id, with);
+    assert!(!without.dirty);
+    write(&world.root, "home/.config/git/ignore", "");
+    assert_eq!(world.prepare(&directory(&dir)).unwrap().id, with);
+    write(&world.root, "mine", "notes.txt\n");
+    write(
+        &world.root,
+        "home/.gitconfig",
+        &format!("[core]\nexcludesFile = {}/mine\n", world.root),
+    );
+    assert_eq!(world.prepare(&directory(&dir)).unwrap().id, without.id);
+}
+
+#[test]
+fn a_work_tree_knows_its_commit_and_label() {
+    let world = World::new();
+    let dir = world.kernel("linux");
+    git(&dir, &["init", "--quiet"]);
+    let unborn = world.prepare(&directory(&dir)).unwrap();
+    assert_eq!((unborn.commit, unborn.label), (None, LabelHint::Directory));
+    commit_all(&dir);
+    let check = |label: LabelHint, dirty: bool| {
+        let tree = world.prepare(&directory(&dir)).unwrap();
+        assert_eq!((&tree.label, tree.dirty), (&label, dirty));
+        let commit = tree.commit.unwrap();
+        assert_eq!(commit.id, git(&dir, &["rev-parse", "HEAD"]));
+        assert_eq!(commit.author_date, 1_000_000_000);
+    };
+    let reference = |name: &str| LabelHint::Reference {
+        name: name.to_owned(),
+    };
+    check(reference("main"), false);
+    git(&dir, &["tag", "v6.12.117"]);
+    check(LabelHint::Vanilla, false);
+    write(&dir, "a.c", "edit");
+    check(reference("main"), true);
+    git(&dir, &["checkout", "--quiet", "--detach"]);
+    check(reference("v6.12.117"), true);
+    git(&dir, &["commit", "--quiet", "--all", "--message", "second"]);
+    let id = git(&dir, &["rev-parse", "HEAD"]);
+    check(reference(&id[..12]), false);
+    git(&dir, &["tag", "mine"]);
+    check(reference("mine"), false);
+}
+
+#[test]
+fn a_linked_work_tree_is_one_too() {
+    let mut world = World::new();
+    world.ahead = LONG;
+    let dir = world.kernel("linux");
+    write(&dir, ".gitignore", "*.o\n");
+    commit_all(&dir);
+    let linked = world.root.join("linked");
+    git(&dir, &["worktree", "add", "--quiet", linked.as_str()]);
+    write(&linked, "x.o", "x");
+    let tree = world.prepare(&directory(&linked)).unwrap();
+    assert_eq!(tree.id, world.prepare(&directory(&dir)).unwrap().id);
+    write(&linked, "x.c", "x");
+    git(&linked, &["add", "--force", "x.o"]);
+    let tree = world.prepare(&directory(&linked)).unwrap();
+    git(&linked, &["add", "--all"]);
+    assert_eq!(tree.id.to_string(), git(&linked, &["write-tree"]));
+}

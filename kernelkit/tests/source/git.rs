@@ -1,0 +1,204 @@
+use std::fs;
+
+use camino::Utf8PathBuf;
+use kernelkit::effect::source::{Error, GitError, LabelHint, Verification};
+use kernelkit::source::Source;
+
+use crate::world::{World, commit_all, directory, git, oracle, write};
+
+fn source(repository: impl ToString, reference: &str) -> Source {
+    Source::Git {
+        repository: repository.to_string(),
+        reference: reference.to_owned(),
+    }
+}
+
+/// A repository whose commits are told apart by `which`.
+fn repository(world: &World) -> Utf8PathBuf {
+    let dir = world.kernel("repository");
+    write(&dir, "which", "first");
+    commit_all(&dir);
+    git(&dir, &["tag", "v6.12.117"]);
+    dir
+}
+
+fn commit(dir: &Utf8PathBuf, which: &str) -> String {
+    write(dir, "which", which);
+    git(dir, &["commit", "--quiet", "--all", "--message", which]);
+    git(dir, &["rev-parse", "HEAD"])
+}
+
+#[test]
+fn a_checkout_has_the_commits_tree() {
+    let world = World::new();
+    let dir = repository(&world);
+    for repository in [dir.to_string(), format!("file://{dir}")] {
+        let tree = world.prepare(&source(&repository, "v6.12.117")).unwrap();
+        assert_eq!(tree.id, oracle(&dir, &["--force"]));
+        assert_eq!(
+            tree.id.to_string(),
+            git(&dir, &["rev-parse", "HEAD^{tree}"])
+        );
+        assert_eq!(tree.id, world.prepare(&directory(&tree.dir)).unwrap().id);
+        assert_eq!(
+            (tree.label, tree.verification, tree.pinned),
+            (LabelHint::Vanilla, Verification::Commit, true)
+        );
+        let commit = tree.commit.unwrap();
+        assert_eq!(commit.id, git(&dir, &["rev-parse", "HEAD"]));
+        // Not the committer's.
+        assert_eq!(commit.author_date, 1_000_000_000);
+        let again = world.prepare(&tree.resolved).unwrap();
+        assert_eq!(again.id, tree.id);
+        assert_eq!(again.label, LabelHint::Reference { name: commit.id });
+    }
+}
+
+#[test]
+fn a_reference_is_a_tag_then_a_remote_branch_then_literal() {
+    let world = World::new();
+    let upstream = repository(&world);
+    let clone = world.root.join("clone");
+    git(
+        &world.root,
+        &["clone", "--quiet", upstream.as_str(), clone.as_str()],
+    );
+    let local = commit(&clone, "local");
+    git(&clone, &["branch", "only-local"]);
+    git(&clone, &["branch", "both"]);
+    let remote = commit(&upstream, "remote");
+    git(&upstream, &["branch", "both"]);
+    git(&upstream, &["branch", "tagged"]);
+    git(&upstream, &["branch", "only/remote"]);
+    git(&clone, &["fetch", "--quiet"]);
+    git(&clone, &["tag", "tagged", "v6.12.117"]);
+    let first = git(&clone, &["rev-parse", "v6.12.117"]);
+    let rows = [
+        ("tagged", &first),
+        ("both", &remote),
+        ("only/remote", &remote),
+        ("origin/both", &remote),
+        ("only-local", &local),
+        ("HEAD", &local),
+        ("HEAD~1", &first),
+        (&local[..10], &local),
+    ];
+    for (reference, expected) in rows {
+        let tree = world.prepare(&source(&clone, reference)).unwrap();
+        assert_eq!(tree.commit.unwrap().id, *expected, "{reference}");
+    }
+    git(&clone, &["remote", "rename", "origin", "other"]);
+    git(&clone, &["update-ref", "refs/remotes/third/both", &local]);
+    let error = world.prepare(&source(&clone, "both")).unwrap_err();
+    assert!(
+        matches!(error, Error::Git(GitError::Ambiguous { .. })),
+        "{error}"
+    );
+    assert!(error.hint().unwrap().contains("third/both"));
+}
+
+#[test]
+fn options_and_unknown_references_are_refused() {
+    let world = World::new();
+    let dir = repository(&world);
+    for repository in [dir.to_string(), format!("file://{dir}")] {
+        for reference in ["-x", "--upload-pack=evil", "", "a b", "a\nb"] {
+            let error = world.prepare(&source(&repository, reference)).unwrap_err();
+            assert!(
+                matches!(error, Error::Git(GitError::InvalidReference { .. })),
+                "{error}"
+            );
+        }
+        let error = world.prepare(&source(&repository, "none")).unwrap_err();
+        assert!(
+            matches!(error, Error::Git(GitError::UnknownReference { .. })),
+            "{error}"
+        );
+        assert!(error.hint().is_some());
+    }
+    let error = world.prepare(&source("/no/such", "v6.1")).unwrap_err();
+    assert_eq!(error.to_string(), "/no/such is not a git repository");
+    let error = world.prepare(&source(&world.root, "v6.1")).unwrap_err();
+    assert!(matches!(error, Error::Exec(_)), "{error}");
+    assert_eq!(world.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_branch_at_a_url_is_followed_and_a_tag_is_kept() {
+    let mut world = World::new();
+    let dir = repository(&world);
+    let url = format!("file://{dir}");
+    let before = world.prepare(&source(&url, "main")).unwrap();
+    let tagged = world.prepare(&source(&url, "v6.12.117")).unwrap();
+    assert_eq!(before.commit, tagged.commit);
+    let second = commit(&dir, "second");
+    assert_eq!(
+        world
+            .prepare(&source(&url, "main"))
+            .unwrap()
+            .commit
+            .unwrap()
+            .id,
+        second
+    );
+    fs::rename(&dir, world.root.join("gone")).unwrap();
+    world.prepare(&source(&url, "main")).unwrap_err();
+    assert_eq!(world.prepare(&source(&url, "v6.12.117")).unwrap(), tagged);
+    world.offline = true;
+    assert_eq!(
+        world
+            .prepare(&source(&url, "main"))
+            .unwrap()
+            .commit
+            .unwrap()
+            .id,
+        second
+    );
+    let error = world.prepare(&source(&url, "other")).unwrap_err();
+    assert!(
+        matches!(error, Error::Git(GitError::Offline { .. })),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_partial_clone_fetches_what_it_lacks() {
+    let world = World::new();
+    let dir = repository(&world);
+    git(&dir, &["config", "uploadpack.allowFilter", "true"]);
+    git(&dir, &["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    let clone = world.root.join("partial");
+    let url = format!("file://{dir}");
+    git(
+        &world.root,
+        &[
+            "clone",
+            "--quiet",
+            "--no-checkout",
+            "--filter=blob:none",
+            &url,
+            clone.as_str(),
+        ],
+    );
+    let tree = world.prepare(&source(&clone, "v6.12.117")).unwrap();
+    assert_eq!(tree.id, oracle(&dir, &["--force"]));
+}
+
+#[test]
+fn settings_and_attributes_do_not_change_the_bytes_behind_our_back() {
+    let world = World::new();
+    let dir = repository(&world);
+    git(&dir, &["config", "core.autocrlf", "true"]);
+    let tree = world.prepare(&source(&dir, "v6.12.117")).unwrap();
+    assert_eq!(
+        tree.id.to_string(),
+        git(&dir, &["rev-parse", "HEAD^{tree}"])
+    );
+    // What the repository's own attributes leave out of an archive is not in the id either.
+    write(&dir, ".gitattributes", "a.c export-ignore\n");
+    git(&dir, &["add", "--all"]);
+    commit(&dir, "attributes");
+    let tree = world.prepare(&source(&dir, "HEAD")).unwrap();
+    assert!(!tree.dir.join("a.c").exists());
+    assert_eq!(tree.id, world.prepare(&directory(&tree.dir)).unwrap().id);
+}

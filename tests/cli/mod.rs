@@ -1,0 +1,4 @@
+//! One module a command.
+
+mod boot;
+mod build;
