@@ -202,14 +202,7 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         &facts.tree.dir,
         &facts.target_dir.join("kernel").join(spec.name.as_str()),
     );
-    for (role, path) in [("source", &dirs.source), ("build", &dirs.build)] {
-        if make::unusable(path) {
-            return Err(Error::Path {
-                role,
-                path: path.clone(),
-            });
-        }
-    }
+    check_dirs(&dirs)?;
     let unmet = crate::merge::verify(&facts.request.merged, &facts.config);
     let unmet: Vec<_> = unmet.into_iter().filter(|unmet| !unmet.optional).collect();
     if !unmet.is_empty() {
@@ -378,7 +371,10 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
     let ccache = ccache.map(|ccache| (ccache.clone(), ccache_config(spec)));
     // Of other goals nothing is kept, so only make knows whether they are done.
     let kept = ["all", "modules", row.image_target];
-    let only_kept = spec.targets.iter().all(|goal| kept.contains(&goal.as_str()));
+    let only_kept = spec
+        .targets
+        .iter()
+        .all(|goal| kept.contains(&goal.as_str()));
     let reuse = spec.reuse.value && spec.reproducible.value && only_kept;
     Ok(Plan {
         record,
@@ -388,6 +384,19 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         ccache,
         volatile: !facts.tree.pinned,
     })
+}
+
+/// Refuses directories that make would split; nothing is to run in them.
+pub fn check_dirs(dirs: &Dirs) -> Result<(), Error> {
+    for (role, path) in [("source", &dirs.source), ("build", &dirs.build)] {
+        if make::unusable(path) {
+            return Err(Error::Path {
+                role,
+                path: path.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Where modules are installed before they take the place of the old ones.

@@ -21,7 +21,8 @@ use serde_json::Value;
 use crate::support::{Sandbox, StandIn};
 
 /// A kernel `tiny` of a stand-in tree beside the project.
-const TINY: &str = "[workspace.metadata.kernel.kernels.tiny]\nsource = \"../tree\"\npreset = \"tiny\"\n";
+const TINY: &str =
+    "[workspace.metadata.kernel.kernels.tiny]\nsource = \"../tree\"\npreset = \"tiny\"\n";
 
 /// A sandbox with [`TINY`] and its tree; `settings` go on with its table.
 fn tiny(settings: &str) -> (Sandbox, StandIn) {
@@ -105,7 +106,9 @@ fn left_behind(sandbox: &Sandbox) -> Vec<String> {
     let mut found = Vec::new();
     walk(sandbox.path("").as_std_path(), &mut found);
     for directory in ["store", "cache/tree"] {
-        let entries = std::fs::read_dir(sandbox.path(directory)).into_iter().flatten();
+        let entries = std::fs::read_dir(sandbox.path(directory))
+            .into_iter()
+            .flatten();
         let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
         // A lock is held or free, never half written.
         found.extend(names.filter(|name| !name.ends_with(".lock")));
@@ -123,7 +126,10 @@ fn path_without(sandbox: &Sandbox, missing: &[&str]) -> String {
             let name = entry.file_name();
             if !missing.iter().any(|missing| name == *missing) {
                 // The first on PATH wins, as it does there.
-                let _ = std::os::unix::fs::symlink(entry.path(), directory.join(name.to_string_lossy().as_ref()));
+                let _ = std::os::unix::fs::symlink(
+                    entry.path(),
+                    directory.join(name.to_string_lossy().as_ref()),
+                );
             }
         }
     }

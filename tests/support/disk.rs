@@ -20,13 +20,26 @@ impl Disk {
         }
         let at = sandbox.path(relative);
         std::fs::create_dir_all(&at).unwrap();
-        run("mount", &["-t", "tmpfs", "-o", &format!("size={kib}k"), "none", at.as_str()]);
+        run(
+            "mount",
+            &[
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={kib}k"),
+                "none",
+                at.as_str(),
+            ],
+        );
         Some(Disk { at })
     }
 
     /// Gives it another size.
     pub(crate) fn resize(&self, kib: u32) {
-        run("mount", &["-o", &format!("remount,size={kib}k"), self.at.as_str()]);
+        run(
+            "mount",
+            &["-o", &format!("remount,size={kib}k"), self.at.as_str()],
+        );
     }
 }
 

@@ -18,7 +18,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let workspace = Workspace::load(global, &args.kernels.overrides)?;
-    for (index, kernel) in workspace.select(&args.kernels.names)?.into_iter().enumerate() {
+    for (index, kernel) in workspace
+        .select(&args.kernels.names)?
+        .into_iter()
+        .enumerate()
+    {
         let name = kernel.name.as_str();
         let plan = workspace
             .session()
