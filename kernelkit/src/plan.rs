@@ -201,14 +201,7 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         &facts.tree.dir,
         &facts.target_dir.join("kernel").join(spec.name.as_str()),
     );
-    for (role, path) in [("source", &dirs.source), ("build", &dirs.build)] {
-        if make::unusable(path) {
-            return Err(Error::Path {
-                role,
-                path: path.clone(),
-            });
-        }
-    }
+    check_dirs(&dirs)?;
     let unmet = crate::merge::verify(&facts.request.merged, &facts.config);
     let unmet: Vec<_> = unmet.into_iter().filter(|unmet| !unmet.optional).collect();
     if !unmet.is_empty() {
@@ -390,6 +383,19 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         ccache,
         volatile: !facts.tree.pinned,
     })
+}
+
+/// Refuses directories that make would split; nothing is to run in them.
+pub fn check_dirs(dirs: &Dirs) -> Result<(), Error> {
+    for (role, path) in [("source", &dirs.source), ("build", &dirs.build)] {
+        if make::unusable(path) {
+            return Err(Error::Path {
+                role,
+                path: path.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Where modules are installed before they take the place of the old ones.

@@ -45,6 +45,27 @@ pub(crate) fn require_tool(tool: &str) -> bool {
     found
 }
 
+/// Waits until `condition` holds, for half a minute at most.
+pub(crate) fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..3000 {
+        if condition() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("waited in vain for {what}");
+}
+
+/// Sends a signal, such as `INT`, to a process or, as `-` and its id, to a process group.
+pub(crate) fn signal(name: &str, process: impl std::fmt::Display) {
+    let command = format!("kill -{name} {process}");
+    let status = std::process::Command::new("sh")
+        .args(["-c", &command])
+        .status()
+        .unwrap();
+    assert!(status.success(), "{command}");
+}
+
 /// Whether the test is run by root: it mounts, or takes rights away from what it starts.
 pub(crate) fn require_root() -> bool {
     let root = is_root();

@@ -14,7 +14,7 @@ use crate::request;
 use crate::reuse::{self, Decision};
 use crate::source::Source;
 use crate::spec::{KernelSpec, Spec};
-use crate::store::{Check, Entry, Lookup, Store as _};
+use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
 
 /// What every step of one command shares.
 pub struct Session<'a> {
@@ -129,6 +129,9 @@ impl Session<'_> {
         let mut tree = self.prepare_source(spec, notify)?;
         // Kbuild goes by real paths, and debug information must not tell which they are.
         tree.dir = fs::real_path(&tree.dir);
+        let state = self.state(spec);
+        let dirs = Dirs::new(&tree.dir, &state);
+        plan::check_dirs(&dirs)?;
         let toolchain = toolchain::detect(
             spec.arch.value,
             spec.compiler.value,
@@ -140,15 +143,8 @@ impl Session<'_> {
             notify(Notice::Warning(warning.clone()));
         }
         let cores = environment::cores();
-        let state = self.state(spec);
-        let config = configure::resolve(
-            &request,
-            &tree,
-            &toolchain,
-            &Dirs::new(&tree.dir, &state),
-            self.environment,
-            cores,
-        )?;
+        let config =
+            configure::resolve(&request, &tree, &toolchain, &dirs, self.environment, cores)?;
         let ccache = exec::find_on_path("ccache", &self.environment.path).map(|_| Ccache {
             dir: self.environment.cache_dir.join("ccache"),
             config: state.join("ccache.conf"),
@@ -189,6 +185,9 @@ impl Session<'_> {
 
     /// The manifest of a stored build, by release or digest.
     pub fn stored_manifest(&self, key: &str) -> Result<Option<Manifest>, Error> {
+        if !is_entry_name(key) {
+            return Ok(None);
+        }
         Ok(match self.store().find(key, Check::Quick)? {
             Lookup::Hit(entry) => serde_json::from_value(entry.manifest).ok(),
             _ => None,

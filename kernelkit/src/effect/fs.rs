@@ -24,10 +24,7 @@ impl Error {
     /// What the user can do, where the system's answer tells.
     pub fn hint(&self) -> Option<String> {
         match self.source.kind() {
-            io::ErrorKind::StorageFull => Some(format!(
-                "the file system that holds {} is full: free some space and run it again",
-                self.path
-            )),
+            io::ErrorKind::StorageFull => Some(full_hint(&self.path)),
             io::ErrorKind::PermissionDenied => {
                 Some(format!("check the permissions of {}", self.path))
             }
@@ -37,6 +34,18 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// What to do about a full file system.
+pub(super) fn full_hint(path: &Utf8Path) -> String {
+    format!("the file system that holds {path} is full: free some space and run it again")
+}
+
+/// Whether the file system that holds `path` has less than a MiB left: programs that fail for
+/// want of space remove what they began to write, so some of it is free again afterwards.
+pub(super) fn is_full(path: &Utf8Path) -> bool {
+    rustix::fs::statvfs(path.as_std_path())
+        .is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < 1 << 20)
 }
 
 /// Names the path and the action in an I/O error.

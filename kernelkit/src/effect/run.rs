@@ -89,6 +89,9 @@ pub enum Error {
         call: Box<Call>,
         /// Its whole output.
         log: Utf8PathBuf,
+        /// The build directory, where its file system is full: a shell's `printf` in a
+        /// recipe says no more of that than `I/O error`.
+        full: Option<Utf8PathBuf>,
     },
     /// The kernel's own conf changed the predicted configuration.
     #[error(
@@ -147,6 +150,7 @@ impl Error {
             Error::Fs(error) => error.hint(),
             Error::Exec(error) => error.hint(),
             Error::Source(error) => error.hint(),
+            Error::Make { full: Some(directory), .. } => Some(fs::full_hint(directory)),
             Error::Make { call, log, .. } => Some(format!("the whole output is in {log}; to run it by hand: {call}")),
             Error::ConfigDrift { path, .. } => Some(format!("the file as conf left it is {path}; was a tool installed or removed since the plan was made?")),
             Error::Mismatch { .. } => Some("run it again with `--no-reuse`; if it stays, please report it with the plan's JSON".to_owned()),
@@ -473,6 +477,8 @@ impl Run<'_> {
                 lines: make::first_error(&lines),
                 call,
                 log: path,
+                full: fs::is_full(&self.plan.record.dirs.build)
+                    .then(|| self.plan.record.dirs.build.clone()),
             }),
             Err(error) => Err(error.into()),
         }
