@@ -67,15 +67,15 @@ pub(crate) fn set_up(
     boots: bool,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let debian = kernels
-        .iter()
-        .any(|kernel| matches!(kernel.source.value, Source::Debian { .. }));
+    let mut updated = false;
     for _ in 0..2 {
         let findings = examine(workspace, kernels, boots, &[Feature::Ccache])?;
         let system = machine::system(&workspace.environment);
         let mut calls = doctor::install_calls(&findings, &system);
-        if calls.is_empty() && debian && system.lists_missing {
-            calls.extend(update_lists(&system));
+        // Lists that are old, or of an image that never had all of them, lack the source.
+        if !updated && lists_lack_a_source(kernels, &system)? {
+            updated = true;
+            calls.splice(0..0, update_lists(&system));
         }
         if calls.is_empty() {
             break;
@@ -121,6 +121,22 @@ fn run_call(call: &Call, privilege: Privilege) -> Result<(), Failure> {
         return Ok(());
     }
     Ok(exec::capture(call).map(drop)?)
+}
+
+/// Whether a kernel's source is a package that apt's lists do not have.
+fn lists_lack_a_source(kernels: &[&KernelSpec], system: &doctor::System) -> Result<bool, Failure> {
+    for kernel in kernels {
+        if let Source::Debian { package, .. } = &kernel.source.value {
+            let call = Call::new("apt-cache", "/")
+                .args(["show", package])
+                .envs(&system.variables);
+            let (_, status) = exec::capture_unchecked(&call)?;
+            if !status.success() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 fn update_lists(system: &doctor::System) -> Option<Call> {

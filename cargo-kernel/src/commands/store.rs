@@ -28,6 +28,7 @@ enum Command {
         patterns: Vec<String>,
     },
     /// Drop the builds that limits do not allow, those unused for longest first
+    #[command(group(clap::ArgGroup::new("limits").required(true).multiple(true).args(["keep", "unused_days", "max_size"])))]
     Prune {
         /// Keep at most so many
         #[arg(long, value_name = "COUNT")]
@@ -72,12 +73,6 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<u8, Failure> {
             max_size,
             dry_run,
         } => {
-            if keep.is_none() && unused_days.is_none() && max_size.is_none() {
-                return Err(Failure::message(
-                    "nothing to prune by",
-                    "give --keep, --unused-days or --max-size",
-                ));
-            }
             let now = environment::now().timestamp().as_second();
             let limits = Prune {
                 keep: *keep,
