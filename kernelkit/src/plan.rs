@@ -10,7 +10,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::config::DotConfig;
-use crate::effect::source::{LabelHint, Tree};
 use crate::identity::{self, Identity, Label};
 use crate::make::{self, Kbuild};
 use crate::manifest::{
@@ -19,7 +18,7 @@ use crate::manifest::{
 };
 use crate::process::Call;
 use crate::request::{self, ConfigRequest};
-use crate::source::Sha256;
+use crate::source::{LabelHint, Sha256, Tree};
 use crate::spec::{Jobs, KernelSpec, Timestamp};
 use crate::toolchain::{Role, Toolchain};
 

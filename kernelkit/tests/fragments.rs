@@ -13,7 +13,7 @@ use std::sync::Mutex;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::arch::Arch;
-use kernelkit::config::DotConfig;
+use kernelkit::config::{DotConfig, Symbol};
 use kernelkit::effect::environment::{Environment, cores};
 use kernelkit::effect::{exec, fs};
 use kernelkit::fragment::{Base, Fragment, Layer, Layers, Library, Selection};
@@ -28,12 +28,6 @@ const GROUND: [&str; 3] = ["core/64bit", "core/modules", "arch/@arch"];
 
 /// The architectures that have a fragment of their own.
 const ARCHES: [&str; 3] = ["x86_64", "arm64", "riscv64"];
-
-/// Symbols that depend on programs of the build machine, with the programs.
-const PROGRAMS: [(&str, &[&str]); 2] = [
-    ("debug/btf", &["pahole"]),
-    ("rust/rust", &["rustc", "bindgen"]),
-];
 
 fn is_host(arch: Arch) -> bool {
     Arch::host(std::env::consts::ARCH) == Ok(arch)
@@ -92,11 +86,29 @@ impl<'a> Bench<'a> {
             .envs(&self.environment.tool_variables());
         exec::capture(&call).unwrap();
         let result = fs::read_to_string(self.build.join(".config")).unwrap();
-        verify(&merged, &DotConfig::parse(&result).unwrap())
+        let result = DotConfig::parse(&result).unwrap();
+        verify(&merged, &result)
             .into_iter()
-            .filter(|unmet| !unmet.optional)
+            .filter(|unmet| !unmet.optional && !self.lacks_tools(&unmet.symbol, &result))
             .map(|unmet| format!("{} {}: {unmet}", self.version, self.arch))
             .collect()
+    }
+
+    /// Whether a request fails for want of a tool that not every machine has. CI has
+    /// pahole; a Rust toolchain of the kernel's taste may be missing even there.
+    fn lacks_tools(&self, symbol: &Symbol, result: &DotConfig) -> bool {
+        let pahole = exec::find_on_path("pahole", &self.environment.path);
+        let tool = match symbol.as_str() {
+            "RUST" if !result.is_enabled("RUST_IS_AVAILABLE") => "Rust toolchain",
+            "DEBUG_INFO_BTF" | "DEBUG_INFO_BTF_MODULES"
+                if pahole.is_none() && !self.environment.ci =>
+            {
+                "pahole"
+            }
+            _ => return false,
+        };
+        println!("{symbol} was not tried: there is no {tool}");
+        true
     }
 
     /// The fragments to merge for each thing that is tried here.
@@ -135,16 +147,7 @@ impl<'a> Bench<'a> {
                 .get("KERNELKIT_TEST_FRAGMENTS")
                 .map(String::as_str)
                 == Some("all");
-        let missing = PROGRAMS
-            .iter()
-            .filter(|(name, _)| *name == fragment.name().as_str())
-            .flat_map(|(_, programs)| *programs)
-            .find(|program| exec::find_on_path(program, &self.environment.path).is_none());
-        if let Some(program) = missing {
-            println!("{} is not tried: there is no {program}", fragment.name());
-        }
-        missing.is_none()
-            && fragment.name().layer() != Layer::Version
+        fragment.name().layer() != Layer::Version
             && (everything || !fragment.header().arch.is_empty())
             && fragment.header().applies_to_arch(self.arch)
             && fragment.header().applies_to_version(&self.version)

@@ -180,6 +180,23 @@ fn every_embedded_fragment_is_well_formed() {
 }
 
 #[test]
+fn the_readme_explains_every_key_and_layer() {
+    let readme = include_str!("../../fragments/README.md");
+    for key in KEYS {
+        assert!(
+            readme.contains(&format!("\n| `{}` |", key.name)),
+            "{}",
+            key.name
+        );
+    }
+    let order: Vec<_> = Layer::TABLE
+        .iter()
+        .map(|(_, directory, _)| readme.find(&format!("`{directory}/`")).unwrap())
+        .collect();
+    assert!(order.is_sorted(), "{order:?}");
+}
+
+#[test]
 fn every_embedded_reference_names_a_fragment() {
     let library = Library::embedded();
     let version = "6.12".parse().unwrap();

@@ -40,12 +40,6 @@ impl User {
     }
 }
 
-/// A select that forces a symbol whose dependencies do not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unmet {
-    pub(super) symbol: SymbolId,
-}
-
 #[derive(Clone, Debug)]
 pub(super) struct Values<'k> {
     pub(super) kconfig: &'k Kconfig,
@@ -68,7 +62,8 @@ pub(super) struct Values<'k> {
     pub(super) chosen: Vec<SymbolId>,
     own_bytes: Vec<u8>,
     own: Vec<(u32, u32)>,
-    pub(super) unmet: Vec<Unmet>,
+    /// Symbols selected against their dependencies.
+    pub(super) unmet: Vec<SymbolId>,
     modules: u8,
 }
 
@@ -203,6 +198,8 @@ impl<'k> Values<'k> {
     pub(super) fn evaluate(&mut self) {
         self.unmet.clear();
         self.modules = 0;
+        // Only a range that refers to its own symbol could see an old text.
+        self.text.fill(NONE);
         let model = self.model();
         for step in &model.schedule {
             match *step {
@@ -332,7 +329,7 @@ impl<'k> Values<'k> {
                     }
                     self.value[index] = promote(value.max(rev));
                     if dir < rev {
-                        self.unmet.push(Unmet { symbol });
+                        self.unmet.push(symbol);
                     }
                 }
                 if symbol == model.modules {

@@ -43,7 +43,8 @@ impl Model {
         for index in 0..self.properties.len() {
             let property = self.properties[index];
             let dep = self.nodes[property.node as usize].dep;
-            self.properties[index].condition = self.exprs.and(dep, property.own);
+            let own = self.exprs.and(property.own, property.menus);
+            self.properties[index].condition = self.exprs.and(dep, own);
         }
     }
 

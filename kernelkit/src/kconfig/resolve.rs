@@ -65,6 +65,8 @@ pub struct Request<'a> {
 #[derive(Clone, Debug)]
 pub struct Resolution<'k> {
     pub(super) values: Values<'k>,
+    /// Names of the inputs.
+    pub(super) inputs: Vec<String>,
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 
@@ -135,6 +137,11 @@ impl Kconfig {
         }
         Resolution {
             values,
+            inputs: request
+                .inputs
+                .iter()
+                .map(|input| input.name.to_owned())
+                .collect(),
             diagnostics,
         }
     }

@@ -11,7 +11,7 @@ use super::probe::{NotRecorded, Prober, Record, RecordError, Runner};
 use super::{TreeReader, detect_dialect};
 use crate::kconfig::{
     Dialect, Error as KconfigError, Input, Kconfig, Mode, ProbabilityError, ProbeResult,
-    Reader as _, Request, Resolution, Severity, parse_seed,
+    Reader as _, Request, Resolution, Severity, Tristate, parse_seed,
 };
 
 /// What `conf` is asked for.
@@ -400,7 +400,28 @@ impl Session<'_> {
             self.resolve(mode, input)
         };
         show(resolution.diagnostics(), outcome);
-        if self.werror && !resolution.diagnostics().is_empty() {
+        let unmet = resolution.unmet();
+        for unmet in &unmet {
+            let mut text = format!(
+                "\nWARNING: unmet direct dependencies detected for {}\n  Depends on [{}]: {}\n",
+                unmet.symbol, unmet.value, unmet.depends
+            );
+            for strength in [Tristate::Y, Tristate::M] {
+                let selectors: Vec<_> = unmet
+                    .selected_by
+                    .iter()
+                    .filter(|selector| selector.value == strength)
+                    .collect();
+                if !selectors.is_empty() {
+                    text.push_str(&format!("  Selected by [{strength}]:\n"));
+                }
+                for selector in selectors {
+                    text.push_str(&format!("  - {} [={strength}]\n", selector.symbol));
+                }
+            }
+            outcome.stderr.extend_from_slice(text.as_bytes());
+        }
+        if self.werror && !(resolution.diagnostics().is_empty() && unmet.is_empty()) {
             outcome.status = 1;
             return Ok(());
         }
