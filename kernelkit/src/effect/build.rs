@@ -209,7 +209,8 @@ impl Session<'_> {
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<(Outcome, Manifest), Error> {
-        let plan = self.plan(spec, notify)?;
+        let facts = self.gather(spec, notify)?;
+        let plan = plan::plan(spec, &facts)?;
         let ready = |manifest: Manifest| (Outcome::Ready, manifest);
         if let Decision::Ready(manifest) =
             reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)
@@ -232,6 +233,8 @@ impl Session<'_> {
             Decision::Reuse(entry) => Ok((Outcome::Reused, take(&store, &entry, &plan)?)),
             Decision::Build(reason) => {
                 notify(Notice::Building(&plan, &reason));
+                // What is shared must still be what its id names before it is compiled.
+                sources::verify(&facts.tree, &self.source_context())?;
                 let mut rescanned = Ok(None);
                 let mut rescan = || {
                     if plan.volatile {
@@ -256,15 +259,18 @@ impl Session<'_> {
         }
     }
 
+    fn source_context(&self) -> sources::Context<'_> {
+        sources::Context {
+            offline: self.offline,
+            ..sources::Context::new(self.environment)
+        }
+    }
+
     fn prepare_source(
         &self,
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<sources::Tree, Error> {
-        let context = sources::Context {
-            offline: self.offline,
-            ..sources::Context::new(self.environment)
-        };
         let patches = find_patches(spec, &self.spec.root)?;
         let source = match &spec.source.value {
             Source::Directory { path } => Source::Directory {
@@ -275,7 +281,7 @@ impl Session<'_> {
         Ok(sources::prepare(
             &source,
             &patches,
-            &context,
+            &self.source_context(),
             &mut |progress| notify(Notice::Source(progress)),
         )?)
     }
