@@ -85,6 +85,7 @@ impl Model {
                 }
             }
             let mut symbols: Vec<SymbolId> = Vec::with_capacity(members.len());
+            let mut entries = Vec::with_capacity(members.len());
             for node in members {
                 let member = self.nodes[node as usize].symbol;
                 let choice = &mut self.symbols[member as usize].choice;
@@ -93,7 +94,11 @@ impl Model {
                     *choice = index as u32;
                     symbols.push(member);
                 }
+                if *choice == index as u32 {
+                    entries.push(member);
+                }
             }
+            self.choices[index].entries = entries;
             if dialect.choice_is_symbol {
                 self.share_type(symbol, &symbols);
             }

@@ -295,18 +295,22 @@ impl Values<'_> {
     /// the first that can be seen wins.
     fn shuffle(&mut self, choice: u32, rand: &mut Rand) {
         let model = self.model();
-        let members = match &self.priority[choice as usize] {
-            order if order.is_empty() => &model.choices[choice as usize].members,
+        let entry = &model.choices[choice as usize];
+        let priority = match &self.priority[choice as usize] {
+            order if order.is_empty() => &entry.members,
             order => order,
         };
-        let (mut order, mut pool): (Vec<_>, Vec<_>) = members
-            .iter()
-            .copied()
-            .partition(|member| self.user[*member as usize].is_set());
+        let set = |member: &SymbolId| self.user[*member as usize].is_set();
+        let mut order: Vec<_> = priority.iter().copied().filter(set).collect();
+        let mut pool = entry.entries.clone();
+        pool.retain(|member| !set(member));
         while !pool.is_empty() {
+            // A second entry of a member is drawn too, and changes nothing.
             let member = pool.remove(rand.next() as usize % pool.len());
-            self.user[member as usize].tristate = 2;
-            order.push(member);
+            if !self.user[member as usize].is_set() {
+                self.user[member as usize].tristate = 2;
+                order.push(member);
+            }
         }
         self.priority[choice as usize] = order;
     }
