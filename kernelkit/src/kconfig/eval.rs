@@ -196,26 +196,32 @@ impl<'k> Values<'k> {
 
     /// Gives every symbol its value.
     pub(super) fn evaluate(&mut self) {
+        self.forget();
+        let model = self.model();
+        for step in &model.schedule {
+            self.step(*step);
+        }
+    }
+
+    /// Before an evaluation: nothing is known about modules or ranges.
+    pub(super) fn forget(&mut self) {
         self.unmet.clear();
         self.modules = 0;
         // Only a range that refers to its own symbol could see an old text.
         self.text.fill(NONE);
-        let model = self.model();
-        for step in &model.schedule {
-            match *step {
-                Step::Expr(index) => {
-                    self.exprs[index as usize] =
-                        self.evaluate_expr(model.exprs.get(index as usize));
-                }
-                Step::Symbol(symbol) => self.evaluate_symbol(symbol),
-                Step::Choice(choice) => {
-                    if self.kconfig.dialect.choice_is_symbol {
-                        self.choose_old(choice);
-                    } else {
-                        self.choose(choice);
-                    }
-                }
+    }
+
+    pub(super) fn step(&mut self, step: Step) {
+        match step {
+            Step::Expr(index) => {
+                let expr = self.model().exprs.get(index as usize);
+                self.exprs[index as usize] = self.evaluate_expr(expr);
             }
+            Step::Symbol(symbol) => self.evaluate_symbol(symbol),
+            Step::Choice(choice) if self.kconfig.dialect.choice_is_symbol => {
+                self.choose_old(choice);
+            }
+            Step::Choice(choice) => self.choose(choice),
         }
     }
 

@@ -24,6 +24,19 @@ pub struct Unmet {
     pub selected_by: Vec<Selector>,
 }
 
+/// A value of an input that is not the symbol's value.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Dropped {
+    /// The symbol.
+    pub symbol: String,
+    /// What the input says.
+    pub wanted: Value,
+    /// What it is.
+    pub actual: Value,
+    /// Where the input says it.
+    pub place: Place,
+}
+
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -241,6 +254,38 @@ impl Resolution<'_> {
             selected_by: self.selectors(*symbol, true),
         });
         unmet.collect()
+    }
+
+    /// The inputs' values that did not come to hold, in menu order; of lines that
+    /// contradict each other the last one counts. [`Resolution::check`] says why.
+    pub fn dropped(&self) -> Vec<Dropped> {
+        let values = &self.values;
+        let model = values.model();
+        let mut dropped = Vec::new();
+        for (index, node) in (0..).zip(&model.nodes) {
+            let symbol = node.symbol;
+            if symbol == NONE || model.symbol(symbol).first_node != index {
+                continue;
+            }
+            let user = &values.user[symbol as usize];
+            let name = values.kconfig.name(symbol);
+            let Some((place, actual)) = self.input_place(user).zip(self.value(&name)) else {
+                continue;
+            };
+            let wanted = match user.tristate() {
+                Some(value) => Value::Tristate(Tristate::of(value)),
+                None => Value::Text(String::from_utf8_lossy(values.text(user.text)).into_owned()),
+            };
+            if wanted != actual {
+                dropped.push(Dropped {
+                    symbol: name,
+                    wanted,
+                    actual,
+                    place,
+                });
+            }
+        }
+        dropped
     }
 
     /// Why the symbol `name` is not `wanted`, a value as `.config` spells it;

@@ -37,7 +37,7 @@ use camino::Utf8Path;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Change, diff};
-pub use explain::{Cause, Explanation, Leaf, Origin, Reason, Refusal, Selector, Unmet};
+pub use explain::{Cause, Dropped, Explanation, Leaf, Origin, Reason, Refusal, Selector, Unmet};
 pub use fix::Setting;
 pub use merge_config::{MergeNote, MergeNoteKind, MergeOptions, MergeRules, Merged, merge_config};
 pub use model::{NodeId, Position, SymbolId, Tristate, Type};
@@ -172,10 +172,10 @@ pub enum Error {
         diagnostics: Vec<Diagnostic>,
     },
     /// Symbols that depend on each other in a circle.
-    #[error("recursive dependency: {}", links.join(", "))]
+    #[error("recursive dependency: {}", circles[0].join(", "))]
     RecursiveDependency {
-        /// One sentence a link: `symbol A depends on B`.
-        links: Vec<String>,
+        /// Each circle, one sentence a link: `symbol A depends on B`. Never empty.
+        circles: Vec<Vec<String>>,
     },
 }
 

@@ -384,6 +384,8 @@ pub(super) struct Choice {
     pub(super) symbol: SymbolId,
     pub(super) optional: bool,
     pub(super) members: Vec<SymbolId>,
+    /// The member of each entry: a symbol with two entries stands here twice.
+    pub(super) entries: Vec<SymbolId>,
 }
 
 /// What is evaluated, each after everything it depends on.

@@ -528,6 +528,7 @@ impl Parser<'_> {
                     symbol,
                     optional: false,
                     members: Vec::new(),
+                    entries: Vec::new(),
                 });
                 self.model.symbols[symbol as usize].own_choice = index as u32;
                 index
