@@ -40,12 +40,6 @@ impl User {
     }
 }
 
-/// A select that forces a symbol whose dependencies do not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unmet {
-    pub(super) symbol: SymbolId,
-}
-
 #[derive(Clone, Debug)]
 pub(super) struct Values<'k> {
     pub(super) kconfig: &'k Kconfig,
@@ -68,7 +62,8 @@ pub(super) struct Values<'k> {
     pub(super) chosen: Vec<SymbolId>,
     own_bytes: Vec<u8>,
     own: Vec<(u32, u32)>,
-    pub(super) unmet: Vec<Unmet>,
+    /// Symbols selected against their dependencies.
+    pub(super) unmet: Vec<SymbolId>,
     modules: u8,
 }
 
@@ -201,24 +196,32 @@ impl<'k> Values<'k> {
 
     /// Gives every symbol its value.
     pub(super) fn evaluate(&mut self) {
-        self.unmet.clear();
-        self.modules = 0;
+        self.forget();
         let model = self.model();
         for step in &model.schedule {
-            match *step {
-                Step::Expr(index) => {
-                    self.exprs[index as usize] =
-                        self.evaluate_expr(model.exprs.get(index as usize));
-                }
-                Step::Symbol(symbol) => self.evaluate_symbol(symbol),
-                Step::Choice(choice) => {
-                    if self.kconfig.dialect.choice_is_symbol {
-                        self.choose_old(choice);
-                    } else {
-                        self.choose(choice);
-                    }
-                }
+            self.step(*step);
+        }
+    }
+
+    /// Before an evaluation: nothing is known about modules or ranges.
+    pub(super) fn forget(&mut self) {
+        self.unmet.clear();
+        self.modules = 0;
+        // Only a range that refers to its own symbol could see an old text.
+        self.text.fill(NONE);
+    }
+
+    pub(super) fn step(&mut self, step: Step) {
+        match step {
+            Step::Expr(index) => {
+                let expr = self.model().exprs.get(index as usize);
+                self.exprs[index as usize] = self.evaluate_expr(expr);
             }
+            Step::Symbol(symbol) => self.evaluate_symbol(symbol),
+            Step::Choice(choice) if self.kconfig.dialect.choice_is_symbol => {
+                self.choose_old(choice);
+            }
+            Step::Choice(choice) => self.choose(choice),
         }
     }
 
@@ -332,7 +335,7 @@ impl<'k> Values<'k> {
                     }
                     self.value[index] = promote(value.max(rev));
                     if dir < rev {
-                        self.unmet.push(Unmet { symbol });
+                        self.unmet.push(symbol);
                     }
                 }
                 if symbol == model.modules {

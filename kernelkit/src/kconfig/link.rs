@@ -43,7 +43,8 @@ impl Model {
         for index in 0..self.properties.len() {
             let property = self.properties[index];
             let dep = self.nodes[property.node as usize].dep;
-            self.properties[index].condition = self.exprs.and(dep, property.own);
+            let own = self.exprs.and(property.own, property.menus);
+            self.properties[index].condition = self.exprs.and(dep, own);
         }
     }
 
@@ -265,13 +266,12 @@ impl Model {
                 let message = "config symbol defined without type";
                 diagnostics.push(Diagnostic::warning(file, line, message));
             }
-            if symbol.transitional && symbol.first_node == index {
-                let properties = !self.properties(node.symbol).is_empty();
-                let dependencies = self
-                    .nodes_of(node.symbol)
-                    .any(|node| !self.dependencies(node).is_empty());
-                if properties || dependencies || symbol.kind == Type::Unknown {
-                    let message = "transitional symbols can only have help sections";
+            if symbol.transitional {
+                let message = "transitional symbols can only have help sections";
+                let own = self.properties(node.symbol).iter();
+                let own = own.filter(|property| property.node == index);
+                errors.extend(own.map(|property| Diagnostic::error(file, property.line, message)));
+                if !self.dependencies(index).is_empty() {
                     errors.push(Diagnostic::error(file, line, message));
                 }
             }
@@ -304,67 +304,27 @@ impl Model {
         })
     }
 
-    /// Depth-first, children first. A circle is an error unless it goes through a
-    /// range, which the kernel's check does not follow either.
+    /// Brings everything into an order in which it can be evaluated.
     pub(super) fn order(&mut self, dialect: Dialect) -> Result<(), Error> {
-        const NEW: u8 = 0;
-        const OPEN: u8 = 1;
-        const DONE: u8 = 2;
-        let mut exprs = vec![NEW; self.exprs.0.len()];
-        let mut symbols = vec![NEW; self.symbols.len()];
-        let mut choices = vec![NEW; self.choices.len()];
-        symbols[..=Y as usize].fill(DONE);
-        let mut schedule = Vec::with_capacity(exprs.len() + symbols.len());
-        let mut stack: Vec<(Step, usize)> = Vec::new();
+        let mut walk = Walk::new(self);
+        let mut schedule = Vec::with_capacity(self.exprs.0.len() + self.symbols.len());
         // MODULES is evaluated before everything else.
-        let first = (self.modules > Y).then_some(Step::Symbol(self.modules));
         let rest = (Y + 1..self.symbols.len() as SymbolId).map(Step::Symbol);
         let all = (0..self.exprs.0.len() as u32).map(Step::Expr);
-        for start in first.into_iter().chain(rest).chain(all) {
-            let mut entered = Some(start);
-            loop {
-                if let Some(step) = entered.take() {
-                    let state = match step {
-                        Step::Expr(index) => &mut exprs[index as usize],
-                        Step::Symbol(index) => &mut symbols[index as usize],
-                        Step::Choice(index) => &mut choices[index as usize],
-                    };
-                    match *state {
-                        NEW => {
-                            *state = OPEN;
-                            stack.push((step, 0));
-                        }
-                        OPEN => self.check_circle(&stack, step, dialect)?,
-                        _ => {}
-                    }
-                }
-                let Some((step, child)) = stack.last_mut() else {
-                    break;
-                };
-                let (step, index) = (*step, *child);
-                *child += 1;
-                match self.child(step, index, dialect) {
-                    Child::Of(expr, _) => {
-                        entered = Some(match expr.split() {
-                            Ok(symbol) => Step::Symbol(symbol),
-                            Err(index) => Step::Expr(index as u32),
-                        });
-                    }
-                    Child::Choice(choice) => entered = Some(Step::Choice(choice)),
-                    Child::End => {
-                        stack.pop();
-                        schedule.push(step);
-                        *match step {
-                            Step::Expr(index) => &mut exprs[index as usize],
-                            Step::Symbol(index) => &mut symbols[index as usize],
-                            Step::Choice(index) => &mut choices[index as usize],
-                        } = DONE;
-                    }
-                }
-            }
+        for start in std::iter::once(Step::Symbol(self.modules))
+            .chain(rest)
+            .chain(all)
+        {
+            walk.visit(self, dialect, start, |step| schedule.push(step));
         }
-        self.schedule = schedule;
-        Ok(())
+        if walk.circles.links.is_empty() {
+            self.schedule = schedule;
+            Ok(())
+        } else {
+            Err(Error::RecursiveDependency {
+                circles: walk.circles.links,
+            })
+        }
     }
 
     fn child(&self, step: Step, index: usize, dialect: Dialect) -> Child {
@@ -445,13 +405,14 @@ impl Model {
         }
     }
 
-    /// Turns the open path from `step` on into an error, if it counts as a circle.
+    /// Notes the open path from `step` on, if it counts as a circle and is a new one.
     fn check_circle(
         &self,
         stack: &[(Step, usize)],
         step: Step,
         dialect: Dialect,
-    ) -> Result<(), Error> {
+        circles: &mut Circles,
+    ) {
         let start = stack
             .iter()
             .position(|(open, _)| *open == step)
@@ -463,15 +424,18 @@ impl Model {
                 Child::Choice(_) | Child::End => Via::Depends,
             };
             if via == Via::Range {
-                return Ok(());
+                return;
             }
             if let Step::Symbol(symbol) = open {
                 links.push((*symbol, via));
             }
         }
-        if links.is_empty() {
-            return Ok(());
+        let mut symbols: Vec<SymbolId> = links.iter().map(|(symbol, _)| *symbol).collect();
+        symbols.sort_unstable();
+        if links.is_empty() || circles.covers(&symbols) || circles.known.len() >= MAX_CIRCLES {
+            return;
         }
+        circles.known.push(symbols);
         let name = |symbol: SymbolId| {
             let name = self.names.get(symbol);
             if name.is_empty() {
@@ -487,8 +451,109 @@ impl Model {
                 format!("symbol {} {} {}", name(symbol), via.words(), name(next))
             })
             .collect();
-        Err(Error::RecursiveDependency { links })
+        circles.links.push(links);
     }
+}
+
+impl Circles {
+    /// Whether all of `symbols` are in one circle that is known already: a short cut
+    /// through it says nothing new.
+    fn covers(&self, symbols: &[SymbolId]) -> bool {
+        let inside = |known: &Vec<SymbolId>| symbols.iter().all(|symbol| known.contains(symbol));
+        self.known.iter().any(inside)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Visit {
+    New,
+    Open,
+    Done,
+}
+
+/// What was visited on the way through the dependencies: depth first, children first.
+pub(super) struct Walk {
+    exprs: Vec<Visit>,
+    symbols: Vec<Visit>,
+    choices: Vec<Visit>,
+    circles: Circles,
+}
+
+impl Walk {
+    pub(super) fn new(model: &Model) -> Self {
+        let mut symbols = vec![Visit::New; model.symbols.len()];
+        symbols[..=Y as usize].fill(Visit::Done);
+        Walk {
+            exprs: vec![Visit::New; model.exprs.0.len()],
+            symbols,
+            choices: vec![Visit::New; model.choices.len()],
+            circles: Circles::default(),
+        }
+    }
+
+    fn state(&mut self, step: Step) -> &mut Visit {
+        match step {
+            Step::Expr(index) => &mut self.exprs[index as usize],
+            Step::Symbol(index) => &mut self.symbols[index as usize],
+            Step::Choice(index) => &mut self.choices[index as usize],
+        }
+    }
+
+    /// Hands `start` and all it depends on to `done`, without what was visited
+    /// before. A circle is noted unless it goes through a range, which the kernel's
+    /// check does not follow either, and left where it closes.
+    pub(super) fn visit(
+        &mut self,
+        model: &Model,
+        dialect: Dialect,
+        start: Step,
+        mut done: impl FnMut(Step),
+    ) {
+        let mut stack: Vec<(Step, usize)> = Vec::new();
+        let mut entered = Some(start);
+        loop {
+            if let Some(step) = entered.take() {
+                match self.state(step) {
+                    state @ Visit::New => {
+                        *state = Visit::Open;
+                        stack.push((step, 0));
+                    }
+                    Visit::Open => model.check_circle(&stack, step, dialect, &mut self.circles),
+                    Visit::Done => {}
+                }
+            }
+            let Some((step, child)) = stack.last_mut() else {
+                return;
+            };
+            let (step, index) = (*step, *child);
+            *child += 1;
+            match model.child(step, index, dialect) {
+                Child::Of(expr, _) => {
+                    entered = Some(match expr.split() {
+                        Ok(symbol) => Step::Symbol(symbol),
+                        Err(index) => Step::Expr(index as u32),
+                    });
+                }
+                Child::Choice(choice) => entered = Some(Step::Choice(choice)),
+                Child::End => {
+                    stack.pop();
+                    *self.state(step) = Visit::Done;
+                    done(step);
+                }
+            }
+        }
+    }
+}
+
+/// More circles than this help nobody.
+const MAX_CIRCLES: usize = 100;
+
+/// Recursive dependencies found so far.
+#[derive(Default)]
+struct Circles {
+    /// The symbols of each, sorted: one circle is often met on several ways.
+    known: Vec<Vec<SymbolId>>,
+    links: Vec<Vec<String>>,
 }
 
 enum Child {

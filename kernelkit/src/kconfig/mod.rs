@@ -9,11 +9,12 @@
 //!
 //! This module is pure: files come through a [`Reader`], the output of `$(shell …)`
 //! through a closure. [`effect::kconfig`](crate::effect::kconfig) has both for real trees.
-#![expect(dead_code, reason = "positions and help texts are for explaining")]
-
 mod config_file;
 mod diagnostic;
+mod diff;
 mod eval;
+mod explain;
+mod fix;
 mod intern;
 mod lex;
 mod link;
@@ -25,6 +26,9 @@ mod parse;
 mod preprocess;
 mod random;
 mod resolve;
+mod show;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,11 +36,15 @@ use std::sync::Arc;
 use camino::Utf8Path;
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use diff::{Change, diff};
+pub use explain::{Cause, Dropped, Explanation, Leaf, Origin, Reason, Refusal, Selector, Unmet};
+pub use fix::Setting;
 pub use merge_config::{MergeNote, MergeNoteKind, MergeOptions, MergeRules, Merged, merge_config};
 pub use model::{NodeId, Position, SymbolId, Tristate, Type};
 pub use preprocess::ProbeResult;
 pub use random::{Probability, ProbabilityError, parse_seed};
 pub use resolve::{Input, Mode, Request, Resolution, Value};
+pub use show::Place;
 
 /// Where files come from. A path is first asked for as it is written (relative to
 /// the directory a build runs in), then below the source tree.
@@ -164,10 +172,10 @@ pub enum Error {
         diagnostics: Vec<Diagnostic>,
     },
     /// Symbols that depend on each other in a circle.
-    #[error("recursive dependency: {}", links.join(", "))]
+    #[error("recursive dependency: {}", circles[0].join(", "))]
     RecursiveDependency {
-        /// One sentence a link: `symbol A depends on B`.
-        links: Vec<String>,
+        /// Each circle, one sentence a link: `symbol A depends on B`. Never empty.
+        circles: Vec<Vec<String>>,
     },
 }
 

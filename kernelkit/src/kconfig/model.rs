@@ -288,9 +288,11 @@ pub(super) struct Property {
     /// The node it is written in: its file is the property's file.
     pub(super) node: NodeId,
     pub(super) line: u32,
-    /// The property's own `if`, `visible if` of the menus around a prompt included.
+    /// The property's own `if`.
     pub(super) own: ExprId,
-    /// The node's dependency and `own`.
+    /// `visible if` of the menus around a prompt.
+    pub(super) menus: ExprId,
+    /// The node's dependency, `own` and `menus`.
     pub(super) condition: ExprId,
 }
 

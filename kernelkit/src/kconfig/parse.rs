@@ -694,7 +694,8 @@ impl Parser<'_> {
     fn prompt(&mut self, node: NodeId, symbol: SymbolId) -> Result<(), Error> {
         let line = self.lexer.line;
         let title = self.title()?;
-        let mut own = self.optional_condition()?;
+        let own = self.optional_condition()?;
+        let mut menus = ExprId::Y;
         self.end_of_statement()?;
         let entry = &mut self.model.nodes[node as usize];
         if entry.prompt != NONE {
@@ -705,10 +706,13 @@ impl Parser<'_> {
         while around != NONE {
             let menu = &self.model.nodes[around as usize];
             let (visible, parent) = (menu.visible_inside, menu.parent);
-            own = self.model.exprs.and(own, visible);
+            menus = self.model.exprs.and(menus, visible);
             around = parent;
         }
         self.property(PropertyKind::Prompt(title), node, symbol, line, own);
+        if let Some(property) = self.model.properties.last_mut() {
+            property.menus = menus;
+        }
         Ok(())
     }
 
@@ -734,6 +738,7 @@ impl Parser<'_> {
             node,
             line,
             own,
+            menus: ExprId::Y,
             condition: ExprId::Y,
         });
     }

@@ -20,8 +20,10 @@ const MAX_ARGUMENTS: usize = 16;
 const MAX_DEPTH: u32 = 250;
 /// Nested parentheses inside one reference; each costs stack.
 const MAX_NESTING: u32 = 200;
-const MAX_EXPANSION: usize = 16 << 20;
-const MAX_EXPANSIONS: u64 = 20_000_000;
+/// Bytes of one expansion, and references in one load: the kernel's trees need some
+/// kilobytes and some thousands.
+const MAX_EXPANSION: usize = 1 << 20;
+const MAX_EXPANSIONS: u64 = 1_000_000;
 
 struct Variable {
     value: Box<[u8]>,

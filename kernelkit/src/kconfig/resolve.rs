@@ -4,7 +4,8 @@ use super::Kconfig;
 use super::config_file;
 use super::diagnostic::Diagnostic;
 use super::eval::{User, Values};
-use super::model::{NONE, NodeKind, PropertyKind, SymbolId, Tristate, Type};
+use super::link::Walk;
+use super::model::{NONE, NodeKind, PropertyKind, Step, SymbolId, Tristate, Type};
 use super::random::{Probability, Rand};
 
 /// How values are found, as `scripts/kconfig/conf` names it.
@@ -65,6 +66,8 @@ pub struct Request<'a> {
 #[derive(Clone, Debug)]
 pub struct Resolution<'k> {
     pub(super) values: Values<'k>,
+    /// Names of the inputs.
+    pub(super) inputs: Vec<String>,
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 
@@ -135,6 +138,11 @@ impl Kconfig {
         }
         Resolution {
             values,
+            inputs: request
+                .inputs
+                .iter()
+                .map(|input| input.name.to_owned())
+                .collect(),
             diagnostics,
         }
     }
@@ -179,7 +187,7 @@ impl Values<'_> {
         }
         if dropped.contains(&true) {
             for step in &model.schedule {
-                if let super::model::Step::Symbol(symbol) = step
+                if let Step::Symbol(symbol) = step
                     && dropped[*symbol as usize]
                 {
                     self.evaluate_symbol(*symbol);
@@ -306,31 +314,44 @@ impl Values<'_> {
     fn randomize_old(&mut self, rand: &mut Rand, probability: Probability) {
         let model = self.model();
         let order = self.kconfig.hash_order();
-        // A pick can bring other choices into view, so once more until none is made.
-        loop {
-            for symbol in &order {
-                self.randomize_symbol(*symbol, rand, probability);
-            }
-            self.evaluate();
-            let mut any = false;
-            for symbol in order.iter().filter(|symbol| model.is_choice(**symbol)) {
+        for symbol in &order {
+            self.randomize_symbol(*symbol, rand, probability);
+        }
+        // Each choice sees what was worked out for the ones before, not what their
+        // picks have changed since. What they bring into view has its turn in the
+        // next round.
+        let dialect = self.kconfig.dialect;
+        let choices: Vec<_> = order
+            .into_iter()
+            .filter(|symbol| model.is_choice(*symbol))
+            .collect();
+        let mut any = true;
+        while std::mem::take(&mut any) {
+            let mut walk = Walk::new(model);
+            self.forget();
+            walk.visit(model, dialect, Step::Symbol(model.modules), |step| {
+                self.step(step);
+            });
+            for symbol in &choices {
                 let choice = model.symbol(*symbol).own_choice;
                 let members = &model.choices[choice as usize].members;
-                let decided = self.user[*symbol as usize].is_set();
-                if decided || self.tristate(*symbol) != 2 || members.is_empty() {
+                if self.user[*symbol as usize].is_set() || members.is_empty() {
                     continue;
                 }
+                walk.visit(model, dialect, Step::Symbol(*symbol), |step| {
+                    self.step(step)
+                });
+                if self.tristate(*symbol) != 2 {
+                    continue;
+                }
+                walk.visit(model, dialect, Step::Choice(choice), |step| self.step(step));
                 let picked = members[rand.next() as usize % members.len()];
                 for member in members {
                     self.user[*member as usize].tristate = 2 * u8::from(*member == picked);
                 }
                 self.picked[choice as usize] = picked;
                 self.user[*symbol as usize].tristate = 2;
-                self.evaluate();
                 any = true;
-            }
-            if !any {
-                return;
             }
         }
     }

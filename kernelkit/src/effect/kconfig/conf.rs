@@ -11,7 +11,7 @@ use super::probe::{NotRecorded, Prober, Record, RecordError, Runner};
 use super::{TreeReader, detect_dialect};
 use crate::kconfig::{
     Dialect, Error as KconfigError, Input, Kconfig, Mode, ProbabilityError, ProbeResult,
-    Reader as _, Request, Resolution, Severity, parse_seed,
+    Reader as _, Request, Resolution, Severity, Tristate, parse_seed,
 };
 
 /// What `conf` is asked for.
@@ -153,8 +153,7 @@ pub fn run(options: &Options) -> Result<Outcome, Error> {
         }
         None => {
             let mut prober = Prober::new(runner, options.cache.as_deref());
-            prober.prefetch(|probe| drop(load(probe)));
-            let loaded = load(&mut |command| prober.ask(command));
+            let loaded = prober.load(load);
             outcome.stderr.append(&mut prober.stderr);
             // Without a cache the next call is slower, and that is all.
             let _ = prober.save();
@@ -226,15 +225,18 @@ fn report(error: &KconfigError, outcome: &mut Outcome) {
             "{file}:{line}: error: repeated inclusion of {name}\n\
              {first_file}:{first_line}: note: location of first inclusion of {name}\n"
         ),
-        KconfigError::RecursiveDependency { links } => {
-            let mut text = "error: recursive dependency detected!\n".to_owned();
-            for link in links {
-                text.push_str(&format!("\t{link}\n"));
+        KconfigError::RecursiveDependency { circles } => {
+            let mut text = String::new();
+            for circle in circles {
+                text.push_str("error: recursive dependency detected!\n");
+                for link in circle {
+                    text.push_str(&format!("\t{link}\n"));
+                }
+                text.push_str(
+                    "For a resolution refer to Documentation/kbuild/kconfig-language.rst\n\
+                     subsection \"Kconfig recursive dependency limitations\"\n\n",
+                );
             }
-            text.push_str(
-                "For a resolution refer to Documentation/kbuild/kconfig-language.rst\n\
-                 subsection \"Kconfig recursive dependency limitations\"\n\n",
-            );
             text
         }
         error => {
@@ -400,9 +402,46 @@ impl Session<'_> {
             self.resolve(mode, input)
         };
         show(resolution.diagnostics(), outcome);
-        if self.werror && !resolution.diagnostics().is_empty() {
+        let unmet = resolution.unmet();
+        for unmet in &unmet {
+            let mut text = format!(
+                "\nWARNING: unmet direct dependencies detected for {}\n  Depends on [{}]: {}\n",
+                unmet.symbol, unmet.value, unmet.depends
+            );
+            for strength in [Tristate::Y, Tristate::M] {
+                let selectors: Vec<_> = unmet
+                    .selected_by
+                    .iter()
+                    .filter(|selector| selector.value == strength)
+                    .collect();
+                if !selectors.is_empty() {
+                    text.push_str(&format!("  Selected by [{strength}]:\n"));
+                }
+                for selector in selectors {
+                    text.push_str(&format!("  - {} [={strength}]\n", selector.symbol));
+                }
+            }
+            outcome.stderr.extend_from_slice(text.as_bytes());
+        }
+        if self.werror && !(resolution.diagnostics().is_empty() && unmet.is_empty()) {
             outcome.status = 1;
             return Ok(());
+        }
+        let wanted = self.variable("KCONFIG_WARN_CHANGED_INPUT");
+        let dropped = resolution.dropped();
+        if wanted.is_some_and(|value| !value.is_empty())
+            && self.kconfig.dialect().transitional
+            && !dropped.is_empty()
+        {
+            let mut text = "warning: user-provided values changed by Kconfig:\n".to_owned();
+            let prefix = self.variable("CONFIG_").unwrap_or("CONFIG_");
+            for dropped in dropped {
+                text.push_str(&format!(
+                    "  {prefix}{}: {} -> {}\n",
+                    dropped.symbol, dropped.wanted, dropped.actual
+                ));
+            }
+            outcome.stderr.extend_from_slice(text.as_bytes());
         }
         match goal {
             Goal::Savedefconfig(file) => {

@@ -163,8 +163,8 @@ impl Runner {
 ///
 /// Outputs are kept across runs in a file for each environment: the variables, the
 /// programs they name (path, size, time), the package database. Within it the key is
-/// the command and the contents of the files it names. What no such key catches,
-/// a Python module say, is asked for every time.
+/// the command and the contents of the files it names. A command that writes to
+/// standard error runs every time, for its complaint.
 #[derive(Debug)]
 pub struct Prober {
     runner: Runner,
@@ -229,6 +229,15 @@ const PACKAGE_DATABASES: &[&str] = &[
     "/nix/var/nix/profiles",
 ];
 
+/// Where Python finds modules.
+const PYTHON_MODULES: &[&str] = &[
+    "/usr/lib/python3*/dist-packages",
+    "/usr/lib*/python3*/site-packages",
+    "/usr/local/lib/python3*/*-packages",
+    "~/.local/lib/python3*/site-packages",
+    "~/.pyenv/versions/*/lib/python3*/site-packages",
+];
+
 impl Prober {
     /// A prober that runs commands by `runner` and keeps outputs below `cache`.
     pub fn new(runner: Runner, cache: Option<&Utf8Path>) -> Self {
@@ -267,29 +276,54 @@ impl Prober {
     }
 
     fn lookup(&self, command: &[u8]) -> Option<Vec<u8>> {
-        self.runner
-            .answer(command)
-            .or_else(|| self.known.get(&command_key(command)).map(<[u8]>::to_vec))
+        self.runner.answer(command).or_else(|| {
+            self.known
+                .get(&command_key(command, &self.runner.variables))
+                .map(<[u8]>::to_vec)
+        })
     }
 
     fn remember(&mut self, command: &[u8], output: &[u8], stderr: Vec<u8>) {
         // A command that complains shall do so again.
         let complains = !stderr.is_empty();
         self.stderr.extend(stderr);
-        let python = command.windows(6).any(|window| window == b"python");
-        if !complains && !python {
-            self.known.insert(command_key(command), output.to_vec());
+        if !complains {
+            let key = command_key(command, &self.runner.variables);
+            self.known.insert(key, output.to_vec());
             self.changed = true;
         }
     }
 
+    /// Loads a tree: at once where every answer is known, else after running what is
+    /// not. `load` asks through the closure it is given, and may be called again.
+    pub fn load<T>(
+        &mut self,
+        mut load: impl FnMut(&mut dyn FnMut(&[u8]) -> ProbeResult) -> T,
+    ) -> T {
+        let mut all_known = true;
+        let mut record = Record::default();
+        let loaded = load(&mut |command| {
+            let output = self.lookup(command);
+            all_known &= output.is_some();
+            let output = output.ok_or(NotRecorded)?;
+            record.insert(command.to_vec(), output.clone());
+            Ok(output)
+        });
+        if all_known {
+            self.record = record;
+            return loaded;
+        }
+        self.prefetch(|probe| drop(load(probe)));
+        load(&mut |command| self.ask(command))
+    }
+
     /// Finds out what a load would ask, and runs that side by side.
     ///
-    /// `load` is a load that asks through the closure it is given; it is repeated, with
-    /// an empty answer for what is not known yet, until it asks nothing new.
-    /// A command's output does not depend on whether another has run, so the
-    /// order does not matter; what is asked only because of a wrong answer is run in vain.
-    pub fn prefetch(&mut self, mut load: impl FnMut(&mut dyn FnMut(&[u8]) -> ProbeResult)) {
+    /// The load is repeated, with an empty answer for what is not known yet, until it
+    /// asks nothing new. A command's output does not depend on whether another has
+    /// run, so the order does not matter; what is asked only because of a wrong
+    /// answer is run in vain.
+    fn prefetch(&mut self, mut load: impl FnMut(&mut dyn FnMut(&[u8]) -> ProbeResult)) {
         let workers = environment::cores();
         // Every round gets behind one more command that depends on another.
         for _ in 0..16 {
@@ -350,10 +384,21 @@ impl Prober {
     }
 }
 
-/// The command, and a digest of every file it names by an absolute path.
-fn command_key(command: &[u8]) -> Vec<u8> {
+/// The command, a digest of every file it names by an absolute path, and for Python
+/// the times of the directories its modules are in.
+fn command_key(command: &[u8], variables: &BTreeMap<String, String>) -> Vec<u8> {
     let mut key = command.to_vec();
     let text = String::from_utf8_lossy(command);
+    if text.contains("python") {
+        let home = variables.get("HOME").map_or("", String::as_str);
+        for directory in PYTHON_MODULES {
+            let pattern = directory.replace('~', home);
+            for path in glob::glob(&pattern).into_iter().flatten().flatten() {
+                let time = std::fs::metadata(&path).and_then(|metadata| metadata.modified());
+                key.extend_from_slice(format!("\0{} {time:?}", path.display()).as_bytes());
+            }
+        }
+    }
     let separators = [' ', '"', '\'', '(', ')', ';', '=', '|', '&', '<', '>', '`'];
     for word in text.split(separators) {
         if !word.starts_with('/') || word.starts_with("/dev/") {

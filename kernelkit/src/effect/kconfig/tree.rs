@@ -92,8 +92,7 @@ pub fn load_tree(tree: &Tree<'_>, probes: &Probes<'_>) -> Result<Loaded, Error> 
                 variables: variables.clone(),
             };
             let mut prober = Prober::new(runner, *cache);
-            prober.prefetch(|probe| drop(load(probe)));
-            let kconfig = load(&mut |command| prober.ask(command))?;
+            let kconfig = prober.load(load)?;
             // Without a cache the next call is slower, and that is all.
             let _ = prober.save();
             (kconfig, prober.record, prober.stderr)
