@@ -4,6 +4,7 @@
 //! that need a kernel ask [`support::require_tree`] for one.
 #![allow(
     clippy::disallowed_methods,
+    clippy::print_stderr,
     clippy::unwrap_used,
     reason = "a test arranges files and processes around the program it tests"
 )]

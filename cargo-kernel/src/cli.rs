@@ -136,13 +136,13 @@ pub(crate) struct Kernels {
     pub(crate) overrides: Overrides,
 }
 
-/// The settings of Cargo.toml as flags.
+/// The settings of Cargo.toml as flags; a test holds them against the library's table.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Overrides {
     /// Source: a directory, tarball, URL, `git+REPOSITORY#REF`, `debian:PACKAGE` or kernel.org version
     #[arg(long)]
     source: Option<String>,
-    /// Patch file or glob, applied in order [repeatable]
+    /// Patch file or glob, applied in order (repeatable)
     #[arg(long = "patch", value_name = "FILE")]
     patches: Vec<String>,
     /// Architecture
@@ -151,48 +151,102 @@ pub(crate) struct Overrides {
     /// Start from a preset of the library
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
-    /// Start from a make goal such as defconfig [repeatable]
-    #[arg(long = "make", value_name = "GOAL")]
+    /// Start from a make goal such as defconfig (repeatable)
+    #[arg(long, value_name = "GOAL")]
     make: Vec<String>,
     /// Start from an existing .config
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
-    /// Merge a fragment on top [repeatable]
+    /// Merge a fragment on top (repeatable)
     #[arg(long = "fragment", value_name = "NAME")]
     fragments: Vec<String>,
-    /// Look for fragments in this directory too [repeatable]
+    /// Look for fragments in this directory too (repeatable)
     #[arg(long = "fragment-dir", value_name = "DIR")]
     fragment_dirs: Vec<String>,
-    /// Add the debug layer
-    #[arg(long, overrides_with = "no_debug")]
-    debug: bool,
-    /// Leave the debug layer out
-    #[arg(long, hide = true)]
-    no_debug: bool,
     /// The words in `uname -r`
     #[arg(long)]
     label: Option<String>,
     /// gcc or clang
     #[arg(long)]
     compiler: Option<String>,
-    /// Extra make variable, such as W=1 [repeatable]
+    /// Extra make variable, such as W=1 (repeatable)
     #[arg(long = "make-flag", value_name = "NAME=VALUE")]
     make_flags: Vec<String>,
-    /// Make goal to build instead of everything [repeatable]
-    #[arg(long = "target", value_name = "GOAL")]
+    /// Make goal to build instead of everything (repeatable)
+    #[arg(long = "make-target", value_name = "GOAL")]
     targets: Vec<String>,
     /// Jobs: auto, auto+1 or a number
     #[arg(short, long, value_name = "N")]
     jobs: Option<String>,
-    /// Do not compile through ccache
-    #[arg(long)]
-    no_ccache: bool,
-    /// Let the kernel embed the real time, user and host
-    #[arg(long)]
-    no_reproducible: bool,
+    /// Size limit of the ccache directory
+    #[arg(long, value_name = "SIZE")]
+    ccache_max_size: Option<String>,
     /// The time that the kernel embeds: fixed, commit, or a date
     #[arg(long, value_name = "TIME")]
     timestamp: Option<String>,
+    /// Leave symbols that no fragment sets at n
+    #[arg(long, overrides_with = "no_allnoconfig_base", hide = true)]
+    allnoconfig_base: bool,
+    /// Give symbols that no fragment sets their default
+    #[arg(long)]
+    no_allnoconfig_base: bool,
+    /// Add the debug layer
+    #[arg(long, overrides_with = "no_debug")]
+    debug: bool,
+    /// Leave the debug layer out
+    #[arg(long, hide = true)]
+    no_debug: bool,
+    /// Compile through ccache
+    #[arg(long, overrides_with = "no_ccache", hide = true)]
+    ccache: bool,
+    /// Do not compile through ccache
+    #[arg(long)]
+    no_ccache: bool,
+    /// Embed a fixed time, user and host
+    #[arg(long, overrides_with = "no_reproducible", hide = true)]
+    reproducible: bool,
+    /// Let the kernel embed the real time, user and host
+    #[arg(long)]
+    no_reproducible: bool,
+    /// Write compile_commands.json
+    #[arg(long, overrides_with = "no_compile_commands", hide = true)]
+    compile_commands: bool,
+    /// Do not write compile_commands.json
+    #[arg(long)]
+    no_compile_commands: bool,
+    /// Write the GDB helpers
+    #[arg(long, overrides_with = "no_gdb_scripts", hide = true)]
+    gdb_scripts: bool,
+    /// Do not write the GDB helpers
+    #[arg(long)]
+    no_gdb_scripts: bool,
+    /// Write rust-project.json
+    #[arg(long, overrides_with = "no_rust_analyzer", hide = true)]
+    rust_analyzer: bool,
+    /// Do not write rust-project.json
+    #[arg(long)]
+    no_rust_analyzer: bool,
+    /// Install image, System.map and config
+    #[arg(long, overrides_with = "no_install", hide = true)]
+    pub(crate) install: bool,
+    /// Do not install image, System.map and config
+    #[arg(long)]
+    no_install: bool,
+    /// Install the modules
+    #[arg(long, overrides_with = "no_modules_install", hide = true)]
+    modules_install: bool,
+    /// Do not install the modules
+    #[arg(long)]
+    no_modules_install: bool,
+    /// Keep the modules' link to the source tree
+    #[arg(long, overrides_with = "no_source_symlink")]
+    source_symlink: bool,
+    /// Drop the modules' link to the source tree
+    #[arg(long, hide = true)]
+    no_source_symlink: bool,
+    /// Take a finished build of this identity
+    #[arg(long, overrides_with = "no_reuse", hide = true)]
+    reuse: bool,
     /// Build even if this identity has been built before
     #[arg(long)]
     no_reuse: bool,
@@ -201,8 +255,10 @@ pub(crate) struct Overrides {
 impl Overrides {
     /// As the library takes them.
     pub(crate) fn to_spec(&self) -> kernelkit::spec::Overrides {
-        let off = |no: bool| no.then_some(false);
+        let switch = |on: bool, off: bool| if on { Some(true) } else { off.then_some(false) };
         kernelkit::spec::Overrides {
+            // Only the command line that describes a whole kernel may name it, by its preset.
+            name: None,
             source: self.source.clone(),
             patches: self.patches.clone(),
             arch: self.arch.clone(),
@@ -211,21 +267,57 @@ impl Overrides {
             config: self.config.clone(),
             fragments: self.fragments.clone(),
             fragment_dirs: self.fragment_dirs.clone(),
-            debug: if self.debug {
-                Some(true)
-            } else {
-                off(self.no_debug)
-            },
             label: self.label.clone(),
             compiler: self.compiler.clone(),
             make_flags: self.make_flags.clone(),
             targets: self.targets.clone(),
             jobs: self.jobs.clone(),
-            ccache: off(self.no_ccache),
-            reproducible: off(self.no_reproducible),
+            ccache_max_size: self.ccache_max_size.clone(),
             timestamp: self.timestamp.clone(),
-            reuse: off(self.no_reuse),
-            ..kernelkit::spec::Overrides::default()
+            allnoconfig_base: switch(self.allnoconfig_base, self.no_allnoconfig_base),
+            debug: switch(self.debug, self.no_debug),
+            ccache: switch(self.ccache, self.no_ccache),
+            reproducible: switch(self.reproducible, self.no_reproducible),
+            compile_commands: switch(self.compile_commands, self.no_compile_commands),
+            gdb_scripts: switch(self.gdb_scripts, self.no_gdb_scripts),
+            rust_analyzer: switch(self.rust_analyzer, self.no_rust_analyzer),
+            install: switch(self.install, self.no_install),
+            modules_install: switch(self.modules_install, self.no_modules_install),
+            source_symlink: switch(self.source_symlink, self.no_source_symlink),
+            reuse: switch(self.reuse, self.no_reuse),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+    use kernelkit::spec::SETTINGS;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_has_the_flags_that_its_reference_names() {
+        let mut command = Cli::command();
+        command.build();
+        let build = command.find_subcommand("build").unwrap();
+        let flags: Vec<_> = build
+            .get_arguments()
+            .filter_map(|argument| argument.get_long().map(|long| format!("--{long}")))
+            .collect();
+        for setting in SETTINGS {
+            for flag in setting
+                .flag
+                .map(str::to_owned)
+                .into_iter()
+                .chain(setting.negative_flag())
+            {
+                assert!(flags.contains(&flag), "{flag} of `{}`", setting.key);
+            }
         }
     }
 }

@@ -4,8 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use kernelkit::effect::{
-    boot, build, configure, doctor, environment, exec, fs, library, run, source, store, toolchain,
-    workspace,
+    boot, build, doctor, environment, exec, fs, library, run, source, store, toolchain, workspace,
 };
 use kernelkit::{fragment, plan, spec};
 
@@ -37,15 +36,20 @@ impl Failure {
     /// From an error without a hint.
     pub(crate) fn new(error: impl Error) -> Self {
         let mut causes = Vec::new();
+        let mut details = Vec::new();
         let mut cause = error.source();
         while let Some(error) = cause {
             causes.push(error.to_string());
+            // What the program that failed said last is the cause of all.
+            if let Some(exec::Error::Failed { tail, .. }) = error.downcast_ref() {
+                details.clone_from(tail);
+            }
             cause = error.source();
         }
         Failure {
             message: error.to_string(),
             causes,
-            details: Vec::new(),
+            details,
             hint: None,
             code: FAILED,
         }
@@ -70,8 +74,22 @@ impl Failure {
     }
 
     fn detailed(mut self, details: Vec<String>) -> Self {
-        self.details = details;
+        self.details.extend(details);
         self
+    }
+
+    /// Several problems under one message, each with its own hint.
+    fn list(message: String, problems: impl IntoIterator<Item = (String, Option<String>)>) -> Self {
+        let details = problems.into_iter().flat_map(|(problem, hint)| {
+            std::iter::once(problem).chain(hint.map(|hint| format!("  hint: {hint}")))
+        });
+        Failure {
+            message,
+            causes: Vec::new(),
+            details: details.collect(),
+            hint: None,
+            code: FAILED,
+        }
     }
 }
 
@@ -90,9 +108,7 @@ macro_rules! hinted {
 hinted!(
     boot::Error,
     doctor::Error,
-    exec::Error,
     fs::Error,
-    fragment::Error,
     library::Error,
     source::Error,
     store::Error,
@@ -114,20 +130,40 @@ impl From<spec::Error> for Failure {
                 ..Failure::hinted(error, None)
             };
         }
-        let lines = |problem: &spec::Problem| {
-            std::iter::once(problem.to_string())
-                .chain(problem.hint.as_ref().map(|hint| format!("  hint: {hint}")))
-                .collect::<Vec<_>>()
-        };
         let message = format!(
             "the kernels' settings have {} problems",
             error.problems.len()
         );
-        Failure {
-            message,
-            details: error.problems.iter().flat_map(lines).collect(),
-            ..Failure::hinted(error, None)
+        let problem = |problem: &spec::Problem| (problem.to_string(), problem.hint.clone());
+        Failure::list(message, error.problems.iter().map(problem))
+    }
+}
+
+impl From<fragment::Error> for Failure {
+    fn from(error: fragment::Error) -> Self {
+        match &error {
+            fragment::Error::Malformed { diagnostics } if diagnostics.len() > 1 => Failure::list(
+                format!("{} lines of fragments cannot be used", diagnostics.len()),
+                diagnostics
+                    .iter()
+                    .map(|line| (line.to_string(), line.hint())),
+            ),
+            _ => {
+                let hint = error.hint();
+                Failure::hinted(error, hint)
+            }
         }
+    }
+}
+
+impl From<exec::Error> for Failure {
+    fn from(error: exec::Error) -> Self {
+        let hint = error.hint();
+        let tail = match &error {
+            exec::Error::Failed { tail, .. } => tail.clone(),
+            _ => Vec::new(),
+        };
+        Failure::hinted(error, hint).detailed(tail)
     }
 }
 
@@ -145,18 +181,20 @@ impl From<workspace::Error> for Failure {
 
 impl From<build::Error> for Failure {
     fn from(error: build::Error) -> Self {
-        let hint = error.hint();
-        let details = match &error {
-            build::Error::Plan(plan::Error::Unmet { unmet, .. }) => {
-                unmet.iter().map(ToString::to_string).collect()
+        match error {
+            build::Error::Fragment(error) => error.into(),
+            build::Error::Run(run::Error::Exec(error)) => error.into(),
+            error => {
+                let details = match &error {
+                    build::Error::Plan(plan::Error::Unmet { unmet, .. }) => {
+                        unmet.iter().map(ToString::to_string).collect()
+                    }
+                    build::Error::Run(run::Error::Make { lines, .. }) => lines.clone(),
+                    _ => Vec::new(),
+                };
+                let hint = error.hint();
+                Failure::hinted(error, hint).detailed(details)
             }
-            build::Error::Run(run::Error::Make { lines, .. }) => lines.clone(),
-            build::Error::Configure(configure::Error::Make(exec::Error::Failed {
-                tail, ..
-            })) => tail.clone(),
-            build::Error::Run(run::Error::Exec(exec::Error::Failed { tail, .. })) => tail.clone(),
-            _ => Vec::new(),
-        };
-        Failure::hinted(error, hint).detailed(details)
+        }
     }
 }

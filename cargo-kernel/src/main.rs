@@ -41,6 +41,12 @@ fn main() -> ExitCode {
     let code = match result {
         Ok(code) => code,
         Err(failure) => {
+            // Whatever broke when the user stopped it is not the news.
+            let failure = if kernelkit::effect::exec::interrupted() {
+                kernelkit::effect::exec::Error::Interrupted.into()
+            } else {
+                failure
+            };
             ui.failure(&failure);
             failure.code
         }

@@ -176,14 +176,16 @@ impl Counts {
 /// How many lines [`first_error`] shows at most.
 const ERROR_LINES: usize = 24;
 
+/// How many of them stand before make's own words, where nothing else is known for an error.
+const SAID_LINES: usize = 5;
+
 /// The part of a failed make's output that says what is wrong: from the first error's
 /// context (`In file included from`, `In function`) to make's own `***` line.
 pub fn first_error(output: &[String]) -> Vec<String> {
     let real = |line: &String| is_error(line) && !line.contains(": *** [");
-    let Some(error) = output
-        .iter()
-        .position(real)
-        .or_else(|| output.iter().position(|line| line.contains("*** ")))
+    let compiler = output.iter().position(real);
+    let only_make = compiler.is_none();
+    let Some(error) = compiler.or_else(|| output.iter().position(|line| line.contains("*** ")))
     else {
         return output[output.len().saturating_sub(ERROR_LINES)..].to_vec();
     };
@@ -194,10 +196,16 @@ pub fn first_error(output: &[String]) -> Vec<String> {
             || line.contains(": In function ")
             || line.contains(": At top level:")
     };
+    // Where only make complains, what a shell or a script said stands before.
+    let said = |line: &String| context(line) || only_make && classify(line) == Line::Other;
     let start = output[..error]
         .iter()
-        .rposition(|line| !context(line))
+        .rposition(|line| !said(line))
         .map_or(0, |before| before + 1);
+    let start = match only_make {
+        true => start.max(error.saturating_sub(SAID_LINES)),
+        false => start,
+    };
     let rest = &output[start..];
     let end = rest
         .iter()
@@ -300,6 +308,25 @@ mod tests {
         init/b.c:7:3: error: expected ';' before '}' token
             7 | return 0
         make[3]: *** [scripts/Makefile.build:229: b.o] Error 1
+        ");
+    }
+
+    #[test]
+    fn where_only_make_complains_the_words_before_are_shown() {
+        let output = "  CC      a.o\none\n  CC      b.o\n1\n2\n3\n4\nsh: 1: printf: I/O error\nmake: *** [Makefile:123: b.o] Error 1";
+        let output: Vec<String> = output.lines().map(str::to_owned).collect();
+        insta::assert_snapshot!(first_error(&output).join("\n"), @r"
+        1
+        2
+        3
+        4
+        sh: 1: printf: I/O error
+        make: *** [Makefile:123: b.o] Error 1
+        ");
+        insta::assert_snapshot!(first_error(&output[..3]).join("\n"), @r"
+          CC      a.o
+        one
+          CC      b.o
         ");
     }
 

@@ -10,7 +10,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::config::DotConfig;
-use crate::effect::source::{LabelHint, Tree};
 use crate::identity::{self, Identity, Label};
 use crate::make::{self, Kbuild};
 use crate::manifest::{
@@ -19,7 +18,7 @@ use crate::manifest::{
 };
 use crate::process::Call;
 use crate::request::{self, ConfigRequest};
-use crate::source::Sha256;
+use crate::source::{LabelHint, Sha256, Tree};
 use crate::spec::{Jobs, KernelSpec, Timestamp};
 use crate::toolchain::{Role, Toolchain};
 
@@ -184,8 +183,8 @@ impl Error {
             ),
             Error::Release(error) => Some(error.hint()),
             Error::Label(_) => Some("choose another `label`".to_owned()),
-            Error::Path { role: "build", .. } => Some("choose a target directory without such characters, for example with CARGO_TARGET_DIR".to_owned()),
-            Error::Path { .. } => Some("move the tree, or name it through a symbolic link without such characters".to_owned()),
+            Error::Path { role: "build", .. } => Some("set CARGO_TARGET_DIR to a directory without such characters in its path".to_owned()),
+            Error::Path { .. } => Some("move the tree; a symbolic link does not help, because Kbuild goes by the real path".to_owned()),
             Error::NoCommit { .. } => Some("use a git source, or `timestamp = \"fixed\"`".to_owned()),
             Error::Timestamp(_) => None,
         }
@@ -202,14 +201,7 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         &facts.tree.dir,
         &facts.target_dir.join("kernel").join(spec.name.as_str()),
     );
-    for (role, path) in [("source", &dirs.source), ("build", &dirs.build)] {
-        if make::unusable(path) {
-            return Err(Error::Path {
-                role,
-                path: path.clone(),
-            });
-        }
-    }
+    check_dirs(&dirs)?;
     let unmet = crate::merge::verify(&facts.request.merged, &facts.config);
     let unmet: Vec<_> = unmet.into_iter().filter(|unmet| !unmet.optional).collect();
     if !unmet.is_empty() {
@@ -376,7 +368,13 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         outputs,
     };
     let ccache = ccache.map(|ccache| (ccache.clone(), ccache_config(spec)));
-    let reuse = spec.reuse.value && spec.reproducible.value;
+    // Of other goals nothing is kept, so only make knows whether they are done.
+    let kept = ["all", "modules", row.image_target];
+    let only_kept = spec
+        .targets
+        .iter()
+        .all(|goal| kept.contains(&goal.as_str()));
+    let reuse = spec.reuse.value && spec.reproducible.value && only_kept;
     Ok(Plan {
         record,
         steps,
@@ -385,6 +383,19 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         ccache,
         volatile: !facts.tree.pinned,
     })
+}
+
+/// Refuses directories that make would split; nothing is to run in them.
+pub fn check_dirs(dirs: &Dirs) -> Result<(), Error> {
+    for (role, path) in [("source", &dirs.source), ("build", &dirs.build)] {
+        if make::unusable(path) {
+            return Err(Error::Path {
+                role,
+                path: path.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Where modules are installed before they take the place of the old ones.
@@ -522,7 +533,13 @@ fn identity_flags(
         Some(predicted) => flags.extend(reproducible_variables(predicted)),
         None => flags.push("reproducible=false".to_owned()),
     }
-    flags.extend(spec.make_flags.iter().cloned());
+    // How much make prints reaches no byte.
+    flags.extend(
+        spec.make_flags
+            .iter()
+            .filter(|flag| !flag.starts_with("V="))
+            .cloned(),
+    );
     flags
 }
 

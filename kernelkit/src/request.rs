@@ -3,9 +3,9 @@
 use camino::Utf8PathBuf;
 
 use crate::config;
-use crate::effect::source::Tree;
 use crate::fragment::{self, Base, Library, Selection};
 use crate::merge::{self, Merged};
+use crate::source::Tree;
 use crate::spec::{ConfigBase, KernelSpec};
 
 /// A configuration before it is resolved.
@@ -26,8 +26,8 @@ pub struct ConfigRequest {
 pub enum Method {
     /// `make KCONFIG_ALLCONFIG=<merged> <goal>`.
     AllConfig {
-        /// `allnoconfig` or `alldefconfig`.
-        goal: &'static str,
+        /// What becomes of symbols that are not merged.
+        base: Base,
     },
     /// The goals, then the merged fragments on top, then `olddefconfig`.
     Goals {
@@ -60,13 +60,13 @@ pub fn request(
     })?;
     let method = match &spec.base.value {
         ConfigBase::Preset { .. } => Method::AllConfig {
-            goal: layers.base.unwrap_or(Base::AllDefConfig).make_goal(),
+            base: layers.base.unwrap_or(Base::AllDefConfig),
         },
         ConfigBase::Fragments { allnoconfig: true } => Method::AllConfig {
-            goal: Base::AllNoConfig.make_goal(),
+            base: Base::AllNoConfig,
         },
         ConfigBase::Fragments { allnoconfig: false } => Method::AllConfig {
-            goal: Base::AllDefConfig.make_goal(),
+            base: Base::AllDefConfig,
         },
         ConfigBase::Make { goals } => Method::Goals {
             goals: goals.clone(),

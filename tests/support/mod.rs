@@ -1,5 +1,9 @@
 //! What integration tests have in common.
 
+mod disk;
+#[path = "../../kernelkit/tests/source/http.rs"]
+#[allow(dead_code, reason = "the library's own tests use the rest of it")]
+pub(crate) mod http;
 mod sandbox;
 mod stand_in;
 
@@ -7,6 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::effect::exec;
 use kernelkit::version::KernelVersion;
 
+pub(crate) use disk::Disk;
 pub(crate) use sandbox::Sandbox;
 pub(crate) use stand_in::StandIn;
 
@@ -38,6 +43,42 @@ pub(crate) fn require_tool(tool: &str) -> bool {
         without(&format!("`{tool}`"));
     }
     found
+}
+
+/// Waits until `condition` holds, for half a minute at most.
+pub(crate) fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..3000 {
+        if condition() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("waited in vain for {what}");
+}
+
+/// Sends a signal, such as `INT`, to a process or, as `-` and its id, to a process group.
+pub(crate) fn signal(name: &str, process: impl std::fmt::Display) {
+    let command = format!("kill -{name} {process}");
+    let status = std::process::Command::new("sh")
+        .args(["-c", &command])
+        .status()
+        .unwrap();
+    assert!(status.success(), "{command}");
+}
+
+/// Whether the test is run by root: it mounts, or takes rights away from what it starts.
+pub(crate) fn require_root() -> bool {
+    let root = is_root();
+    if !root {
+        without("root");
+    }
+    root
+}
+
+/// Whether file permissions do not bite.
+pub(crate) fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 /// The kernel tree of `series` (such as `6.12`) among KERNELKIT_TEST_TREES. It is

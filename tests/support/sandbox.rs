@@ -70,10 +70,15 @@ impl Sandbox {
         self.kernel_in(&self.path("project"), args)
     }
 
-    /// `cargo kernel …`, started in `directory`. Of the caller's environment it sees nothing
-    /// but PATH: the toolchain's own directory is put before it, because rustup's `cargo`
-    /// would look for its toolchains in the sandbox's home.
+    /// `cargo kernel …`, started in `directory`.
     pub(crate) fn kernel_in(&self, directory: &Utf8Path, args: &[&str]) -> Command {
+        Command::from_std(self.process(directory, args))
+    }
+
+    /// The same as a process that can be watched while it runs. Of the caller's environment it
+    /// sees nothing but PATH: the toolchain's own directory is put before it, because rustup's
+    /// `cargo` would look for its toolchains in the sandbox's home.
+    pub(crate) fn process(&self, directory: &Utf8Path, args: &[&str]) -> std::process::Command {
         let cargo = Utf8Path::new(env!("CARGO"));
         let path = format!(
             "{}:{}:{}",
@@ -81,7 +86,7 @@ impl Sandbox {
             cargo.parent().expect("cargo lies in a directory"),
             std::env::var("PATH").unwrap_or_default()
         );
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-kernel"));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cargo-kernel"));
         command
             .arg("kernel")
             .args(args)

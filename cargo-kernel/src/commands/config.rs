@@ -38,7 +38,13 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         ui.clear();
         let facts = facts?;
         match &args.command {
-            Command::Show(_) => ui.data(facts.config.text().trim_end()),
+            Command::Show(_) => {
+                let text = facts.config.text();
+                ui.message("config", json!({ "kernel": name, "text": text }));
+                if !ui.is_json() {
+                    ui.data(text.trim_end());
+                }
+            }
             Command::Requests(_) => {
                 for request in facts.request.merged.requests() {
                     ui.message("request", json!({ "kernel": name, "request": request }));

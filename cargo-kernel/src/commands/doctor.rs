@@ -1,5 +1,7 @@
 //! `cargo kernel doctor`
 
+use std::io::IsTerminal as _;
+
 use kernelkit::doctor::{self, Feature, Finding, Privilege, Query};
 use kernelkit::effect::{doctor as machine, exec, toolchain};
 use kernelkit::process::Call;
@@ -15,7 +17,10 @@ use crate::ui::Ui;
 /// Check that the tools are there that the kernels need
 ///
 /// Exits with 100 where one is missing or too old.
+// `--install` is a setting of kernels as well; nothing is installed into a destination
+// directory here, so the word is free for what it means to users of a doctor.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("install", |argument| argument.hide(false).help("Install what is missing")))]
 pub(crate) struct Args {
     #[command(flatten)]
     kernels: Kernels,
@@ -23,16 +28,12 @@ pub(crate) struct Args {
     /// Check what booting needs, too
     #[arg(long)]
     boot: bool,
-
-    /// Install what is missing
-    #[arg(long)]
-    install: bool,
 }
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let workspace = Workspace::load(global, &args.kernels.overrides)?;
     let kernels = workspace.select(&args.kernels.names)?;
-    if args.install {
+    if args.kernels.overrides.install {
         set_up(&workspace, &kernels, args.boot, ui)?;
     }
     let findings = examine(&workspace, &kernels, args.boot, &[])?;
@@ -66,15 +67,15 @@ pub(crate) fn set_up(
     boots: bool,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let debian = kernels
-        .iter()
-        .any(|kernel| matches!(kernel.source.value, Source::Debian { .. }));
+    let mut updated = false;
     for _ in 0..2 {
         let findings = examine(workspace, kernels, boots, &[Feature::Ccache])?;
         let system = machine::system(&workspace.environment);
         let mut calls = doctor::install_calls(&findings, &system);
-        if calls.is_empty() && debian && system.lists_missing {
-            calls.extend(update_lists(&system));
+        // Lists that are old, or of an image that never had all of them, lack the source.
+        if !updated && lists_lack_a_source(kernels, &system)? {
+            updated = true;
+            calls.splice(0..0, update_lists(&system));
         }
         if calls.is_empty() {
             break;
@@ -88,7 +89,7 @@ pub(crate) fn set_up(
         }
         for call in calls {
             ui.status("Installing", words(&call));
-            exec::capture(&call)?;
+            run_call(&call, system.privilege)?;
         }
     }
     let findings = examine(workspace, kernels, boots, &[])?;
@@ -105,6 +106,37 @@ pub(crate) fn set_up(
         details,
         ..Failure::message("tools are missing that could not be installed", hint)
     })
+}
+
+/// `sudo` may ask for a password, which takes the terminal; everything else is quiet.
+fn run_call(call: &Call, privilege: Privilege) -> Result<(), Failure> {
+    if privilege == Privilege::Sudo && std::io::stdin().is_terminal() {
+        let status = exec::interactive(call)?;
+        if !status.success() {
+            return Err(Failure::message(
+                format!("`{}` failed with {status}", words(call)),
+                "run it by hand",
+            ));
+        }
+        return Ok(());
+    }
+    Ok(exec::capture(call).map(drop)?)
+}
+
+/// Whether a kernel's source is a package that apt's lists do not have.
+fn lists_lack_a_source(kernels: &[&KernelSpec], system: &doctor::System) -> Result<bool, Failure> {
+    for kernel in kernels {
+        if let Source::Debian { package, .. } = &kernel.source.value {
+            let call = Call::new("apt-cache", "/")
+                .args(["show", package])
+                .envs(&system.variables);
+            let (_, status) = exec::capture_unchecked(&call)?;
+            if !status.success() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 fn update_lists(system: &doctor::System) -> Option<Call> {

@@ -101,7 +101,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         })?;
         from_manifest(manifest)
     };
-    compare(&ours, &theirs, ui)
+    compare(&theirs, &ours, ui)
 }
 
 fn planned(
@@ -139,15 +139,16 @@ fn from_manifest(manifest: Manifest) -> Side {
     }
 }
 
-fn compare(ours: &Side, theirs: &Side, ui: &Ui) -> Result<u8, Failure> {
-    let differences = ours.identity.differences(&theirs.identity);
-    let symbols = match (&ours.config, &theirs.config) {
-        (Some(ours), Some(theirs)) => changed_symbols(ours, theirs),
+/// Says what changes from `left` to `right`, which is what would be built now.
+fn compare(left: &Side, right: &Side, ui: &Ui) -> Result<u8, Failure> {
+    let differences = left.identity.differences(&right.identity);
+    let symbols = match (&left.config, &right.config) {
+        (Some(left), Some(right)) => changed_symbols(left, right),
         _ => Vec::new(),
     };
-    ui.message("identity-diff", json!({ "left": ours.name, "right": theirs.name, "differences": differences, "symbols": symbols }));
+    ui.message("identity-diff", json!({ "left": left.name, "right": right.name, "differences": differences, "symbols": symbols }));
     if !ui.is_json() {
-        ui.data(format_args!("- {}\n+ {}", ours.name, theirs.name));
+        ui.data(format_args!("- {}\n+ {}", left.name, right.name));
         for difference in &differences {
             ui.data(format_args!(
                 "{}\n  - {}\n  + {}",

@@ -2,7 +2,8 @@
 
 use kernelkit::effect::environment::Environment;
 use kernelkit::effect::fs;
-use kernelkit::spec::{KernelName, StarterPlace, starter};
+use kernelkit::fragment::Library;
+use kernelkit::spec::{KernelName, StarterPlace, parse_source, starter};
 
 use crate::cli::Global;
 use crate::error::{DONE, Failure};
@@ -30,6 +31,19 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let environment = Environment::read()?;
     let name: KernelName = args.name.parse().map_err(Failure::new)?;
+    parse_source(&args.source, &environment.current_dir)
+        .map_err(|error| Failure::message(&error, error.hint().unwrap_or_default()))?;
+    let library = Library::embedded();
+    let presets: Vec<_> = library
+        .iter()
+        .filter_map(|fragment| fragment.name().as_str().strip_prefix("preset/"))
+        .collect();
+    if !presets.contains(&args.preset.as_str()) {
+        return Err(Failure::message(
+            format!("there is no preset `{}`", args.preset),
+            format!("there is: {}", presets.join(", ")),
+        ));
+    }
     let path = match &global.manifest_path {
         Some(path) => environment.current_dir.join(path),
         None => environment.current_dir.join("Cargo.toml"),

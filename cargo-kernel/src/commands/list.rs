@@ -23,6 +23,8 @@ struct Row {
     base: String,
     release: Option<String>,
     state: &'static str,
+    /// Why it cannot be planned.
+    error: Option<String>,
 }
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
@@ -38,6 +40,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     for kernel in workspace.select(&names)? {
         let plan = session.plan(kernel, &mut |_| {});
         let built = session.manifest(kernel)?;
+        let mut why = None;
         let (release, state) = match (plan, built) {
             (Ok(plan), Some(manifest)) if manifest.record.release == plan.record.release => {
                 (Some(plan.record.release), "built")
@@ -55,6 +58,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             }
             (Err(error), built) => {
                 ui.note(format!("{}: {error}", kernel.name));
+                why = Some(error.to_string());
                 (
                     built.map(|manifest| manifest.record.release),
                     "cannot be planned",
@@ -68,10 +72,11 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             base,
             release,
             state,
+            error: why,
         });
     }
     for row in &rows {
-        ui.message("kernel", json!({ "name": row.name, "arch": row.arch, "base": row.base, "release": row.release, "state": row.state }));
+        ui.message("kernel", json!({ "name": row.name, "arch": row.arch, "base": row.base, "release": row.release, "state": row.state, "error": row.error }));
     }
     if !ui.is_json() {
         let width =

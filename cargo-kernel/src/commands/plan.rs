@@ -18,7 +18,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let workspace = Workspace::load(global, &args.kernels.overrides)?;
-    for kernel in workspace.select(&args.kernels.names)? {
+    for (index, kernel) in workspace
+        .select(&args.kernels.names)?
+        .into_iter()
+        .enumerate()
+    {
         let name = kernel.name.as_str();
         let plan = workspace
             .session()
@@ -27,6 +31,9 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         let plan = plan?;
         ui.message("plan", json!({ "plan": plan }));
         if !ui.is_json() {
+            if index > 0 {
+                ui.data("");
+            }
             print(&plan, ui);
         }
     }
@@ -104,11 +111,17 @@ fn print(plan: &Plan, ui: &Ui) {
             Step::Devtools { call, .. } => row("devtools", &show(call)),
         }
     }
-    for word in &common {
-        row("make", &quote(word));
+    let mut words = common.iter();
+    while let Some(word) = words.next() {
+        match (word.as_str(), words.as_slice()) {
+            ("-C", [directory, ..]) => {
+                words.next();
+                row("make", &format!("-C {}", quote(directory)));
+            }
+            _ => row("make", &quote(word)),
+        }
     }
     for output in &record.outputs {
         row("output", record.dirs.destdir.join(&output.path).as_str());
     }
-    ui.data("");
 }

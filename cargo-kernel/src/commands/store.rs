@@ -28,6 +28,7 @@ enum Command {
         patterns: Vec<String>,
     },
     /// Drop the builds that limits do not allow, those unused for longest first
+    #[command(group(clap::ArgGroup::new("limits").required(true).multiple(true).args(["keep", "unused_days", "max_size"])))]
     Prune {
         /// Keep at most so many
         #[arg(long, value_name = "COUNT")]
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<u8, Failure> {
                         "`cargo kernel store list` shows them",
                     ));
                 }
-                report("Dropped", &gone, ui);
+                report(&gone, false, ui);
             }
         }
         Command::Prune {
@@ -72,12 +73,6 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<u8, Failure> {
             max_size,
             dry_run,
         } => {
-            if keep.is_none() && unused_days.is_none() && max_size.is_none() {
-                return Err(Failure::message(
-                    "nothing to prune by",
-                    "give --keep, --unused-days or --max-size",
-                ));
-            }
             let now = environment::now().timestamp().as_second();
             let limits = Prune {
                 keep: *keep,
@@ -85,7 +80,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<u8, Failure> {
                 max_size: max_size.map(|mebibytes| mebibytes << 20),
             };
             let gone = store.prune(&limits, *dry_run)?;
-            report(if *dry_run { "Would drop" } else { "Dropped" }, &gone, ui);
+            report(&gone, *dry_run, ui);
         }
     }
     Ok(DONE)
@@ -121,26 +116,28 @@ fn show(entry: &Summary, ui: &Ui) {
     if ui.is_json() {
         return;
     }
-    let used = environment::now()
-        .timestamp()
-        .as_second()
-        .saturating_sub(entry.last_used)
-        / (24 * 60 * 60);
+    let now = environment::now().timestamp().as_second();
+    let used = match (now - entry.last_used) / (24 * 60 * 60) {
+        ..1 => "today".to_owned(),
+        1 => "1 day ago".to_owned(),
+        days => format!("{days} days ago"),
+    };
     let state = match &entry.state {
         State::Complete => String::new(),
         State::Damaged { what } => format!("  damaged: {what}"),
         State::Newer { schema } => format!("  of a newer kernelkit (schema {schema})"),
     };
     ui.data(format_args!(
-        "{:<64}  {:>9.1} MiB  used {used} days ago{state}",
+        "{:<64}  {:>9.1} MiB  used {used}{state}",
         entry.release,
         entry.size as f64 / f64::from(1 << 20)
     ));
 }
 
-fn report(verb: &str, entries: &[Summary], ui: &Ui) {
+fn report(entries: &[Summary], dry_run: bool, ui: &Ui) {
+    let verb = if dry_run { "Would drop" } else { "Dropped" };
     for entry in entries {
-        ui.message("dropped", json!({ "entry": entry }));
+        ui.message("dropped", json!({ "entry": entry, "dry_run": dry_run }));
         ui.status(verb, &entry.release);
     }
 }

@@ -12,8 +12,9 @@ use crate::manifest::{Dirs, Manifest, OutputKind, Record};
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
+use crate::source::Source;
 use crate::spec::{KernelSpec, Spec};
-use crate::store::{Check, Entry, Lookup, Store as _};
+use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
 
 /// What every step of one command shares.
 pub struct Session<'a> {
@@ -91,11 +92,6 @@ impl Error {
             Error::Fs(error) => error.hint(),
         }
     }
-
-    /// Whether the user stopped it.
-    pub fn is_interrupt(&self) -> bool {
-        exec::interrupted()
-    }
 }
 
 /// What building a kernel came to.
@@ -130,7 +126,12 @@ impl Session<'_> {
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Facts, Error> {
-        let tree = self.prepare_source(spec, notify)?;
+        let mut tree = self.prepare_source(spec, notify)?;
+        // Kbuild goes by real paths, and debug information must not tell which they are.
+        tree.dir = fs::real_path(&tree.dir);
+        let state = self.state(spec);
+        let dirs = Dirs::new(&tree.dir, &state);
+        plan::check_dirs(&dirs)?;
         let toolchain = toolchain::detect(
             spec.arch.value,
             spec.compiler.value,
@@ -142,15 +143,8 @@ impl Session<'_> {
             notify(Notice::Warning(warning.clone()));
         }
         let cores = environment::cores();
-        let state = self.state(spec);
-        let config = configure::resolve(
-            &request,
-            &tree,
-            &toolchain,
-            &Dirs::new(&tree.dir, &state),
-            self.environment,
-            cores,
-        )?;
+        let config =
+            configure::resolve(&request, &tree, &toolchain, &dirs, self.environment, cores)?;
         let ccache = exec::find_on_path("ccache", &self.environment.path).map(|_| Ccache {
             dir: self.environment.cache_dir.join("ccache"),
             config: state.join("ccache.conf"),
@@ -163,7 +157,7 @@ impl Session<'_> {
             environment: self.environment.tool_variables(),
             cores,
             ccache,
-            target_dir: self.spec.target_dir.clone(),
+            target_dir: self.target_dir(),
         })
     }
 
@@ -191,6 +185,9 @@ impl Session<'_> {
 
     /// The manifest of a stored build, by release or digest.
     pub fn stored_manifest(&self, key: &str) -> Result<Option<Manifest>, Error> {
+        if !is_entry_name(key) {
+            return Ok(None);
+        }
         Ok(match self.store().find(key, Check::Quick)? {
             Lookup::Hit(entry) => serde_json::from_value(entry.manifest).ok(),
             _ => None,
@@ -199,7 +196,11 @@ impl Session<'_> {
 
     /// `target/kernel/<name>`.
     pub fn state(&self, spec: &KernelSpec) -> Utf8PathBuf {
-        self.spec.target_dir.join("kernel").join(spec.name.as_str())
+        self.target_dir().join("kernel").join(spec.name.as_str())
+    }
+
+    fn target_dir(&self) -> Utf8PathBuf {
+        fs::real_path(&self.spec.target_dir)
     }
 
     /// Builds one kernel, or finds it built.
@@ -208,7 +209,8 @@ impl Session<'_> {
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<(Outcome, Manifest), Error> {
-        let plan = self.plan(spec, notify)?;
+        let facts = self.gather(spec, notify)?;
+        let plan = plan::plan(spec, &facts)?;
         let ready = |manifest: Manifest| (Outcome::Ready, manifest);
         if let Decision::Ready(manifest) =
             reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)
@@ -231,6 +233,8 @@ impl Session<'_> {
             Decision::Reuse(entry) => Ok((Outcome::Reused, take(&store, &entry, &plan)?)),
             Decision::Build(reason) => {
                 notify(Notice::Building(&plan, &reason));
+                // What is shared must still be what its id names before it is compiled.
+                sources::verify(&facts.tree, &self.source_context())?;
                 let mut rescanned = Ok(None);
                 let mut rescan = || {
                     if plan.volatile {
@@ -244,20 +248,21 @@ impl Session<'_> {
                     notify(Notice::Run(event))
                 })?;
                 rescanned?;
+                // The build is done and usable; at worst the next one will not find it.
                 if plan.reuse
-                    && let Err(error) = store.publish(
-                        &plan.record.release,
-                        &plan.record.dirs.destdir,
-                        manifest.to_json().as_bytes(),
-                    )
+                    && let Err(error) = publish(&store, &manifest, &reason)
                 {
-                    // The build is done and usable; only the next one will not find it.
-                    notify(Notice::Warning(format!(
-                        "the build is not in the store: {error}"
-                    )));
+                    notify(Notice::Warning(describe(&error)));
                 }
                 Ok((Outcome::Built, manifest))
             }
+        }
+    }
+
+    fn source_context(&self) -> sources::Context<'_> {
+        sources::Context {
+            offline: self.offline,
+            ..sources::Context::new(self.environment)
         }
     }
 
@@ -266,18 +271,49 @@ impl Session<'_> {
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<sources::Tree, Error> {
-        let context = sources::Context {
-            offline: self.offline,
-            ..sources::Context::new(self.environment)
-        };
         let patches = find_patches(spec, &self.spec.root)?;
+        let source = match &spec.source.value {
+            Source::Directory { path } => Source::Directory {
+                path: fs::real_path(path),
+            },
+            source => source.clone(),
+        };
         Ok(sources::prepare(
-            &spec.source.value,
+            &source,
             &patches,
-            &context,
+            &self.source_context(),
             &mut |progress| notify(Notice::Source(progress)),
         )?)
     }
+}
+
+/// Keeps a finished build, instead of one that has less.
+fn publish(
+    store: &HostStore,
+    manifest: &Manifest,
+    reason: &reuse::Reason,
+) -> Result<(), store::Error> {
+    let record = &manifest.record;
+    if record.outputs.is_empty() {
+        return Ok(());
+    }
+    if matches!(reason, reuse::Reason::Incomplete { .. }) {
+        store.forget(&record.release)?;
+    }
+    let json = manifest.to_json();
+    store
+        .publish(&record.release, &record.dirs.destdir, json.as_bytes())
+        .map(drop)
+}
+
+fn describe(error: &store::Error) -> String {
+    let mut text = format!("the build is not in the store: {error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
 /// Puts a stored build into the build directory, as if it had been built there.

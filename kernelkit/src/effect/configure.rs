@@ -1,4 +1,6 @@
-//! Resolves a configuration with the kernel's own make, in a directory beside the build.
+//! Resolves a configuration: natively where it can be, in milliseconds and without a build
+//! directory; with the kernel's own make, in a directory beside the build, where the request
+//! is for make's own goals. The build confirms either with the kernel's own `conf`.
 //!
 //! Results are kept in the cache: the same request of the same tree with the same tools has
 //! the same answer, so a second `plan` starts no process.
@@ -7,13 +9,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::environment::Environment;
 use super::lock;
-use super::{exec, fs};
+use super::{exec, fs, kconfig};
 use crate::config::{self, DotConfig};
-use crate::effect::source::Tree;
+use crate::fragment::Base;
+use crate::kconfig::{Input, Mode, Request};
 use crate::make::Kbuild;
 use crate::manifest::Dirs;
 use crate::request::{self, ConfigRequest, Method};
-use crate::source::Sha256;
+use crate::source::{Sha256, Tree};
 use crate::toolchain::Toolchain;
 
 /// Why there is no configuration.
@@ -25,6 +28,9 @@ pub enum Error {
     /// The kernel's make failed.
     #[error("the kernel's own configuration failed")]
     Make(#[source] exec::Error),
+    /// The tree's Kconfig files could not be read.
+    #[error(transparent)]
+    Kconfig(#[from] kconfig::Error),
     /// The result is not a `.config`.
     #[error("{path} is not a kernel configuration")]
     Invalid {
@@ -42,6 +48,7 @@ impl Error {
         match self {
             Error::Fs(error) => error.hint(),
             Error::Make(error) => error.hint(),
+            Error::Kconfig(error) => error.hint(),
             Error::Invalid { .. } => {
                 Some("name a `.config` as the kernel's make leaves it, or a defconfig".to_owned())
             }
@@ -50,9 +57,9 @@ impl Error {
 }
 
 /// Changes when the way of resolving does, so that old answers are not taken for new ones.
-const CACHE_FORMAT: &str = "kernelkit-config 1";
+const CACHE_FORMAT: &str = "kernelkit-config 2";
 
-/// The `.config` that answers `request`, from the cache or from the kernel's make.
+/// The `.config` that answers `request`, from the cache, the native engine or the kernel's make.
 pub fn resolve(
     request: &ConfigRequest,
     tree: &Tree,
@@ -75,7 +82,10 @@ pub fn resolve(
     {
         return Ok(config);
     }
-    let text = run(request, start.as_ref(), toolchain, dirs, environment, cores)?;
+    let text = match predict(request, start.as_ref(), tree, toolchain, dirs, environment)? {
+        Some(text) => text,
+        None => run(request, start.as_ref(), toolchain, dirs, environment, cores)?,
+    };
     let config = DotConfig::parse(&text).map_err(|source| Error::Invalid {
         path: scratch(dirs).join(".config"),
         source,
@@ -91,7 +101,7 @@ fn key(
     toolchain: &Toolchain,
 ) -> Sha256 {
     let method = match &request.method {
-        Method::AllConfig { goal } => format!("allconfig {goal}"),
+        Method::AllConfig { base } => format!("allconfig {}", base.make_goal()),
         Method::Goals { goals } => format!("goals {}", goals.join(" ")),
         Method::File { .. } => format!(
             "file {}",
@@ -105,6 +115,58 @@ fn key(
         request.merged.to_config_text()
     );
     Sha256::of(text.as_bytes())
+}
+
+/// What the native engine says the kernel's own `conf` will write; `None` for make's own
+/// goals, whose meaning is in the tree's Makefiles, and for a tree that has no `conf`.
+fn predict(
+    request: &ConfigRequest,
+    start: Option<&(Utf8PathBuf, String)>,
+    tree: &Tree,
+    toolchain: &Toolchain,
+    dirs: &Dirs,
+    environment: &Environment,
+) -> Result<Option<String>, Error> {
+    let (mode, name, text) = match (&request.method, start) {
+        (Method::AllConfig { base }, _) => {
+            let mode = match base {
+                Base::AllNoConfig => Mode::Allnoconfig,
+                Base::AllDefConfig => Mode::Alldefconfig,
+            };
+            (mode, "request.config", request.merged.to_config_text())
+        }
+        (Method::File { .. }, Some((path, text))) => (
+            Mode::Olddefconfig,
+            path.as_str(),
+            request::overlay(text, &request.merged),
+        ),
+        _ => return Ok(None),
+    };
+    if !tree.dir.join("scripts/kconfig/symbol.c").is_file() {
+        return Ok(None);
+    }
+    let directory = scratch(dirs);
+    fs::create_dir_all(&directory)?;
+    let loaded = kconfig::load_tree(
+        &kconfig::Tree {
+            source: &tree.dir,
+            directory: &directory,
+            arch: toolchain.arch.row().kernel_arch,
+            make_variables: &toolchain.make_variables().into_iter().collect(),
+            environment: &environment.tool_variables(),
+        },
+        &kconfig::Probes::Run(Some(&environment.cache_dir.join("probes"))),
+    )?;
+    let inputs = [Input {
+        name,
+        text: text.as_bytes(),
+    }];
+    let resolution = loaded.kconfig.resolve(&Request {
+        mode,
+        inputs: &inputs,
+        warn_unknown: false,
+    });
+    Ok(String::from_utf8(resolution.dot_config()).ok())
 }
 
 fn scratch(dirs: &Dirs) -> Utf8PathBuf {
@@ -151,10 +213,10 @@ fn run(
     };
     fs::remove_file(&dot_config)?;
     match (&request.method, start) {
-        (Method::AllConfig { goal }, _) => {
+        (Method::AllConfig { base }, _) => {
             let allconfig = scratch.join("request.config");
             fs::write_atomic(&allconfig, request.merged.to_config_text().as_bytes())?;
-            make(&[goal], Some(&allconfig))?;
+            make(&[base.make_goal()], Some(&allconfig))?;
         }
         (Method::Goals { goals }, _) => {
             let goals: Vec<_> = goals.iter().map(String::as_str).collect();

@@ -79,12 +79,14 @@ impl Environment {
     }
 
     /// The environment every tool is started with: `PATH`, `HOME`, `TMPDIR`, the C
-    /// locale and UTC, and nothing else.
+    /// locale, UTC, no byte code of Python's, and nothing else.
     pub fn tool_variables(&self) -> BTreeMap<String, String> {
         [
             ("HOME", self.home.as_str()),
             ("LC_ALL", "C"),
             ("PATH", self.path.as_str()),
+            // The kernel's Python scripts lie in trees that are shared and never written to.
+            ("PYTHONDONTWRITEBYTECODE", "1"),
             ("TMPDIR", self.temp_dir.as_str()),
             ("TZ", "UTC"),
         ]
@@ -140,6 +142,16 @@ mod tests {
             .tool_variables()
             .into_keys()
             .collect();
-        assert_eq!(names, ["HOME", "LC_ALL", "PATH", "TMPDIR", "TZ"]);
+        assert_eq!(
+            names,
+            [
+                "HOME",
+                "LC_ALL",
+                "PATH",
+                "PYTHONDONTWRITEBYTECODE",
+                "TMPDIR",
+                "TZ"
+            ]
+        );
     }
 }

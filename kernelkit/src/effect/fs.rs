@@ -24,10 +24,7 @@ impl Error {
     /// What the user can do, where the system's answer tells.
     pub fn hint(&self) -> Option<String> {
         match self.source.kind() {
-            io::ErrorKind::StorageFull => Some(format!(
-                "the file system that holds {} is full: free some space and run it again",
-                self.path
-            )),
+            io::ErrorKind::StorageFull => Some(full_hint(&self.path)),
             io::ErrorKind::PermissionDenied => {
                 Some(format!("check the permissions of {}", self.path))
             }
@@ -37,6 +34,18 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// What to do about a full file system.
+pub(super) fn full_hint(path: &Utf8Path) -> String {
+    format!("the file system that holds {path} is full: free some space and run it again")
+}
+
+/// Whether the file system that holds `path` has less than a MiB left: programs that fail for
+/// want of space remove what they began to write, so some of it is free again afterwards.
+pub(super) fn is_full(path: &Utf8Path) -> bool {
+    rustix::fs::statvfs(path.as_std_path())
+        .is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < 1 << 20)
 }
 
 /// Names the path and the action in an I/O error.
@@ -136,6 +145,22 @@ pub fn write_if_changed(path: impl AsRef<Utf8Path>, bytes: &[u8]) -> Result<bool
     Ok(true)
 }
 
+/// The path without symbolic links, `.` and `..`; what does not exist yet is kept as it is.
+pub fn real_path(path: impl AsRef<Utf8Path>) -> Utf8PathBuf {
+    let path = path.as_ref();
+    path.ancestors()
+        .find_map(|ancestor| {
+            let real = ancestor.canonicalize_utf8().ok()?;
+            let rest = path.strip_prefix(ancestor).ok()?;
+            Some(if rest.as_str().is_empty() {
+                real
+            } else {
+                real.join(rest)
+            })
+        })
+        .unwrap_or_else(|| path.to_owned())
+}
+
 /// Makes a directory and its parents.
 pub fn create_dir_all(path: impl AsRef<Utf8Path>) -> Result<(), Error> {
     fs::create_dir_all(path.as_ref()).context("create directory", path)
@@ -204,6 +229,27 @@ mod tests {
     fn errors_name_the_path() {
         let error = read("/does/not/exist").unwrap_err();
         assert_eq!(error.to_string(), "cannot read /does/not/exist");
+    }
+
+    #[test]
+    fn a_real_path_has_no_links_and_need_not_exist() {
+        let (_guard, directory) = temporary();
+        let directory = directory.canonicalize_utf8().unwrap();
+        create_dir_all(directory.join("a/b")).unwrap();
+        std::os::unix::fs::symlink("a/b", directory.join("link")).unwrap();
+        let rows = [
+            ("a/../a/b", "a/b"),
+            ("link", "a/b"),
+            ("link/new/file", "a/b/new/file"),
+            ("a/b", "a/b"),
+        ];
+        for (path, expected) in rows {
+            assert_eq!(
+                real_path(directory.join(path)),
+                directory.join(expected),
+                "{path}"
+            );
+        }
     }
 
     #[test]

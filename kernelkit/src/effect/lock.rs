@@ -5,13 +5,19 @@
 //! is free only once that `make` has ended too: two builds never share a tree.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{ErrorKind, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
 
 use camino::Utf8Path;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::fs::{self, Context as _, Error};
+
+/// How long to wait before trying again. A blocking `flock` would not notice Ctrl-C: signal
+/// handlers restart it.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A held lock; dropping it frees it.
 #[derive(Debug)]
@@ -21,32 +27,51 @@ pub struct Lock {
 
 /// Takes the lock at `path`, waiting where somebody else has it; `waiting` is then called
 /// once with the holder's own words. `purpose` is what others will be told of us.
+///
+/// # Errors
+/// Of kind [`Interrupted`](std::io::ErrorKind::Interrupted) where the user stops the waiting.
 pub fn acquire(
     path: &Utf8Path,
     purpose: &str,
     waiting: &mut dyn FnMut(&str),
 ) -> Result<Lock, Error> {
-    let mut file = open(path)?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        waiting(&holder(&mut file));
-        loop {
-            match flock(&file, FlockOperation::LockExclusive) {
-                Ok(()) => break,
-                Err(rustix::io::Errno::INTR) if !super::exec::interrupted() => {}
-                Err(errno) => return Err(errno.into()).context("lock", path),
-            }
+    let mut told = false;
+    loop {
+        if let Some(lock) = try_acquire(path, purpose)? {
+            return Ok(lock);
         }
+        if !told {
+            waiting(&holder(path));
+            told = true;
+        }
+        if super::exec::interrupted() {
+            return Err(ErrorKind::Interrupted.into()).context("lock", path);
+        }
+        std::thread::sleep(PAUSE);
     }
-    claim(file, purpose).context("lock", path)
 }
 
 /// Takes the lock at `path` if it is free.
 pub fn try_acquire(path: &Utf8Path, purpose: &str) -> Result<Option<Lock>, Error> {
-    let file = open(path)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => claim(file, purpose).context("lock", path).map(Some),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(errno) => Err(errno.into()).context("lock", path),
+    loop {
+        let file = open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(errno) => return Err(errno.into()).context("lock", path),
+        }
+        // Whoever had it may have removed it together with what it guards.
+        if is_at(&file, path) {
+            return claim(file, purpose).context("lock", path).map(Some);
+        }
+    }
+}
+
+fn is_at(file: &File, path: &Utf8Path) -> bool {
+    let id = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(held), Ok(there)) => id(held) == id(there),
+        _ => false,
     }
 }
 
@@ -71,10 +96,9 @@ fn claim(mut file: File, purpose: &str) -> std::io::Result<Lock> {
     Ok(Lock { _file: file })
 }
 
-fn holder(file: &mut File) -> String {
-    let mut text = String::new();
-    match file.read_to_string(&mut text) {
-        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
+fn holder(path: &Utf8Path) -> String {
+    match std::fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => text.trim().to_owned(),
         _ => "another process".to_owned(),
     }
 }
@@ -94,9 +118,19 @@ mod tests {
         })
         .unwrap();
         assert!(try_acquire(&path, "second").unwrap().is_none());
-        let mut file = open(&path).unwrap();
-        assert!(holder(&mut file).ends_with("cargo kernel build tiny"));
+        assert!(holder(&path).ends_with("cargo kernel build tiny"));
         drop(held);
         assert!(try_acquire(&path, "second").unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_that_was_removed_while_it_was_held_is_no_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(directory.path()).unwrap().join("lock");
+        let removed = open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let _held = acquire(&path, "first", &mut |_| panic!("nobody holds it")).unwrap();
+        assert!(!is_at(&removed, &path));
+        assert!(try_acquire(&path, "second").unwrap().is_none());
     }
 }

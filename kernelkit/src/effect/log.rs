@@ -25,16 +25,17 @@ pub struct RunLog {
 
 impl RunLog {
     /// Makes `<logs>/<time>` (with a counter behind it where the second is taken), points
-    /// `<logs>/latest` at it and drops all but the newest runs.
+    /// `<logs>/latest` at it. Of earlier runs the newest stay, `KEPT` with this one.
     pub fn create(logs: &Utf8Path, now: &jiff::Zoned) -> Result<RunLog, Error> {
         fs::create_dir_all(logs)?;
+        drop_old(logs)?;
         let stamp = now.strftime("%Y%m%d_%H%M%S").to_string();
         let mut name = stamp.clone();
         for count in 2.. {
             match std::fs::create_dir(logs.join(&name)) {
                 Ok(()) => break,
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                    name = format!("{stamp}.{count}")
+                    name = format!("{stamp}.{count:03}")
                 }
                 Err(source) => {
                     return Err(Error {
@@ -48,7 +49,6 @@ impl RunLog {
         let latest = logs.join("latest");
         fs::remove_file(&latest)?;
         std::os::unix::fs::symlink(&name, &latest).context("link", &latest)?;
-        drop_old(logs)?;
         let dir = logs.join(name);
         let path = dir.join("build.log");
         let build = LineWriter::new(File::create(&path).context("write", &path)?);
@@ -144,7 +144,7 @@ fn drop_old(logs: &Utf8Path) -> Result<(), Error> {
         }
     }
     runs.sort();
-    for old in &runs[..runs.len().saturating_sub(KEPT)] {
+    for old in &runs[..runs.len().saturating_sub(KEPT - 1)] {
         fs::remove_dir_all(old)?;
     }
     Ok(())

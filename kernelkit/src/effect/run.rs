@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::exec;
 use super::fs::{self, Context as _};
 use super::lock::{self, Lock};
 use super::log::RunLog;
+use super::{exec, source};
 use crate::config::{DotConfig, Symbol, Value};
 use crate::make::{self, Counts, Line};
 use crate::manifest::{Manifest, Mismatch, Observed, Output, OutputKind, Statistics};
@@ -75,6 +75,9 @@ pub enum Error {
     /// A process.
     #[error(transparent)]
     Exec(#[from] exec::Error),
+    /// The source could not be looked at again.
+    #[error(transparent)]
+    Source(#[from] source::Error),
     /// Make failed.
     #[error("{stage} failed")]
     Make {
@@ -86,6 +89,9 @@ pub enum Error {
         call: Box<Call>,
         /// Its whole output.
         log: Utf8PathBuf,
+        /// The build directory, where its file system is full: a shell's `printf` in a
+        /// recipe says no more of that than `I/O error`.
+        full: Option<Utf8PathBuf>,
     },
     /// The kernel's own conf changed the predicted configuration.
     #[error(
@@ -143,6 +149,8 @@ impl Error {
         match self {
             Error::Fs(error) => error.hint(),
             Error::Exec(error) => error.hint(),
+            Error::Source(error) => error.hint(),
+            Error::Make { full: Some(directory), .. } => Some(fs::full_hint(directory)),
             Error::Make { call, log, .. } => Some(format!("the whole output is in {log}; to run it by hand: {call}")),
             Error::ConfigDrift { path, .. } => Some(format!("the file as conf left it is {path}; was a tool installed or removed since the plan was made?")),
             Error::Mismatch { .. } => Some("run it again with `--no-reuse`; if it stays, please report it with the plan's JSON".to_owned()),
@@ -161,7 +169,7 @@ pub fn lock(plan: &Plan, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Lock, Er
     })?)
 }
 
-/// Builds. The caller holds the [`lock`]. `rescan` gives the tree's id again after the
+/// Builds. The caller holds the [lock](fn@lock). `rescan` gives the tree's id again after the
 /// compiler has read it; it is called for sources that can change.
 pub fn run(
     plan: &Plan,
@@ -207,6 +215,7 @@ impl Run<'_> {
         let plan = self.plan;
         let dirs = &plan.record.dirs;
         fs::create_dir_all(&dirs.build)?;
+        self.drop_what_make_would_miss()?;
         drop_unfinished(&dirs.state, &dirs.build)?;
         if let Some((ccache, config)) = &plan.ccache {
             let statistics = self.log.dir().join("ccache-statistics.log");
@@ -367,12 +376,52 @@ impl Run<'_> {
     fn compile(&mut self, call: &Call) -> Result<(), Error> {
         let marker = self.plan.record.dirs.state.join(UNFINISHED);
         fs::write_atomic(&marker, b"")?;
+        let compiled = format!(
+            "{} {}",
+            self.plan.record.identity.source, self.plan.record.dirs.source
+        );
+        fs::write_atomic(
+            self.plan.record.dirs.state.join(COMPILED),
+            compiled.as_bytes(),
+        )?;
         let result = self.stage("compile", Some(call), |run| run.make("compile", call));
         // After a failure that make itself reported every object file is whole.
         if matches!(result, Ok(()) | Err(Error::Make { .. })) {
             fs::remove_file(&marker)?;
         }
         result
+    }
+
+    /// Begins afresh where files of the source changed without a newer time since they were
+    /// compiled here: make would keep the old objects, and one identity would name two kernels.
+    fn drop_what_make_would_miss(&mut self) -> Result<(), Error> {
+        let dirs = &self.plan.record.dirs;
+        let marker = dirs.state.join(COMPILED);
+        let now = format!("{} {}", self.plan.record.identity.source, dirs.source);
+        let before =
+            fs::read_optional(&marker)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let same_directory = before.as_ref().is_some_and(|before| {
+            *before != now
+                && before
+                    .split_once(' ')
+                    .is_some_and(|(_, directory)| dirs.source == directory)
+        });
+        if self.plan.volatile && same_directory {
+            let time = std::fs::metadata(&marker)
+                .and_then(|metadata| metadata.modified())
+                .context("look at", &marker)?;
+            if source::changed_behind_make(&dirs.source, time)? {
+                let message = format!(
+                    "files in {} changed but kept old times, which make would not notice: compiling afresh",
+                    dirs.source
+                );
+                self.log.line(&format!("warning: {message}"))?;
+                (self.on_event)(Event::Warning { message });
+                fs::remove_dir_all(&dirs.build)?;
+                fs::create_dir_all(&dirs.build)?;
+            }
+        }
+        Ok(())
     }
 
     /// Runs a make call into the stage's log.
@@ -428,6 +477,8 @@ impl Run<'_> {
                 lines: make::first_error(&lines),
                 call,
                 log: path,
+                full: fs::is_full(&self.plan.record.dirs.build)
+                    .then(|| self.plan.record.dirs.build.clone()),
             }),
             Err(error) => Err(error.into()),
         }
@@ -460,6 +511,9 @@ fn write_line(file: &mut LineWriter<std::fs::File>, line: &[u8]) -> std::io::Res
 /// Present while make compiles; found at the start of a run, it says that the last one was
 /// killed in the middle.
 const UNFINISHED: &str = "compiling";
+
+/// Which tree was compiled last, and in which directory; its time is when that began.
+const COMPILED: &str = "compiled";
 
 /// After a kill an object file can be half written, and Kbuild would take it for finished.
 /// Kbuild writes `.x.o.cmd` once `x.o` is whole, so an object that is newer than its `.cmd`

@@ -140,7 +140,7 @@ fn header_mistakes_say_what_would_be_right() {
     mine/fs/x.config:2: header key `versions` cannot be `6.x`
       ranges look like `>=4.2, <4.19`, `6.12.y`, `6.12.117` or `*`
     mine/fs/x.config:3: header key `arch` cannot be `arm46`
-      did you mean `arm64` or `arm`?
+      did you mean `arm64`?
     mine/fs/x.config:5: header key `summary` was given on line 4 already
       keep one of the two lines
     mine/fs/x.config:6: header key `optional` cannot be `CONFIG_A`
@@ -177,6 +177,23 @@ fn every_embedded_fragment_is_well_formed() {
         assert!(fragment.header().summary.is_some(), "{}", fragment.name());
         assert_ne!(fragment.name().layer(), Layer::Other, "{}", fragment.name());
     }
+}
+
+#[test]
+fn the_readme_explains_every_key_and_layer() {
+    let readme = include_str!("../../fragments/README.md");
+    for key in KEYS {
+        assert!(
+            readme.contains(&format!("\n| `{}` |", key.name)),
+            "{}",
+            key.name
+        );
+    }
+    let order: Vec<_> = Layer::TABLE
+        .iter()
+        .map(|(_, directory, _)| readme.find(&format!("`{directory}/`")).unwrap())
+        .collect();
+    assert!(order.is_sorted(), "{order:?}");
 }
 
 #[test]

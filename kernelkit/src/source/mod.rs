@@ -2,9 +2,12 @@
 //!
 //! Pure: [`effect::source`](crate::effect::source) does the reading and writing.
 
+mod prepared;
 pub mod snapshot;
 pub mod sums;
 pub mod tree;
+
+pub use prepared::{Commit, LabelHint, Tree, Verification};
 
 use std::fmt;
 use std::str::FromStr;

@@ -3,6 +3,8 @@
 //!
 //! Pure: [`effect::source`](crate::effect::source) fills, keeps and compares snapshots.
 
+use std::time::SystemTime;
+
 use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::TreeId;
@@ -38,6 +40,19 @@ pub struct Time {
     pub seconds: i64,
     /// The rest.
     pub nanoseconds: u32,
+}
+
+impl From<SystemTime> for Time {
+    /// Times before 1970 become 1970.
+    fn from(time: SystemTime) -> Self {
+        let since = time
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Time {
+            seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            nanoseconds: since.subsec_nanos(),
+        }
+    }
 }
 
 /// One file of a [`Directory`].

@@ -20,7 +20,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::Serialize;
 
 pub use archive::Error as ArchiveError;
 pub use debian::Error as DebianError;
@@ -32,90 +31,10 @@ pub use sums::Error as SumsError;
 
 use crate::effect::environment::Environment;
 use crate::effect::{exec, fs};
-use crate::source::snapshot::Snapshot;
-use crate::source::{Sha256, Source, TreeId};
+use crate::source::snapshot::{Snapshot, Time};
+pub use crate::source::{Commit, LabelHint, Tree, Verification};
+use crate::source::{Sha256, Source};
 use crate::version::{InvalidSelector, KernelVersion, MakefileError, Mirror};
-
-/// A kernel tree that is there, and everything a plan needs to know of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Tree {
-    /// Where it lies. Never to be written to.
-    pub dir: Utf8PathBuf,
-    /// Names the files' bytes, names and modes.
-    pub id: TreeId,
-    /// From its Makefile.
-    pub version: KernelVersion,
-    /// What `localversion*` files in it add to the version, without white space.
-    pub localversion: String,
-    /// The commit it was taken from, where one is known.
-    pub commit: Option<Commit>,
-    /// What the release could be labelled.
-    pub label: LabelHint,
-    /// Whether files differ from the commit's.
-    pub dirty: bool,
-    /// Whether `resolved` always gives this tree; a directory can change at any time.
-    pub pinned: bool,
-    /// How sure it is that these are the bytes that were asked for.
-    pub verification: Verification,
-    /// What was found for what the user named, exactly: to be locked.
-    pub resolved: Source,
-    /// For people: `linux-source-6.12 6.12.117-1~deb12u1`.
-    pub description: String,
-}
-
-/// A git commit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Commit {
-    /// 40 hexadecimal digits.
-    pub id: String,
-    /// Seconds since 1970-01-01 00:00:00 UTC. Not the committer's date, which is
-    /// the wall clock for every commit that `git am` makes.
-    pub author_date: i64,
-}
-
-/// Where the middle part of a release can come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
-pub enum LabelHint {
-    /// A release as it was published, with nothing on top.
-    Vanilla,
-    /// A branch, a commit, a distribution's revision.
-    Reference {
-        /// As it was named.
-        name: String,
-    },
-    /// Patches on top.
-    Series {
-        /// Subject of the cover letter, or of the first patch.
-        subject: String,
-        /// 1, or what `[PATCH vN]` says.
-        revision: u32,
-    },
-    /// A directory that no version control looks after.
-    Directory,
-}
-
-/// How a tree's bytes were checked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
-pub enum Verification {
-    /// They have the SHA-256 that was asked for.
-    Sha256Pinned,
-    /// A signed list has their SHA-256, and the signature is good.
-    SignedSums {
-        /// Fingerprint of the key.
-        key: String,
-    },
-    /// A list from the same server has their SHA-256, but no keyring was at hand to
-    /// check the list's signature.
-    UnsignedSums,
-    /// apt checked them against the signed lists of the distribution.
-    Apt,
-    /// They are what a commit's id names.
-    Commit,
-    /// Nothing says what they should be.
-    Unverified,
-}
 
 /// What is going on; often called with the same variant and higher numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -403,6 +322,17 @@ pub fn prepare(
 /// user's are not looked at: their id says what they are.
 pub fn verify(tree: &Tree, context: &Context<'_>) -> Result<(), Error> {
     cache::verify(&context.environment.cache_dir, &tree.dir)
+}
+
+/// Whether make would miss a change in `directory` since then. Make goes by the time of
+/// modification alone; a file that an archive or `cp -p` has put there keeps an old one, and
+/// only the time of its inode's change tells.
+pub fn changed_behind_make(directory: &Utf8Path, since: SystemTime) -> Result<bool, Error> {
+    let since = Time::from(since);
+    let snapshot = scan::walk(directory)?;
+    Ok(snapshot
+        .files()
+        .any(|(_, file)| file.stamp.changed > since && file.stamp.modified <= since))
 }
 
 /// A tree, and where its list of files is.

@@ -1,0 +1,168 @@
+use kernelkit::source::Sha256;
+
+use super::{TINY, run, run_json, said, tiny};
+use crate::support::{Sandbox, StandIn};
+
+/// The digest that `cargo kernel identity` gives with more arguments.
+fn digest(sandbox: &Sandbox, args: &[&str]) -> String {
+    let said = run_json(sandbox, &[&["identity"], args].concat(), 0);
+    said.message("identity")["digest"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn the_digest_is_the_head_of_the_sha256_of_the_text() {
+    let (sandbox, _tree) = tiny("make-flags = [\"W=1\", \"KCFLAGS=-g -Og\"]\n");
+    let message = run_json(&sandbox, &["identity"], 0).message("identity");
+    let text = message["text"].as_str().unwrap();
+    let digest = message["digest"].as_str().unwrap();
+    assert_eq!(Sha256::of(text.as_bytes()).to_string()[..12], *digest);
+    assert!(message["release"].as_str().unwrap().ends_with(digest));
+    let keys: Vec<_> = text
+        .lines()
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "kernelkit-identity",
+            "source",
+            "config",
+            "toolchain",
+            "flags"
+        ]
+    );
+    let flags = text.lines().last().unwrap();
+    assert!(
+        flags.contains("'KCFLAGS=-g -Og'") && flags.contains(" W=1"),
+        "{flags}"
+    );
+
+    // For people the same text stands between comments.
+    let shown = run(&sandbox, &["identity"]).stdout;
+    let lines = shown.lines().filter(|line| !line.starts_with('#'));
+    assert_eq!(
+        lines.map(|line| format!("{line}\n")).collect::<String>(),
+        text
+    );
+}
+
+/// Builds, changes something by `settings`, a change of the tree, or arguments, and gives what
+/// `identity --diff` says of it: the exit code, the fields, and the lines of symbols.
+fn diff(settings: &str, change: impl FnOnce(&Sandbox, StandIn), args: &[&str]) -> (i32, String) {
+    let (sandbox, tree) = tiny("");
+    sandbox.write("project/lib.patch", PATCH);
+    let built = run(&sandbox, &["build"]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    sandbox.write(
+        "project/Cargo.toml",
+        &format!("[workspace]\nmembers = []\n\n{TINY}{settings}"),
+    );
+    change(&sandbox, tree);
+    let said = run(&sandbox, &[&["identity", "tiny", "--diff"], args].concat());
+    assert_ne!(said.code, 101, "{}", said.stderr);
+    let shown = sandbox.redact(&said.stdout);
+    let lines = shown
+        .lines()
+        .skip(2)
+        .map(|line| match line.split_once("host-") {
+            Some((start, _)) => format!("{start}host-[id]"),
+            None => line.to_owned(),
+        });
+    (said.code, lines.collect::<Vec<_>>().join("\n"))
+}
+
+const PATCH: &str = "--- a/lib/string.c\n+++ b/lib/string.c\n@@ -1,3 +1,4 @@\n // SPDX-License-Identifier: MIT OR Apache-2.0\n+/* patched */\n #include <linux/stand_in.h>\n \n";
+
+#[test]
+fn what_decides_the_bytes_changes_the_identity_and_is_named() {
+    let keep = |_: &Sandbox, _: StandIn| {};
+    let edit = |_: &Sandbox, tree: StandIn| {
+        tree.edit("lib/string.c", |text| format!("{text}/* edited */\n"));
+    };
+    let source = "source\n  - [digest]\n  + [digest]";
+    assert_eq!(diff("", edit, &[]), (100, source.to_owned()));
+    assert_eq!(
+        diff("patches = [\"lib.patch\"]\n", keep, &[]),
+        (100, source.to_owned())
+    );
+    assert_eq!(
+        diff(
+            "fragments = [\"fs/mine\"]\n[workspace.metadata.kernel]\nfragment-dirs = [\"fragments\"]\n",
+            |sandbox, _| {
+                let text = "# summary: mine\nCONFIG_FRAME_WARN=1024\n";
+                sandbox.write("project/fragments/fs/mine.config", text);
+            },
+            &[]
+        ),
+        (
+            100,
+            "config\n  - [digest]\n  + [digest]\n    CONFIG_FRAME_WARN: 2048 → 1024".to_owned()
+        )
+    );
+    assert_eq!(
+        diff("make-flags = [\"KCFLAGS=-Wall\"]\n", keep, &[]),
+        (100, "flags\n  - \n  + KCFLAGS=-Wall".to_owned())
+    );
+    assert_eq!(
+        diff("timestamp = 0\n", keep, &[]),
+        (100, "flags\n  - 'KBUILD_BUILD_TIMESTAMP=Sun Aug 25 20:57:08 UTC 1991'\n  + 'KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970'".to_owned())
+    );
+}
+
+#[test]
+fn what_does_not_reach_the_bytes_is_no_difference() {
+    let equal = (0, "the identities are equal".to_owned());
+    let touch = |_: &Sandbox, tree: StandIn| {
+        tree.edit("lib/string.c", str::to_owned);
+    };
+    let settings = "jobs = 1\nccache = false\nlabel = \"another\"\ncompile-commands = false\n";
+    assert_eq!(diff(settings, touch, &["--no-reuse"]), equal);
+}
+
+#[test]
+fn another_directory_user_or_day_has_the_same_identity() {
+    let (sandbox, _tree) = tiny("");
+    let here = digest(&sandbox, &[]);
+    assert_eq!(digest(&sandbox, &["--jobs", "7", "--no-ccache"]), here);
+    let other = Sandbox::with_kernels(&TINY.replace("../tree", "../a/linux"));
+    StandIn::new(&other, "a/linux");
+    assert_eq!(digest(&other, &[]), here);
+    let mut command = other.kernel(&["identity", "--message-format", "json"]);
+    command.envs([
+        ("USER", "somebody"),
+        ("LOGNAME", "somebody"),
+        ("HOSTNAME", "elsewhere"),
+    ]);
+    command.envs([
+        ("TZ", "Asia/Tokyo"),
+        ("LANG", "de_DE.UTF-8"),
+        ("SOURCE_DATE_EPOCH", "1"),
+    ]);
+    command.envs([("KCFLAGS", "-O3"), ("ARCH", "arm64"), ("MAKEFLAGS", "-j9")]);
+    let said = said(&other, command.output().unwrap());
+    assert_eq!(said.message("identity")["digest"], here.as_str());
+}
+
+#[test]
+fn a_diff_needs_something_to_compare_with() {
+    let (sandbox, _tree) = tiny("");
+    let nothing = run(&sandbox, &["identity", "--diff"]);
+    assert_eq!(nothing.code, 101);
+    assert!(
+        nothing.stderr.contains("`tiny` has not been built here"),
+        "{}",
+        nothing.stderr
+    );
+    let built = run_json(&sandbox, &["build"], 0).message("kernel-finished");
+    let release = built["manifest"]["release"].as_str().unwrap();
+    let manifest = "target/kernel/tiny/manifest.json";
+    for other in ["tiny", release, &release[release.len() - 12..], manifest] {
+        let equal = run(&sandbox, &["identity", "tiny", &format!("--diff={other}")]);
+        assert_eq!(equal.code, 0, "{other}: {}{}", equal.stdout, equal.stderr);
+    }
+    let unknown = run(&sandbox, &["identity", "tiny", "--diff=nothing"]);
+    assert_eq!(unknown.code, 101);
+}

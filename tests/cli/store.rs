@@ -1,0 +1,137 @@
+use camino::Utf8PathBuf;
+
+use super::{run, run_json, tiny};
+use crate::support::Sandbox;
+
+fn built() -> (Sandbox, String) {
+    let (sandbox, _tree) = tiny("");
+    let message = run_json(&sandbox, &["build"], 0).message("kernel-finished");
+    let release = message["manifest"]["release"].as_str().unwrap().to_owned();
+    (sandbox, release)
+}
+
+/// Changes one byte of the stored image, and nothing that a quick look would see.
+fn flip_a_byte(sandbox: &Sandbox, release: &str) -> Utf8PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+    let image = sandbox.path(&format!("store/{release}/files/boot/vmlinuz-{release}"));
+    let metadata = std::fs::metadata(&image).unwrap();
+    std::fs::set_permissions(&image, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let mut bytes = std::fs::read(&image).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&image, bytes).unwrap();
+    std::fs::File::options()
+        .write(true)
+        .open(&image)
+        .unwrap()
+        .set_modified(metadata.modified().unwrap())
+        .unwrap();
+    std::fs::set_permissions(&image, metadata.permissions()).unwrap();
+    image
+}
+
+#[test]
+fn builds_are_listed_with_size_and_use() {
+    let (sandbox, release) = built();
+    let list = run(&sandbox, &["store", "list"]);
+    assert!(
+        list.stdout.starts_with(&release) && list.stdout.ends_with("MiB  used today\n"),
+        "{}",
+        list.stdout
+    );
+    let entry = run_json(&sandbox, &["store", "list"], 0).message("stored")["entry"].clone();
+    assert_eq!(entry["release"], release.as_str());
+    assert!(entry["size"].as_u64().unwrap() > 1000, "{entry}");
+}
+
+#[test]
+fn builds_are_forgotten_by_release_digest_or_pattern() {
+    let (sandbox, release) = built();
+    let digest = &release[release.len() - 12..];
+    for pattern in [release.as_str(), digest, "6.12.*-tree-*"] {
+        let gone = run_json(&sandbox, &["store", "forget", pattern], 0).message("dropped");
+        assert_eq!(gone["entry"]["release"], release.as_str());
+        assert_eq!(run(&sandbox, &["store", "list"]).stdout, "");
+        let unknown = run(&sandbox, &["store", "forget", pattern]);
+        assert_eq!(unknown.code, 101);
+        let error = format!(
+            "error: no stored build matches `{pattern}`\nhint: `cargo kernel store list` shows them"
+        );
+        assert_eq!(unknown.stderr, sandbox.redact(&error));
+        assert_eq!(run(&sandbox, &["clean"]).code, 0);
+        assert_eq!(
+            run_json(&sandbox, &["build"], 0).message("kernel-finished")["outcome"],
+            "built"
+        );
+    }
+}
+
+#[test]
+fn a_dry_run_drops_nothing() {
+    let (sandbox, release) = built();
+    let limits = ["store", "prune", "--keep", "0"];
+    let dry = run(&sandbox, &[&limits[..], &["--dry-run"]].concat());
+    assert_eq!(
+        dry.stderr,
+        sandbox.redact(&format!("  Would drop {release}"))
+    );
+    let dry = run_json(&sandbox, &[&limits[..], &["--dry-run"]].concat(), 0);
+    assert_eq!(dry.message("dropped")["dry_run"], true);
+    assert_ne!(run(&sandbox, &["store", "list"]).stdout, "");
+    let kept = run(
+        &sandbox,
+        &[
+            "store",
+            "prune",
+            "--keep",
+            "1",
+            "--unused-days",
+            "1",
+            "--max-size",
+            "100",
+        ],
+    );
+    assert_eq!((kept.code, kept.stderr.as_str()), (0, ""));
+    assert_eq!(
+        run_json(&sandbox, &limits, 0).message("dropped")["dry_run"],
+        false
+    );
+    assert_eq!(run(&sandbox, &["store", "list"]).stdout, "");
+}
+
+#[test]
+fn one_flipped_byte_is_found() {
+    let (sandbox, release) = built();
+    let sound = run(&sandbox, &["store", "verify"]);
+    assert_eq!(
+        (sound.code, sound.stderr),
+        (0, sandbox.redact(&format!("       Sound {release}")))
+    );
+    flip_a_byte(&sandbox, &release);
+    let damaged = run(&sandbox, &["store", "verify"]);
+    assert_eq!(damaged.code, 100);
+    assert!(
+        damaged
+            .stderr
+            .contains(&sandbox.redact(&format!("boot/vmlinuz-{release}"))),
+        "{}",
+        damaged.stderr
+    );
+    let verified = run_json(&sandbox, &["store", "verify"], 100).message("verified");
+    assert!(verified["wrong"].is_string(), "{verified}");
+}
+
+#[test]
+fn a_damaged_build_is_built_again() {
+    let (sandbox, release) = built();
+    let image = sandbox.path(&format!("store/{release}/files/boot/vmlinuz-{release}"));
+    let whole = std::fs::read(&image).unwrap();
+    std::fs::remove_file(&image).unwrap();
+    assert_eq!(run(&sandbox, &["clean"]).code, 0);
+    let again = run(&sandbox, &["build"]);
+    assert!(
+        again.stderr.contains("the store's copy is damaged"),
+        "{}",
+        again.stderr
+    );
+    assert!(std::fs::read(&image).unwrap() == whole);
+}
