@@ -314,7 +314,8 @@ impl<'a> Generator<'a> {
             }
             self.depends(25);
             self.next = known;
-            self.selects(20);
+            // A member that selects another one makes a circle.
+            self.selects(20, last - number);
             self.next += 1;
         }
         self.line("endchoice");
@@ -362,7 +363,7 @@ impl<'a> Generator<'a> {
             self.line(&format!("\trange {low} {high}{condition}"));
         }
         if kind.is_logical() {
-            self.selects(30);
+            self.selects(30, 1);
         }
         if self.random.chance(10) {
             self.line("\thelp");
@@ -410,9 +411,10 @@ impl<'a> Generator<'a> {
         self.random.pick(numbers).to_owned()
     }
 
-    fn selects(&mut self, percent: usize) {
+    /// Selects of symbols at least `nearest` after this one.
+    fn selects(&mut self, percent: usize, nearest: usize) {
         while self.random.chance(percent) {
-            let distance = 1 + self.random.below(8);
+            let distance = nearest + self.random.below(8);
             let target = self.next + distance;
             if self.kinds.get(target).is_none_or(|kind| !kind.is_logical()) {
                 continue;
