@@ -1,4 +1,4 @@
-//! What CI runs: `cargo xtask test`, `gen` and `bench`.
+//! What CI runs: `cargo xtask test`, `gen`, `bench` and `kconfig-oracle`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -7,6 +7,7 @@
 
 mod bench;
 mod generated;
+mod oracle;
 mod stopwatch;
 mod test;
 mod workspace;
@@ -32,6 +33,8 @@ enum Task {
     Gen(generated::Args),
     /// Measure side by side against the tools replaced
     Bench(bench::Args),
+    /// Compare kernelkit-conf with the kernel trees' own conf
+    KconfigOracle(oracle::Args),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
             Task::Test(args) => test::run(&args, workspace),
             Task::Gen(args) => generated::run(&args, &workspace),
             Task::Bench(args) => bench::run(&args, &workspace),
+            Task::KconfigOracle(args) => oracle::run(&args, &workspace),
         });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,384 @@
+//! One case under way: two directories with the same files, in which the tree's conf and
+//! kernelkit-conf run side by side.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use kernelkit::effect::{exec, fs};
+use kernelkit::process::{Call, quote};
+
+use crate::oracle::target::{Target, files_below};
+use crate::oracle::{KNOWN, Programs};
+use crate::{Result, stopwatch};
+
+/// What is in a directory, by relative path.
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
+
+/// What a run left behind.
+#[derive(PartialEq, Eq)]
+pub(super) struct Observed {
+    pub(super) status: String,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+    pub(super) files: Files,
+}
+
+/// How the steps of a case ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Count {
+    pub(super) passed: usize,
+    pub(super) known: usize,
+    pub(super) failed: usize,
+    pub(super) seconds: f64,
+}
+
+impl std::ops::AddAssign for Count {
+    fn add_assign(&mut self, other: Count) {
+        self.passed += other.passed;
+        self.known += other.known;
+        self.failed += other.failed;
+        self.seconds += other.seconds;
+    }
+}
+
+/// The two programs of a step, without their directory.
+pub(super) struct Sides {
+    pub(super) theirs: Call,
+    pub(super) ours: Call,
+}
+
+/// Two directories in step.
+pub(super) struct Pair<'a> {
+    pub(super) target: &'a Target,
+    area: &'static str,
+    case: &'a str,
+    programs: &'a Programs,
+    dir: Utf8PathBuf,
+    kept: &'a Utf8Path,
+    files: Files,
+    pub(super) count: Count,
+    /// Text about each difference.
+    pub(super) reports: Vec<String>,
+}
+
+impl<'a> Pair<'a> {
+    /// Two empty directories below `dir`; what differs is kept below `kept`.
+    pub(super) fn new(
+        target: &'a Target,
+        (area, case): (&'static str, &'a str),
+        programs: &'a Programs,
+        dir: Utf8PathBuf,
+        kept: &'a Utf8Path,
+    ) -> Result<Self> {
+        fs::remove_dir_all(&dir)?;
+        for side in ["theirs", "ours"] {
+            fs::create_dir_all(dir.join(side))?;
+        }
+        Ok(Pair {
+            target,
+            area,
+            case,
+            programs,
+            dir,
+            kept,
+            files: Files::new(),
+            count: Count::default(),
+            reports: Vec::new(),
+        })
+    }
+
+    pub(super) fn side(&self, side: &str) -> Utf8PathBuf {
+        self.dir.join(side)
+    }
+
+    /// kernelkit-conf.
+    pub(super) fn ours(&self) -> &'a str {
+        self.programs.ours.as_str()
+    }
+
+    /// The library that answers probes from a record.
+    pub(super) fn replay(&self) -> &'a str {
+        self.programs.replay.as_str()
+    }
+
+    /// Where results are kept for a look.
+    pub(super) fn kept(&self) -> &'a Utf8Path {
+        self.kept
+    }
+
+    /// The target's probes.
+    pub(super) fn record(&self) -> Result<&'a Utf8Path> {
+        let record = self.target.record.as_deref();
+        Ok(record.ok_or("this target has no probes")?)
+    }
+
+    /// The files that both have.
+    pub(super) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// The same file for both.
+    pub(super) fn write(&mut self, name: &str, bytes: &[u8]) -> Result {
+        for side in ["theirs", "ours"] {
+            fs::write_atomic(self.dir.join(side).join(name), bytes)?;
+        }
+        self.files.insert(name.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+
+    /// Takes a file from both.
+    pub(super) fn remove(&mut self, name: &str) -> Result {
+        for side in ["theirs", "ours"] {
+            fs::remove_file(self.dir.join(side).join(name))?;
+        }
+        self.files.remove(name);
+        Ok(())
+    }
+
+    /// A file of the reference's; empty where there is none.
+    pub(super) fn file(&self, name: &str) -> Vec<u8> {
+        self.files.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Both confs in the target's environment, with recorded probes.
+    pub(super) fn conf(&mut self, args: &[&str], variables: &[(&str, &str)]) -> Result {
+        let record = self.record()?;
+        let sides = self.sides(args, variables);
+        let sides = Sides {
+            theirs: sides
+                .theirs
+                .env("LD_PRELOAD", self.programs.replay.as_str())
+                .env("KCONFIG_ORACLE_REPLAY", record.as_str()),
+            ours: sides.ours.args(["--probes", record.as_str()]),
+        };
+        self.run(&label(args, variables), sides)
+    }
+
+    /// The same, each running its probes.
+    pub(super) fn conf_with_probes(&mut self, args: &[&str]) -> Result {
+        let sides = self.sides(args, &[]);
+        self.run(&label(args, &[]), sides)
+    }
+
+    fn sides(&self, args: &[&str], variables: &[(&str, &str)]) -> Sides {
+        let call = |program: &Utf8Path| {
+            let mut call = Call::new(program.as_str(), "")
+                .args(args.iter().copied())
+                .envs(&self.target.environment);
+            for (name, value) in variables {
+                call = call.env(*name, *value);
+            }
+            call.arg("Kconfig")
+        };
+        Sides {
+            theirs: call(&self.target.tree.conf),
+            ours: call(&self.programs.ours),
+        }
+    }
+
+    /// Runs both in their directories and compares everything they leave behind.
+    pub(super) fn run(&mut self, step: &str, sides: Sides) -> Result {
+        let Sides {
+            mut theirs,
+            mut ours,
+        } = sides;
+        theirs.dir = self.side("theirs");
+        ours.dir = self.side("ours");
+        let expected = self.observe(&theirs)?;
+        let found = self.observe(&ours)?;
+        let calls = [theirs.to_string(), ours.to_string()];
+        self.compare(step, [&calls[0], &calls[1]], expected, found)
+    }
+
+    /// Runs one side in the call's directory.
+    pub(super) fn observe(&mut self, call: &Call) -> Result<Observed> {
+        let (observed, duration) = stopwatch::time(|| observe(call));
+        self.count.seconds += duration.as_secs_f64();
+        observed
+    }
+
+    /// Counts a step, and keeps what differs. After a difference both sides go on
+    /// from the reference's files. `commands` are shell lines that repeat it.
+    pub(super) fn compare(
+        &mut self,
+        step: &str,
+        commands: [&str; 2],
+        expected: Observed,
+        found: Observed,
+    ) -> Result {
+        let parts = differing_parts(&expected, &found);
+        if parts.is_empty() {
+            self.count.passed += 1;
+        } else if parts
+            .iter()
+            .all(|part| is_known(step, part, &expected, &found))
+        {
+            self.count.known += 1;
+        } else {
+            self.count.failed += 1;
+            let report = self.keep(step, commands, [&expected, &found], &parts)?;
+            self.reports.push(report);
+        }
+        // Found files need not be those of the directory: they may be computed.
+        let ours = self.side("ours");
+        if !parts.is_empty() || read_files(&ours)? != expected.files {
+            fs::remove_dir_all(&ours)?;
+            write_files(&ours, &expected.files)?;
+        }
+        self.files = expected.files;
+        Ok(())
+    }
+
+    /// Keeps input, results and commands, and says what differs first.
+    fn keep(
+        &self,
+        step: &str,
+        commands: [&str; 2],
+        observed: [&Observed; 2],
+        parts: &[String],
+    ) -> Result<String> {
+        let name: String = format!("{} {} {} {step}", self.area, self.target.name(), self.case)
+            .chars()
+            .map(|c| match c {
+                'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => c,
+                _ => '_',
+            })
+            .take(150)
+            .collect();
+        let kept = self.kept.join(name);
+        fs::remove_dir_all(&kept)?;
+        write_files(&kept.join("input"), &self.files)?;
+        let mut report = format!(
+            "DIFFERS area {}, tree {}, arch {} ({}), case {}, step {step}\n",
+            self.area, self.target.tree.version, self.target.arch, self.target.compiler, self.case
+        );
+        for part in parts {
+            let [expected, found] = observed.map(|observed| observed.part(part));
+            report.push_str(&first_difference(part, expected, found));
+        }
+        for ((side, command), observed) in
+            ["theirs", "ours"].into_iter().zip(commands).zip(observed)
+        {
+            let result = kept.join(side);
+            write_files(&result, &observed.files)?;
+            for stream in ["status", "stdout", "stderr"] {
+                let bytes = observed.part(stream).unwrap_or_default();
+                fs::write_atomic(kept.join(format!("{side}.{stream}")), bytes)?;
+            }
+            let script = kept.join(format!("{side}.sh"));
+            let text = format!(
+                "# Repeats the step in a fresh copy of its input.\nrm -rf {again}\ncp -r {input} {again}\n{command}\n",
+                again = quote(kept.join(format!("{side}.again")).as_str()),
+                input = quote(kept.join("input").as_str()),
+                command = command.replace(
+                    self.side(side).as_str(),
+                    kept.join(format!("{side}.again")).as_str()
+                ),
+            );
+            fs::write_atomic(&script, text.as_bytes())?;
+            let _ = writeln!(report, "  {side}: sh {}", quote(script.as_str()));
+        }
+        fs::write_atomic(kept.join("report"), report.as_bytes())?;
+        Ok(report)
+    }
+}
+
+impl Observed {
+    fn part(&self, part: &str) -> Option<&[u8]> {
+        match part {
+            "status" => Some(self.status.as_bytes()),
+            "stdout" => Some(&self.stdout),
+            "stderr" => Some(&self.stderr),
+            file => self.files.get(file).map(Vec::as_slice),
+        }
+    }
+}
+
+fn observe(call: &Call) -> Result<Observed> {
+    let (output, status) = exec::capture_unchecked(call)?;
+    Ok(Observed {
+        status: status.to_string(),
+        stdout: output.stdout,
+        stderr: output.stderr,
+        files: read_files(&call.dir)?,
+    })
+}
+
+fn read_files(dir: &Utf8Path) -> Result<Files> {
+    let mut names = Vec::new();
+    files_below(dir, &mut |path| names.push(path.to_string()))?;
+    let mut files = Files::new();
+    for name in names {
+        let bytes = fs::read(dir.join(&name))?;
+        files.insert(name, bytes);
+    }
+    Ok(files)
+}
+
+fn write_files(dir: &Utf8Path, files: &Files) -> Result {
+    fs::create_dir_all(dir)?;
+    for (name, bytes) in files {
+        fs::write_atomic(dir.join(name), bytes)?;
+    }
+    Ok(())
+}
+
+fn is_known(step: &str, part: &str, expected: &Observed, found: &Observed) -> bool {
+    let (Some(theirs), Some(ours)) = (expected.part(part), found.part(part)) else {
+        return false;
+    };
+    KNOWN
+        .iter()
+        .any(|known| step.contains(known.step) && known.part == part && (known.holds)(theirs, ours))
+}
+
+fn differing_parts(expected: &Observed, found: &Observed) -> Vec<String> {
+    let streams = ["status", "stdout", "stderr"].map(str::to_owned);
+    let files = expected.files.keys().chain(found.files.keys()).cloned();
+    let mut parts: Vec<_> = streams
+        .into_iter()
+        .chain(files)
+        .filter(|part| expected.part(part) != found.part(part))
+        .collect();
+    parts.dedup();
+    parts
+}
+
+/// The first lines from where two texts part.
+fn first_difference(part: &str, expected: Option<&[u8]>, found: Option<&[u8]>) -> String {
+    const SHOWN: usize = 4;
+    let lines = |text: Option<&[u8]>| -> Vec<String> {
+        text.unwrap_or_default()
+            .split(|byte| *byte == b'\n')
+            .map(|line| line.escape_ascii().to_string())
+            .collect()
+    };
+    let (left, right) = (lines(expected), lines(found));
+    let at = left
+        .iter()
+        .zip(&right)
+        .take_while(|(left, right)| left == right)
+        .count();
+    let mut text = format!("  {part}, line {}:\n", at + 1);
+    for (sign, lines, there) in [('-', left, expected), ('+', right, found)] {
+        if there.is_none() {
+            let _ = writeln!(text, "    {sign} (no such file)");
+        }
+        for line in lines.iter().skip(at).take(SHOWN) {
+            let _ = writeln!(text, "    {sign} {line}");
+        }
+    }
+    text
+}
+
+/// A step's name: its arguments and variables.
+fn label(args: &[&str], variables: &[(&str, &str)]) -> String {
+    let variables = variables
+        .iter()
+        .map(|(name, value)| format!("{name}={}", quote(value)));
+    variables
+        .chain(args.iter().map(|arg| (*arg).to_owned()))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
