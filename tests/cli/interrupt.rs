@@ -142,7 +142,9 @@ fn an_interrupted_build_leaves_no_process_and_the_next_one_goes_on() {
         assert!(said.contains("error: interrupted\n"), "{said}");
         wait_for("the compiler's end", || !is_alive(&compiler));
         assert_eq!(left_behind(&hanging.sandbox), [""; 0]);
-        hanging.finish();
+        if name == "INT" {
+            hanging.finish();
+        }
     }
 }
 

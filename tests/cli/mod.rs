@@ -89,14 +89,14 @@ fn said(sandbox: &Sandbox, output: std::process::Output) -> Said {
     }
 }
 
-/// What only a finished build leaves, and what nothing should leave: manifests, installed files,
-/// entries of the store, trees of the cache, temporaries.
+/// What only a finished build leaves, and what nothing should leave: manifests, entries of
+/// the store, trees of the cache, temporaries.
 fn left_behind(sandbox: &Sandbox) -> Vec<String> {
     fn walk(directory: &std::path::Path, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(directory).into_iter().flatten() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if name.starts_with(".tmp-") || ["manifest.json", "destdir"].contains(&name.as_str()) {
+            if name.starts_with(".tmp-") || name == "manifest.json" {
                 found.push(path.to_string_lossy().into_owned());
             } else if path.is_dir() && !path.is_symlink() {
                 walk(&path, found);
