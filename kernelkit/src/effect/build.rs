@@ -161,6 +161,23 @@ impl Session<'_> {
         })
     }
 
+    /// The Kconfig files of a kernel whose facts were gathered, to look values up and have
+    /// them explained; `None` where the native engine does not serve.
+    pub fn native(
+        &self,
+        spec: &KernelSpec,
+        facts: &Facts,
+    ) -> Result<Option<configure::Native>, Error> {
+        let dirs = Dirs::new(&facts.tree.dir, &self.state(spec));
+        Ok(configure::native(
+            &facts.request,
+            &facts.tree,
+            &facts.toolchain,
+            &dirs,
+            self.environment,
+        )?)
+    }
+
     /// The plan of one kernel.
     pub fn plan(
         &self,

@@ -12,7 +12,7 @@ use super::lock;
 use super::{exec, fs, kconfig};
 use crate::config::{self, DotConfig};
 use crate::fragment::Base;
-use crate::kconfig::{Input, Mode, Request};
+use crate::kconfig::{Input, Mode, Request, Resolution};
 use crate::make::Kbuild;
 use crate::manifest::Dirs;
 use crate::request::{self, ConfigRequest, Method};
@@ -68,10 +68,7 @@ pub fn resolve(
     environment: &Environment,
     cores: usize,
 ) -> Result<DotConfig, Error> {
-    let start = match &request.method {
-        Method::File { path } => Some((path.clone(), fs::read_to_string(path)?)),
-        _ => None,
-    };
+    let start = read_start(request)?;
     let cached = environment.cache_dir.join("config").join(format!(
         "{}.config",
         key(request, start.as_ref(), tree, toolchain)
@@ -82,7 +79,9 @@ pub fn resolve(
     {
         return Ok(config);
     }
-    let text = match predict(request, start.as_ref(), tree, toolchain, dirs, environment)? {
+    let native = read_native(request, start.as_ref(), tree, toolchain, dirs, environment)?;
+    let text = match native.and_then(|native| String::from_utf8(native.resolve().dot_config()).ok())
+    {
         Some(text) => text,
         None => run(request, start.as_ref(), toolchain, dirs, environment, cores)?,
     };
@@ -117,27 +116,83 @@ fn key(
     Sha256::of(text.as_bytes())
 }
 
-/// What the native engine says the kernel's own `conf` will write; `None` for make's own
-/// goals, whose meaning is in the tree's Makefiles, and for a tree that has no `conf`.
-fn predict(
+/// A kernel's Kconfig files and what is asked of them: values can be looked at and explained.
+#[derive(Debug)]
+pub struct Native {
+    /// The tree's Kconfig files, as the build reads them.
+    pub loaded: kconfig::Loaded,
+    /// How [`Native::text`] becomes a configuration.
+    pub mode: Mode,
+    /// What messages call the text.
+    pub name: String,
+    /// The settings asked for.
+    pub text: String,
+}
+
+impl Native {
+    /// Every symbol's value.
+    pub fn resolve(&self) -> Resolution<'_> {
+        self.loaded.kconfig.resolve(&Request {
+            mode: self.mode,
+            inputs: &[Input {
+                name: &self.name,
+                text: self.text.as_bytes(),
+            }],
+            warn_unknown: false,
+        })
+    }
+}
+
+/// Reads the tree's Kconfig files for `request`; `None` for make's own goals, whose meaning
+/// is in the tree's Makefiles, and for a tree that has no `conf`.
+pub fn native(
+    request: &ConfigRequest,
+    tree: &Tree,
+    toolchain: &Toolchain,
+    dirs: &Dirs,
+    environment: &Environment,
+) -> Result<Option<Native>, Error> {
+    read_native(
+        request,
+        read_start(request)?.as_ref(),
+        tree,
+        toolchain,
+        dirs,
+        environment,
+    )
+}
+
+/// The file that a request starts from, with its text.
+fn read_start(request: &ConfigRequest) -> Result<Option<(Utf8PathBuf, String)>, Error> {
+    Ok(match &request.method {
+        Method::File { path } => Some((path.clone(), fs::read_to_string(path)?)),
+        _ => None,
+    })
+}
+
+fn read_native(
     request: &ConfigRequest,
     start: Option<&(Utf8PathBuf, String)>,
     tree: &Tree,
     toolchain: &Toolchain,
     dirs: &Dirs,
     environment: &Environment,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Native>, Error> {
     let (mode, name, text) = match (&request.method, start) {
         (Method::AllConfig { base }, _) => {
             let mode = match base {
                 Base::AllNoConfig => Mode::Allnoconfig,
                 Base::AllDefConfig => Mode::Alldefconfig,
             };
-            (mode, "request.config", request.merged.to_config_text())
+            (
+                mode,
+                "request.config".to_owned(),
+                request.merged.to_config_text(),
+            )
         }
         (Method::File { .. }, Some((path, text))) => (
             Mode::Olddefconfig,
-            path.as_str(),
+            path.to_string(),
             request::overlay(text, &request.merged),
         ),
         _ => return Ok(None),
@@ -157,16 +212,12 @@ fn predict(
         },
         &kconfig::Probes::Run(Some(&environment.cache_dir.join("probes"))),
     )?;
-    let inputs = [Input {
-        name,
-        text: text.as_bytes(),
-    }];
-    let resolution = loaded.kconfig.resolve(&Request {
+    Ok(Some(Native {
+        loaded,
         mode,
-        inputs: &inputs,
-        warn_unknown: false,
-    });
-    Ok(String::from_utf8(resolution.dot_config()).ok())
+        name,
+        text,
+    }))
 }
 
 fn scratch(dirs: &Dirs) -> Utf8PathBuf {
