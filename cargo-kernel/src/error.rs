@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fmt;
 
 use kernelkit::effect::{
-    boot, build, doctor, environment, exec, fs, library, run, source, store, toolchain, workspace,
+    boot, build, doctor, environment, exec, fs, library, lockfile, run, source, store, toolchain,
+    workspace,
 };
 use kernelkit::{fragment, plan, spec};
 
@@ -110,6 +111,7 @@ hinted!(
     doctor::Error,
     fs::Error,
     library::Error,
+    lockfile::Error,
     source::Error,
     store::Error,
     toolchain::Error
@@ -190,6 +192,9 @@ impl From<build::Error> for Failure {
                         unmet.iter().map(ToString::to_string).collect()
                     }
                     build::Error::Run(run::Error::Make { lines, .. }) => lines.clone(),
+                    build::Error::Stale { changes, .. } => {
+                        changes.iter().map(crate::commands::lock::line).collect()
+                    }
                     _ => Vec::new(),
                 };
                 let hint = error.hint();

@@ -29,6 +29,7 @@ pub mod effect;
 pub mod fragment;
 pub mod identity;
 pub mod kconfig;
+pub mod lock;
 pub mod make;
 pub mod manifest;
 pub mod merge;

@@ -422,6 +422,7 @@ fn kbuild(
         },
     };
     let mut variables = toolchain_variables(&facts.toolchain, ccache.is_some());
+    variables.extend(own_variables(spec, predicted));
     if let Some(ccache) = ccache {
         kbuild
             .environment
@@ -430,23 +431,14 @@ fn kbuild(
             .environment
             .insert("CCACHE_CONFIGPATH".to_owned(), ccache.config.to_string());
     }
-    if let Some(predicted) = predicted {
-        variables.extend(reproducible_variables(predicted));
-    }
-    // An empty LOCALVERSION on the command line keeps setlocalversion from adding `+`.
-    variables.push("LOCALVERSION=".to_owned());
     let maps = if spec.reproducible.value {
         kbuild.prefix_maps()
     } else {
         String::new()
     };
     for flags in ["KCFLAGS", "KAFLAGS"] {
-        let own = spec
-            .make_flags
-            .iter()
-            .filter_map(|flag| flag.strip_prefix(flags)?.strip_prefix('='));
-        let value = std::iter::once(maps.as_str())
-            .chain(own)
+        let value = [maps.as_str(), &own_flags(spec, flags)]
+            .into_iter()
             .filter(|part| !part.is_empty())
             .collect::<Vec<_>>()
             .join(" ");
@@ -454,10 +446,31 @@ fn kbuild(
             variables.push(format!("{flags}={value}"));
         }
     }
-    let merged = |flag: &&String| !flag.starts_with("KCFLAGS=") && !flag.starts_with("KAFLAGS=");
-    variables.extend(spec.make_flags.iter().filter(merged).cloned());
     kbuild.variables = variables;
     kbuild
+}
+
+/// The make variables of a build besides those that choose the toolchain, without `KCFLAGS` and
+/// `KAFLAGS`: what they hold depends on where the build lies.
+pub(crate) fn own_variables(spec: &KernelSpec, predicted: Option<&Predicted>) -> Vec<String> {
+    let mut variables: Vec<_> = predicted
+        .into_iter()
+        .flat_map(reproducible_variables)
+        .collect();
+    // An empty LOCALVERSION on the command line keeps setlocalversion from adding `+`.
+    variables.push("LOCALVERSION=".to_owned());
+    let merged = |flag: &&String| !flag.starts_with("KCFLAGS=") && !flag.starts_with("KAFLAGS=");
+    variables.extend(spec.make_flags.iter().filter(merged).cloned());
+    variables
+}
+
+/// What the user adds to `KCFLAGS` or `KAFLAGS`.
+pub(crate) fn own_flags(spec: &KernelSpec, name: &str) -> String {
+    spec.make_flags
+        .iter()
+        .filter_map(|flag| flag.strip_prefix(name)?.strip_prefix('='))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The make variables that choose the toolchain; with ccache, compilers are called through it.
@@ -547,18 +560,21 @@ fn identity_flags(
 fn label(spec: &KernelSpec, tree: &Tree) -> Result<Option<Label>, Error> {
     match &spec.label {
         Some(label) => Ok(Some(label.value.parse()?)),
-        None => Ok(match &tree.label {
-            LabelHint::Vanilla => Label::slug("vanilla"),
-            LabelHint::Reference { name } => Label::slug(name),
-            LabelHint::Series {
-                subject,
-                revision: 0 | 1,
-            } => Label::slug(subject),
-            LabelHint::Series { subject, revision } => {
-                Label::slug(&format!("{subject}-v{revision}"))
-            }
-            LabelHint::Directory => tree.dir.file_name().and_then(Label::slug),
-        }),
+        None => Ok(derived_label(tree)),
+    }
+}
+
+/// The label of a kernel that has none of its own.
+pub(crate) fn derived_label(tree: &Tree) -> Option<Label> {
+    match &tree.label {
+        LabelHint::Vanilla => Label::slug("vanilla"),
+        LabelHint::Reference { name } => Label::slug(name),
+        LabelHint::Series {
+            subject,
+            revision: 0 | 1,
+        } => Label::slug(subject),
+        LabelHint::Series { subject, revision } => Label::slug(&format!("{subject}-v{revision}")),
+        LabelHint::Directory => tree.dir.file_name().and_then(Label::slug),
     }
 }
 

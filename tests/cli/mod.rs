@@ -11,6 +11,7 @@ mod identity;
 mod init;
 mod interrupt;
 mod list;
+mod lock;
 mod messages;
 mod plan;
 mod store;

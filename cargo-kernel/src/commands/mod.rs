@@ -10,16 +10,18 @@ pub(crate) mod identity;
 pub(crate) mod init;
 pub(crate) mod internal_docs;
 pub(crate) mod list;
+pub(crate) mod lock;
 pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod store;
 
 use camino::Utf8PathBuf;
-use kernelkit::effect::build::{Notice, Session};
+use kernelkit::effect::build::{LockCheck, Notice, Session};
 use kernelkit::effect::environment::Environment;
 use kernelkit::effect::source::Progress;
-use kernelkit::effect::{library, workspace};
+use kernelkit::effect::{library, lockfile, workspace};
 use kernelkit::fragment::Library;
+use kernelkit::lock::Lock;
 use kernelkit::spec::{KernelSpec, Spec};
 
 use crate::cli::{Cli, Command, Global, Kernels, Overrides};
@@ -32,6 +34,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
     match &cli.command {
         Command::Init(args) => init::run(args, global, ui),
         Command::List(args) => list::run(args, global, ui),
+        Command::Lock(args) => lock::run(args, global, ui),
         Command::Plan(args) => plan::run(args, global, ui),
         Command::Build(args) => build::run(args, global, ui),
         Command::Boot(args) => boot::run(args, global, ui),
@@ -52,6 +55,8 @@ pub(crate) struct Workspace {
     spec: Spec,
     library: Library,
     offline: bool,
+    lock: Option<Lock>,
+    lock_check: LockCheck,
 }
 
 impl Workspace {
@@ -69,7 +74,21 @@ impl Workspace {
             .map(|directory| directory.value.clone())
             .collect();
         let library = library::load(&directories)?;
+        let lock = lockfile::read(&spec.root)?;
+        if global.locked && lock.is_none() {
+            return Err(Failure::message(
+                format!("{} is not there", spec.root.join(kernelkit::lock::FILE)),
+                "`cargo kernel lock` writes it",
+            ));
+        }
+        let overridden = overrides.to_spec() != kernelkit::spec::Overrides::default();
         Ok(Workspace {
+            lock,
+            lock_check: match (global.locked, overridden) {
+                (true, _) => LockCheck::All,
+                (false, true) => LockCheck::Pins,
+                (false, false) => LockCheck::Inputs,
+            },
             environment,
             spec,
             library,
@@ -84,6 +103,8 @@ impl Workspace {
             spec: &self.spec,
             library: &self.library,
             offline: self.offline,
+            lock: self.lock.as_ref(),
+            lock_check: self.lock_check,
         }
     }
 

@@ -8,11 +8,13 @@ use super::source::{self as sources, Progress};
 use super::store::{self, HostStore};
 use super::{configure, exec, fs, toolchain};
 use crate::fragment::{self, Library};
+use crate::lock::{self, Change, Lock};
 use crate::manifest::{Dirs, Manifest, OutputKind, Record};
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
-use crate::source::Source;
+use crate::source::{LabelHint, Source};
+use crate::sourced::Origin;
 use crate::spec::{KernelSpec, Spec};
 use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
 
@@ -26,6 +28,23 @@ pub struct Session<'a> {
     pub library: &'a Library,
     /// No download, no `apt`: what is in the cache must do.
     pub offline: bool,
+    /// The workspace's lock: what it pins is what is built.
+    pub lock: Option<&'a Lock>,
+    /// How much of the lock must hold.
+    pub lock_check: LockCheck,
+}
+
+/// How much of a lock must hold for a kernel to be planned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockCheck {
+    /// Sources come from it; the rest is about to be written anew, or changed for this call.
+    Pins,
+    /// Everything that `Cargo.toml` and the fragments decide; not what this machine's
+    /// compiler does.
+    #[default]
+    Inputs,
+    /// Everything.
+    All,
 }
 
 /// Why a kernel could not be planned or built.
@@ -60,6 +79,23 @@ pub enum Error {
         /// Who named it.
         origin: String,
     },
+    /// The lock says something else.
+    #[error("kernel.lock is out of date for `{kernel}`")]
+    Stale {
+        /// The kernel.
+        kernel: String,
+        /// How it changed.
+        changes: Vec<Change>,
+    },
+    /// The lock does not have it.
+    #[error("kernel.lock does not have `{kernel}`")]
+    NotLocked {
+        /// The kernel.
+        kernel: String,
+    },
+    /// The kernel cannot be locked.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
     /// A pattern that is none.
     #[error("`{pattern}` is not a pattern for patches")]
     Pattern {
@@ -88,6 +124,12 @@ impl Error {
             Error::NoPatch { .. } => Some(
                 "patches are files or glob patterns, relative to the workspace root".to_owned(),
             ),
+            Error::Stale { .. } => Some(
+                "`cargo kernel lock` writes it anew; with `--update`, newer sources are taken as well"
+                    .to_owned(),
+            ),
+            Error::NotLocked { .. } => Some("`cargo kernel lock` adds it".to_owned()),
+            Error::Lock(error) => error.hint(),
             Error::Pattern { .. } => None,
             Error::Fs(error) => error.hint(),
         }
@@ -185,7 +227,9 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Plan, Error> {
         let facts = self.gather(spec, notify)?;
-        Ok(plan::plan(spec, &facts)?)
+        let plan = plan::plan(spec, &facts)?;
+        self.check_lock(spec, &facts, &plan)?;
+        Ok(plan)
     }
 
     /// The manifest of the last finished build of a kernel; `None` where there is none, or
@@ -228,6 +272,7 @@ impl Session<'_> {
     ) -> Result<(Outcome, Manifest), Error> {
         let facts = self.gather(spec, notify)?;
         let plan = plan::plan(spec, &facts)?;
+        self.check_lock(spec, &facts, &plan)?;
         let ready = |manifest: Manifest| (Outcome::Ready, manifest);
         if let Decision::Ready(manifest) =
             reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)
@@ -276,6 +321,77 @@ impl Session<'_> {
         }
     }
 
+    /// The source that the lock has for what `spec` asks for, and its label. A flag asks for
+    /// something else.
+    fn pinned(
+        &self,
+        spec: &KernelSpec,
+        source: &Source,
+    ) -> Result<Option<(Source, Option<String>)>, Error> {
+        let asked_by_flag = matches!(spec.source.origin, Origin::CommandLine { .. });
+        let Some(locked) = self
+            .lock
+            .and_then(|lock| lock.kernels.get(spec.name.as_str()))
+            .filter(|_| !asked_by_flag)
+        else {
+            return Ok(None);
+        };
+        match locked.source.pinned(source) {
+            Some(pinned) => Ok(Some((pinned, locked.source.label.clone()))),
+            None if self.lock_check == LockCheck::Pins => Ok(None),
+            None => Err(Error::Stale {
+                kernel: spec.name.to_string(),
+                changes: vec![Change {
+                    field: "source.requested".to_owned(),
+                    old: Some(locked.source.requested.clone()),
+                    new: Some(source.to_string()),
+                }],
+            }),
+        }
+    }
+
+    /// Holds the plan against the lock.
+    fn check_lock(&self, spec: &KernelSpec, facts: &Facts, plan: &Plan) -> Result<(), Error> {
+        let Some(lock) = self.lock else {
+            return Ok(());
+        };
+        let locked = lock.kernels.get(spec.name.as_str());
+        let changes = match (self.lock_check, locked) {
+            (LockCheck::Pins, _) | (LockCheck::Inputs, None) => return Ok(()),
+            (LockCheck::All, None) => {
+                return Err(Error::NotLocked {
+                    kernel: spec.name.to_string(),
+                });
+            }
+            (check, Some(locked)) => {
+                let (now, _) = self.lock_entry(spec, facts, plan)?;
+                let mut changes = lock::changes(Some(locked), &now);
+                changes.retain(|change| {
+                    check == LockCheck::All || !lock::is_of_the_machine(&change.field)
+                });
+                changes
+            }
+        };
+        if changes.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Stale {
+            kernel: spec.name.to_string(),
+            changes,
+        })
+    }
+
+    /// What the lock would say of a planned kernel.
+    pub fn lock_entry(
+        &self,
+        spec: &KernelSpec,
+        facts: &Facts,
+        plan: &Plan,
+    ) -> Result<(lock::Kernel, lock::Toolchain), Error> {
+        let root = &self.spec.root;
+        Ok(lock::kernel(spec, &spec.source.value, facts, plan, root)?)
+    }
+
     fn source_context(&self) -> sources::Context<'_> {
         sources::Context {
             offline: self.offline,
@@ -289,18 +405,24 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<sources::Tree, Error> {
         let patches = find_patches(spec, &self.spec.root)?;
-        let source = match &spec.source.value {
-            Source::Directory { path } => Source::Directory {
+        let pinned = self.pinned(spec, &spec.source.value)?;
+        let source = match (&spec.source.value, &pinned) {
+            (_, Some((pinned, _))) => pinned.clone(),
+            (Source::Directory { path }, None) => Source::Directory {
                 path: fs::real_path(path),
             },
-            source => source.clone(),
+            (source, None) => source.clone(),
         };
-        Ok(sources::prepare(
-            &source,
-            &patches,
-            &self.source_context(),
-            &mut |progress| notify(Notice::Source(progress)),
-        )?)
+        let mut tree =
+            sources::prepare(&source, &patches, &self.source_context(), &mut |progress| {
+                notify(Notice::Source(progress))
+            })?;
+        if let Some((_, Some(label))) = pinned
+            && tree.patches.is_empty()
+        {
+            tree.label = LabelHint::Reference { name: label };
+        }
+        Ok(tree)
     }
 }
 

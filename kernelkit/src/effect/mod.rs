@@ -13,6 +13,7 @@ pub mod fs;
 pub mod kconfig;
 pub mod library;
 pub mod lock;
+pub mod lockfile;
 pub mod log;
 pub mod run;
 pub mod source;
