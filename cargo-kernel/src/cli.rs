@@ -111,6 +111,8 @@ pub(crate) enum Command {
     Build(commands::build::Args),
     /// Boot a kernel in QEMU
     Boot(commands::boot::Args),
+    /// Build kernels a second time and compare every installed byte
+    Verify(commands::verify::Args),
     /// Show a kernel's configuration, or check its requests
     Config(commands::config::Args),
     /// Show what names a build, field by field

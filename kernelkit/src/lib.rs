@@ -23,10 +23,12 @@ mod book {}
 
 pub mod arch;
 pub mod boot;
+pub mod compare;
 pub mod config;
 pub mod doctor;
 pub mod effect;
 pub mod fragment;
+pub mod hazard;
 pub mod identity;
 pub mod kconfig;
 pub mod lock;

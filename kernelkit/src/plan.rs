@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::config::DotConfig;
+use crate::hazard::{self, Hazard};
 use crate::identity::{self, Identity, Label};
 use crate::make::{self, Kbuild};
 use crate::manifest::{
@@ -71,6 +72,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Whether a finished build of this identity may be taken instead, and this one kept.
     pub reuse: bool,
+    /// What the identity does not cover, where the build is to be reproducible.
+    pub hazards: Vec<Hazard>,
     /// The configuration, complete.
     #[serde(skip)]
     pub dot_config: String,
@@ -374,11 +377,17 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         .targets
         .iter()
         .all(|goal| kept.contains(&goal.as_str()));
-    let reuse = spec.reuse.value && spec.reproducible.value && only_kept;
+    let hazards = if spec.reproducible.value {
+        hazard::hazards(&config)
+    } else {
+        Vec::new()
+    };
+    let reuse = spec.reuse.value && spec.reproducible.value && only_kept && hazards.is_empty();
     Ok(Plan {
         record,
         steps,
         reuse,
+        hazards,
         dot_config: config.text().to_owned(),
         ccache,
         volatile: !facts.tree.pinned,

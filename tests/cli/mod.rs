@@ -16,6 +16,7 @@ mod messages;
 mod plan;
 mod store;
 mod unreliable;
+mod verify;
 
 use serde_json::Value;
 

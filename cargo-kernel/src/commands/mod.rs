@@ -14,6 +14,7 @@ pub(crate) mod lock;
 pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod store;
+pub(crate) mod verify;
 
 use camino::Utf8PathBuf;
 use kernelkit::effect::build::{LockCheck, Notice, Session};
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
         Command::Plan(args) => plan::run(args, global, ui),
         Command::Build(args) => build::run(args, global, ui),
         Command::Boot(args) => boot::run(args, global, ui),
+        Command::Verify(args) => verify::run(args, global, ui),
         Command::Config(args) => config::run(args, global, ui),
         Command::Identity(args) => identity::run(args, global, ui),
         Command::Doctor(args) => doctor::run(args, global, ui),

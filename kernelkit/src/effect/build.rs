@@ -228,7 +228,7 @@ impl Session<'_> {
     ) -> Result<Plan, Error> {
         let facts = self.gather(spec, notify)?;
         let plan = plan::plan(spec, &facts)?;
-        self.check_lock(spec, &facts, &plan)?;
+        self.check(spec, &facts, &plan, notify)?;
         Ok(plan)
     }
 
@@ -272,7 +272,7 @@ impl Session<'_> {
     ) -> Result<(Outcome, Manifest), Error> {
         let facts = self.gather(spec, notify)?;
         let plan = plan::plan(spec, &facts)?;
-        self.check_lock(spec, &facts, &plan)?;
+        self.check(spec, &facts, &plan, notify)?;
         let ready = |manifest: Manifest| (Outcome::Ready, manifest);
         if let Decision::Ready(manifest) =
             reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)
@@ -348,6 +348,24 @@ impl Session<'_> {
                 }],
             }),
         }
+    }
+
+    /// Holds the plan against the lock, and tells what its identity does not cover.
+    fn check(
+        &self,
+        spec: &KernelSpec,
+        facts: &Facts,
+        plan: &Plan,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<(), Error> {
+        self.check_lock(spec, facts, plan)?;
+        for hazard in &plan.hazards {
+            notify(Notice::Warning(format!(
+                "{hazard}; the build is not reproducible and does not go to the store\nhint: {}",
+                hazard.cure
+            )));
+        }
+        Ok(())
     }
 
     /// Holds the plan against the lock.
