@@ -20,6 +20,7 @@ use kernelkit::effect::environment::Environment;
 use kernelkit::effect::source::Progress;
 use kernelkit::effect::{library, workspace};
 use kernelkit::fragment::Library;
+use kernelkit::plan::Facts;
 use kernelkit::spec::{KernelSpec, Spec};
 
 use crate::cli::{Cli, Command, Global, Kernels, Overrides};
@@ -105,6 +106,20 @@ impl Workspace {
             }
         }
     }
+}
+
+/// The facts about one kernel; what gathering tells is shown.
+pub(crate) fn gather(
+    workspace: &Workspace,
+    kernel: &KernelSpec,
+    ui: &Ui,
+) -> Result<Facts, Failure> {
+    let name = kernel.name.as_str();
+    let facts = workspace
+        .session()
+        .gather(kernel, &mut |said| notice(ui, name, said));
+    ui.clear();
+    Ok(facts?)
 }
 
 /// Shows what gathering and building tell.
