@@ -17,10 +17,12 @@ pub(crate) mod store;
 use camino::Utf8PathBuf;
 use kernelkit::effect::build::{Notice, Session};
 use kernelkit::effect::environment::Environment;
+use kernelkit::effect::open::Opened;
 use kernelkit::effect::source::Progress;
 use kernelkit::effect::{library, workspace};
 use kernelkit::fragment::Library;
 use kernelkit::plan::Facts;
+use kernelkit::source::Source;
 use kernelkit::spec::{KernelSpec, Spec};
 
 use crate::cli::{Cli, Command, Global, Kernels, Overrides};
@@ -120,6 +122,27 @@ pub(crate) fn gather(
         .gather(kernel, &mut |said| notice(ui, name, said));
     ui.clear();
     Ok(facts?)
+}
+
+/// The facts about one kernel with its Kconfig files; with `source`, those of that source.
+pub(crate) fn open(
+    workspace: &Workspace,
+    kernel: &KernelSpec,
+    source: Option<Source>,
+    ui: &Ui,
+) -> Result<Opened, Failure> {
+    let name = kernel.name.as_str();
+    let opened = workspace
+        .session()
+        .open(kernel, source, &mut |said| notice(ui, name, said));
+    ui.clear();
+    Ok(opened?)
+}
+
+/// A source from the command line, where relative paths are relative to the current directory.
+pub(crate) fn parse_source(workspace: &Workspace, text: &str) -> Result<Source, Failure> {
+    kernelkit::spec::parse_source(text, &workspace.environment.current_dir)
+        .map_err(|error| Failure::message(&error, error.hint().unwrap_or_default()))
 }
 
 /// Shows what gathering and building tell.

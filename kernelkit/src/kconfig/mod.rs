@@ -26,9 +26,11 @@ mod parse;
 mod preprocess;
 mod random;
 mod resolve;
+mod save;
 mod show;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +38,7 @@ use std::sync::Arc;
 use camino::Utf8Path;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use diff::{Change, diff};
+pub use diff::{Change, diff, diff_texts, spell};
 pub use explain::{Cause, Dropped, Explanation, Leaf, Origin, Reason, Refusal, Selector, Unmet};
 pub use fix::Setting;
 pub use merge_config::{MergeNote, MergeNoteKind, MergeOptions, MergeRules, Merged, merge_config};
@@ -44,7 +46,9 @@ pub use model::{NodeId, Position, SymbolId, Tristate, Type};
 pub use preprocess::ProbeResult;
 pub use random::{Probability, ProbabilityError, parse_seed};
 pub use resolve::{Input, Mode, Request, Resolution, Value};
+pub use save::Unreachable;
 pub use show::Place;
+pub use upgrade::{Changed, New, Renamed, Upgrade, upgrade};
 
 /// Where files come from. A path is first asked for as it is written (relative to
 /// the directory a build runs in), then below the source tree.

@@ -1,0 +1,196 @@
+//! The smallest fragment that turns one configuration into another.
+
+use super::Kconfig;
+use super::diff::spell;
+use super::eval::{User, Values};
+use super::fix::Setting;
+use super::model::{NONE, NodeKind, Step, SymbolId, Type};
+use super::resolve::{Input, Request, Resolution};
+
+/// No fragment over the base gives the configuration.
+///
+/// A configuration that was resolved on the same tree can be reached from most bases; one
+/// that was not, or a base that sets symbols without a prompt by its mode, may be out of reach.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no fragment over this base gives the configuration: {} stay different", symbols.join(", "))]
+pub struct Unreachable {
+    /// The symbols whose lines stay different, in menu order, without prefix.
+    pub symbols: Vec<String>,
+}
+
+/// How often lines that are still missing are added. Each round makes at least one symbol right
+/// that others depend on, and in practice the first finds them all.
+const ROUNDS: usize = 8;
+
+impl Kconfig {
+    /// The fewest settings that, read after the inputs of `base`, give the configuration
+    /// `wanted`, in menu order. That they do was tried, and so none is left out; none is
+    /// superfluous either: without it its own symbol would have another value.
+    ///
+    /// # Errors
+    /// There is no such fragment.
+    pub fn fragment(
+        &self,
+        base: &Request<'_>,
+        wanted: &Resolution<'_>,
+    ) -> Result<Vec<Setting>, Unreachable> {
+        let start = self.resolve(base);
+        let mut lines = needed_lines(&start.values, &wanted.values);
+        let mut doubtful = needed_members(&start.values, &wanted.values, &mut lines);
+        let expected = wanted.dot_config();
+        let gives = |lines: &[bool]| {
+            let result = self.resolve_over(base, &wanted.settings(lines));
+            (result.dot_config() != expected).then_some(result)
+        };
+        let mut rounds = 0;
+        while let Some(result) = gives(&lines) {
+            let differing: Vec<SymbolId> = wanted
+                .defined()
+                .filter(|symbol| {
+                    let name = self.name(*symbol);
+                    result.line(&name) != wanted.line(&name)
+                })
+                .collect();
+            let missing: Vec<SymbolId> = differing
+                .iter()
+                .copied()
+                .filter(|symbol| is_settable(&wanted.values, *symbol) && !lines[*symbol as usize])
+                .collect();
+            rounds += 1;
+            if missing.is_empty() || rounds > ROUNDS {
+                return Err(Unreachable {
+                    symbols: differing.iter().map(|symbol| self.name(*symbol)).collect(),
+                });
+            }
+            for symbol in &missing {
+                lines[*symbol as usize] = true;
+            }
+            doubtful.push(missing);
+        }
+        for group in doubtful {
+            for symbol in group {
+                lines[symbol as usize] = false;
+                if gives(&lines).is_some() {
+                    lines[symbol as usize] = true;
+                }
+            }
+        }
+        Ok(wanted.settings(&lines))
+    }
+
+    /// `base` with a fragment behind its inputs.
+    fn resolve_over(&self, base: &Request<'_>, settings: &[Setting]) -> Resolution<'_> {
+        let text: String = settings
+            .iter()
+            .map(|setting| format!("{setting}\n"))
+            .collect();
+        let mut inputs = base.inputs.to_vec();
+        inputs.push(Input {
+            name: "fragment",
+            text: text.as_bytes(),
+        });
+        self.resolve(&Request {
+            inputs: &inputs,
+            ..*base
+        })
+    }
+}
+
+/// Whether a line of a configuration file counts for the symbol.
+fn is_settable(values: &Values<'_>, symbol: SymbolId) -> bool {
+    let entry = values.model().symbol(symbol);
+    !entry.transitional && values.is_written(symbol) && values.visible(symbol) != 0
+}
+
+/// For each symbol whether it needs a line, choices aside: whether with the user value of
+/// `start` it would not have the value of `wanted`, all else being as in `wanted`.
+///
+/// That is exact, because what a symbol depends on does not depend on its own user value.
+fn needed_lines(start: &Values<'_>, wanted: &Values<'_>) -> Vec<bool> {
+    let model = wanted.model();
+    let mut trial = wanted.clone();
+    let mut lines = vec![false; model.symbols.len()];
+    for (symbol, entry) in (0..).zip(&model.symbols).skip(3) {
+        if entry.choice != NONE || model.is_choice(symbol) || !is_settable(wanted, symbol) {
+            continue;
+        }
+        let mut user = start.user[symbol as usize];
+        if user.text != NONE {
+            user.text = trial.add_text(start.text(user.text));
+        }
+        lines[symbol as usize] = trial.value_with(symbol, user) != wanted.bytes_of(symbol);
+    }
+    lines
+}
+
+/// The same for the members of choices. Returns groups of which some may be superfluous.
+fn needed_members(
+    start: &Values<'_>,
+    wanted: &Values<'_>,
+    lines: &mut [bool],
+) -> Vec<Vec<SymbolId>> {
+    let model = wanted.model();
+    let mut doubtful = Vec::new();
+    let mut trial = wanted.clone();
+    for (index, choice) in (0..).zip(&model.choices) {
+        let seen: Vec<SymbolId> = choice
+            .members
+            .iter()
+            .copied()
+            .filter(|member| is_settable(wanted, *member))
+            .collect();
+        if wanted.kconfig.dialect.choice_is_symbol {
+            // Its state is the strongest that any member was set to, so what is on says it
+            // all, and where nothing is on, that nothing is.
+            let on = |member: &SymbolId| wanted.tristate(*member) != 0;
+            let any = seen.iter().any(on);
+            let group: Vec<SymbolId> = seen
+                .into_iter()
+                .filter(|member| !any || on(member))
+                .collect();
+            for member in &group {
+                lines[*member as usize] = true;
+            }
+            doubtful.push(group);
+            continue;
+        }
+        let chosen = wanted.chosen[index as usize];
+        for member in &choice.members {
+            trial.user[*member as usize] = User {
+                text: NONE,
+                ..start.user[*member as usize]
+            };
+        }
+        trial.priority[index as usize].clone_from(&start.priority[index as usize]);
+        trial.step(Step::Choice(index));
+        if chosen != NONE && trial.chosen[index as usize] != chosen {
+            lines[chosen as usize] = true;
+        }
+    }
+    doubtful
+}
+
+impl Resolution<'_> {
+    /// The lines of the marked symbols, in menu order.
+    fn settings(&self, lines: &[bool]) -> Vec<Setting> {
+        let model = self.values.model();
+        let kconfig = self.values.kconfig;
+        let mut settings = Vec::new();
+        for (index, node) in (0..).zip(&model.nodes) {
+            let is_entry = matches!(node.kind, NodeKind::Config | NodeKind::Menuconfig);
+            if !is_entry || !lines[node.symbol as usize] || self.shown_at(node.symbol) != index {
+                continue;
+            }
+            let name = kconfig.name(node.symbol);
+            let Some(value) = self.value(&name) else {
+                continue;
+            };
+            let kind: Type = model.symbol(node.symbol).kind;
+            settings.push(Setting {
+                symbol: format!("{}{name}", kconfig.prefix),
+                value: spell(kind, &value),
+            });
+        }
+        settings
+    }
+}
