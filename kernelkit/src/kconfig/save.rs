@@ -194,3 +194,177 @@ impl Resolution<'_> {
         settings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::{DIALECTS, load, resolve};
+    use super::super::{Dialect, Mode};
+    use super::*;
+
+    /// Something of everything that a value can come from.
+    const TREE: &str = r#"
+config MODULES
+	bool "modules"
+	modules
+	default y
+config A
+	tristate "a"
+	default y
+	select S if B
+config B
+	bool "b"
+	depends on A
+	default y if !C
+config C
+	bool "c"
+config S
+	tristate "s"
+config I
+	tristate "i"
+config J
+	bool "j"
+	imply I
+config HIDDEN
+	int
+	default 4 if B
+	default 2
+config N
+	int "n"
+	range 1 HIDDEN
+	default 3
+config H
+	hex "h" if C
+	default 0x10 if B
+	default 0x20
+config T
+	string "t"
+	default "x" if A = m
+	default "y"
+choice
+	prompt "one of"
+	default TWO if C
+config ONE
+	bool "one"
+config TWO
+	bool "two"
+config THREE
+	bool "three"
+	depends on B
+endchoice
+config AFTER
+	bool "after"
+	default TWO
+"#;
+
+    const SYMBOLS: [&str; 14] = [
+        "MODULES", "A", "B", "C", "S", "I", "J", "ONE", "TWO", "THREE", "AFTER", "N", "H", "T",
+    ];
+
+    fn line() -> impl Strategy<Value = String> {
+        (0..SYMBOLS.len(), 0..4u8).prop_map(|(index, value)| {
+            let value = match (SYMBOLS[index], value) {
+                ("N" | "H", value) => value.to_string(),
+                ("T", value) => format!("\"{value}\""),
+                (_, 0) => "n".to_owned(),
+                (_, 1) => "m".to_owned(),
+                _ => "y".to_owned(),
+            };
+            format!("CONFIG_{}={value}\n", SYMBOLS[index])
+        })
+    }
+
+    fn file() -> impl Strategy<Value = String> {
+        proptest::collection::vec(line(), 0..12).prop_map(|lines| lines.concat())
+    }
+
+    fn lines(settings: &[Setting]) -> String {
+        let lines: Vec<_> = settings.iter().map(ToString::to_string).collect();
+        lines.join("; ")
+    }
+
+    fn check(dialect: Dialect, mode: Mode, base: &str, wanted: &str) -> String {
+        let kconfig = load(TREE, dialect);
+        let wanted = resolve(&kconfig, Mode::Olddefconfig, wanted);
+        let wanted = String::from_utf8(wanted.dot_config()).unwrap();
+        let wanted = resolve(&kconfig, Mode::Olddefconfig, &wanted);
+        let base = Request {
+            mode,
+            inputs: &[Input {
+                name: "base",
+                text: base.as_bytes(),
+            }],
+            warn_unknown: false,
+        };
+        let settings = kconfig.fragment(&base, &wanted).unwrap();
+        let gives = |settings: &[Setting]| kconfig.resolve_over(&base, settings).dot_config();
+        assert_eq!(gives(&settings), wanted.dot_config());
+        for index in 0..settings.len() {
+            let mut fewer = settings.clone();
+            let left_out = fewer.remove(index);
+            assert_ne!(gives(&fewer), wanted.dot_config(), "{left_out}");
+        }
+        lines(&settings)
+    }
+
+    #[test]
+    fn only_what_was_decided_is_saved() {
+        let rows = [
+            // (base, wanted, fragment)
+            ("", "", ""),
+            ("CONFIG_C=y", "CONFIG_C=y", ""),
+            // B goes with C, HIDDEN with B, the range with HIDDEN.
+            ("", "CONFIG_C=y", "CONFIG_C=y"),
+            // What is selected needs no line, what is implied neither.
+            ("", "CONFIG_J=y", "CONFIG_J=y"),
+            (
+                "",
+                "CONFIG_J=y\nCONFIG_I=n",
+                "# CONFIG_I is not set; CONFIG_J=y",
+            ),
+            ("CONFIG_T=\"z\"", "", "CONFIG_T=\"y\""),
+            ("CONFIG_B=n", "", "CONFIG_B=y"),
+        ];
+        for (base, wanted, fragment) in rows {
+            let found = check(Dialect::V7, Mode::Olddefconfig, base, wanted);
+            assert_eq!(found, fragment, "{base:?} to {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn one_line_moves_a_choice() {
+        for dialect in DIALECTS {
+            let rows = [
+                ("", "CONFIG_TWO=y", "CONFIG_TWO=y"),
+                ("CONFIG_TWO=y", "CONFIG_ONE=y", "CONFIG_ONE=y"),
+                ("CONFIG_TWO=y", "CONFIG_TWO=y", ""),
+            ];
+            for (base, wanted, fragment) in rows {
+                let base = format!("{base}\n# CONFIG_AFTER is not set\n");
+                let wanted = format!("{wanted}\n# CONFIG_AFTER is not set\n");
+                let found = check(dialect, Mode::Olddefconfig, &base, &wanted);
+                assert_eq!(found, fragment, "{base:?} to {wanted:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn over_allnoconfig_what_is_on_by_default_is_named() {
+        let found = check(Dialect::V6_12, Mode::Allnoconfig, "", "");
+        assert_eq!(found, "CONFIG_MODULES=y; CONFIG_A=y; CONFIG_B=y");
+    }
+
+    proptest! {
+        #[test]
+        fn every_configuration_has_a_fragment_without_a_line_too_many(
+            dialect in 0..3usize,
+            mode in 0..4usize,
+            base in file(),
+            wanted in file(),
+        ) {
+            let modes = [Mode::Olddefconfig, Mode::Alldefconfig, Mode::Allnoconfig, Mode::Allmodconfig];
+            check(DIALECTS[dialect], modes[mode], &base, &wanted);
+        }
+    }
+}

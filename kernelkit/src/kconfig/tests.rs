@@ -18,11 +18,11 @@ fn try_load(files: &[(&str, &[u8])], dialect: Dialect) -> Result<Kconfig, Error>
     Kconfig::load(&reader, "Kconfig", &mut probe, &variables, dialect)
 }
 
-fn load(text: &str, dialect: Dialect) -> Kconfig {
+pub(super) fn load(text: &str, dialect: Dialect) -> Kconfig {
     try_load(&[("Kconfig", text.as_bytes())], dialect).unwrap()
 }
 
-fn resolve<'k>(kconfig: &'k Kconfig, mode: Mode, text: &str) -> Resolution<'k> {
+pub(super) fn resolve<'k>(kconfig: &'k Kconfig, mode: Mode, text: &str) -> Resolution<'k> {
     let inputs = [Input {
         name: "in",
         text: text.as_bytes(),
@@ -625,7 +625,7 @@ fn a_difference_is_found_across_trees() {
     );
 }
 
-const DIALECTS: [Dialect; 3] = [Dialect::OLD, Dialect::V6_12, Dialect::V7];
+pub(super) const DIALECTS: [Dialect; 3] = [Dialect::OLD, Dialect::V6_12, Dialect::V7];
 
 fn resolves_everything(kconfig: &Kconfig, input: &[u8]) {
     let inputs = [Input {
