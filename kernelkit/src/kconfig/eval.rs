@@ -243,14 +243,7 @@ impl<'k> Values<'k> {
             let (left_text, right_text) = (self.bytes_of(a), self.bytes_of(b));
             compare_texts(left, left_text, right, right_text)
         };
-        match comparison {
-            Comparison::Equal => order.is_eq(),
-            Comparison::Unequal => order.is_ne(),
-            Comparison::Less => order.is_lt(),
-            Comparison::LessEqual => order.is_le(),
-            Comparison::Greater => order.is_gt(),
-            Comparison::GreaterEqual => order.is_ge(),
-        }
+        comparison.holds(order)
     }
 
     /// The visibility its prompts give a symbol.
@@ -561,7 +554,7 @@ impl<'k> Values<'k> {
 }
 
 /// Orders two values of different kinds: as numbers if both are some, else as bytes.
-fn compare_texts(left: Type, a: &[u8], right: Type, b: &[u8]) -> std::cmp::Ordering {
+pub(super) fn compare_texts(left: Type, a: &[u8], right: Type, b: &[u8]) -> std::cmp::Ordering {
     if left == Type::String && right == Type::String {
         return a.cmp(b);
     }

@@ -25,12 +25,19 @@ mod output;
 mod parse;
 mod preprocess;
 mod random;
+mod refusal;
+mod renames;
 mod resolve;
 mod save;
+mod search;
+mod sentence;
 mod show;
+#[cfg(test)]
+mod situations;
 #[cfg(test)]
 mod tests;
 mod upgrade;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,14 +46,17 @@ use camino::Utf8Path;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Change, diff, diff_texts, spell};
-pub use explain::{Cause, Dropped, Explanation, Leaf, Origin, Reason, Refusal, Selector, Unmet};
-pub use fix::Setting;
+pub use explain::{Dependency, Dropped, Explanation, Origin, Selector, Term, Unmet};
+pub use fix::{Fix, Lost, Setting};
 pub use merge_config::{MergeNote, MergeNoteKind, MergeOptions, MergeRules, Merged, merge_config};
 pub use model::{NodeId, Position, SymbolId, Tristate, Type};
 pub use preprocess::ProbeResult;
 pub use random::{Probability, ProbabilityError, parse_seed};
+pub use refusal::{Cause, DefaultLine, Leaf, Reason, Refusal};
+pub use renames::{RENAMES, Rename, renamed};
 pub use resolve::{Input, Mode, Request, Resolution, Value};
 pub use save::Unreachable;
+pub use search::{Found, Match};
 pub use show::Place;
 pub use upgrade::{Changed, New, Renamed, Upgrade, upgrade};
 

@@ -27,7 +27,7 @@ impl Kconfig {
     }
 
     /// The name as an expression has it: quoted where it was.
-    fn operand(&self, symbol: SymbolId) -> String {
+    pub(super) fn operand(&self, symbol: SymbolId) -> String {
         let name = self.name(symbol);
         if self.model.names.is_quoted(symbol) {
             format!("\"{name}\"")

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::diff::{Change, diff};
 use super::explain::Origin;
 use super::model::{ExprId, PropertyKind, SymbolId, Type};
+use super::renames::renamed;
 use super::resolve::{Input, Mode, Request, Resolution, Value};
 use super::show::Place;
 
@@ -41,7 +42,8 @@ pub struct Renamed {
     pub old_value: Option<Value>,
     /// The value of each of [`Renamed::new`].
     pub new_values: Vec<Option<Value>>,
-    /// The tree does not say so: prompt and menu are the same, and the old name is gone.
+    /// Neither the tree nor our [table](super::RENAMES) says so: prompt and menu are the same,
+    /// and the old name is gone.
     pub guess: bool,
 }
 
@@ -128,7 +130,7 @@ pub fn upgrade(old: &Resolution<'_>, new: &Resolution<'_>) -> Upgrade {
 }
 
 /// Takes the symbols out of `changes` that only have another name: the tree itself says so by
-/// a transitional symbol; else the prompt and the menu do.
+/// a transitional symbol, or the table of well-known renames, or else prompt and menu do.
 fn take_renamed(
     changes: &mut Vec<Change>,
     old: &Resolution<'_>,
@@ -151,9 +153,13 @@ fn take_renamed(
         let transitional = new
             .find_defined(&change.symbol)
             .filter(|symbol| model.symbol(*symbol).transitional);
-        let (names, guess) = match transitional {
-            Some(symbol) => (successors(new, symbol), false),
+        let known = match transitional {
+            Some(symbol) => Some(successors(new, symbol)),
             None if change.in_new_tree => return true,
+            None => successor(new, &change.symbol).map(|name| vec![name]),
+        };
+        let (names, guess) = match known {
+            Some(names) => (names, false),
             None => {
                 let alike = |prompt: &Option<String>, menu: &Vec<String>| {
                     prompt.is_some() && *prompt == change.prompt && *menu == change.menu
@@ -184,6 +190,13 @@ fn take_renamed(
         });
         false
     });
+}
+
+/// What became of a symbol by the table, if the tree has it.
+fn successor(resolution: &Resolution<'_>, name: &str) -> Option<String> {
+    let rename = renamed(name)?;
+    resolution.find_defined(rename.new)?;
+    Some(rename.new.to_owned())
 }
 
 /// The symbols that take a transitional one's value over.

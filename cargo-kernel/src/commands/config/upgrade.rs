@@ -93,12 +93,27 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
 /// The requests that the new version does not honour, and why.
 fn lost(old: &Opened, new: &Opened) -> Vec<Lost> {
     let before = merge::verify(&old.facts.request.merged, &old.facts.config);
-    let resolution = new.resolve();
     let unmet = merge::verify(&new.facts.request.merged, &new.facts.config);
+    let requests = new.facts.request.merged.requests();
+    let requests: Vec<(&str, String)> = requests
+        .iter()
+        .map(|request| (request.symbol.as_str(), request.asked.value.to_string()))
+        .collect();
+    let requests: Vec<(&str, &str)> = requests
+        .iter()
+        .map(|(symbol, value)| (*symbol, value.as_str()))
+        .collect();
+    let refusals = match unmet.as_slice() {
+        [] => Vec::new(),
+        _ => new.resolve().check_all(&requests),
+    };
     unmet
         .into_iter()
         .map(|unmet| Lost {
-            refusal: resolution.check(unmet.symbol.as_str(), &unmet.wanted.value.to_string()),
+            refusal: refusals
+                .iter()
+                .find(|refusal| refusal.symbol == unmet.symbol.as_str())
+                .cloned(),
             before: before.iter().any(|before| before.symbol == unmet.symbol),
             unmet,
         })
@@ -125,18 +140,9 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
             let Some(refusal) = &lost.refusal else {
                 continue;
             };
-            if let Some(renamed) = upgrade
-                .renamed
-                .iter()
-                .find(|renamed| renamed.old == refusal.symbol)
-            {
-                ui.data(format_args!(
-                    "      it is CONFIG_{} now",
-                    renamed.new.join(", CONFIG_")
-                ));
-            }
-            for setting in refusal.fix.iter().flatten() {
-                ui.data(format_args!("      add: {setting}"));
+            ui.data(format_args!("    {}", refusal.sentence));
+            for setting in refusal.fix.iter().flat_map(|fix| &fix.settings) {
+                ui.data(format_args!("    {setting}"));
             }
         }
     }
@@ -237,30 +243,8 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
 
 /// Why a value is another one now.
 fn origins(old: &Origin, new: &Origin) -> String {
-    match (origin(old), origin(new)) {
+    match (old.to_string(), new.to_string()) {
         (old, new) if old == new => new,
         (old, new) => format!("{new}, was {old}"),
-    }
-}
-
-fn origin(origin: &Origin) -> String {
-    let selectors = |verb: &str, selectors: &[kconfig::Selector]| {
-        let names: Vec<&str> = selectors
-            .iter()
-            .take(3)
-            .map(|selector| selector.symbol.as_str())
-            .collect();
-        let more = if selectors.len() > 3 { " …" } else { "" };
-        format!("{verb} by {}{more}", names.join(", "))
-    };
-    match origin {
-        Origin::Input(_) => "as asked".to_owned(),
-        Origin::Mode => "by the base".to_owned(),
-        Origin::Default(place) => format!("default at {place}"),
-        Origin::Selected(list) => selectors("selected", list),
-        Origin::Implied(list) => selectors("implied", list),
-        Origin::Choice(place) => format!("choice at {place}"),
-        Origin::Unset => "nothing sets it".to_owned(),
-        Origin::Undefined => "not there".to_owned(),
     }
 }
