@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fmt;
 
 use kernelkit::effect::{
-    boot, build, doctor, environment, exec, fs, library, lockfile, run, source, store, toolchain,
-    workspace,
+    boot, build, doctor, environment, exec, fs, library, lockfile, menu, run, save, source, store,
+    toolchain, workspace,
 };
 use kernelkit::{fragment, plan, spec};
 
@@ -13,7 +13,7 @@ use kernelkit::{fragment, plan, spec};
 pub(crate) const DONE: u8 = 0;
 /// The command line is wrong.
 pub(crate) const USAGE: u8 = 2;
-/// The question was answered with no: `doctor`, `boot --check`, `config check`.
+/// The question was answered with no: `doctor`, `boot --check`, `config check`, `config diff`.
 pub(crate) const NO: u8 = 100;
 /// It could not be completed.
 pub(crate) const FAILED: u8 = 101;
@@ -112,6 +112,8 @@ hinted!(
     fs::Error,
     library::Error,
     lockfile::Error,
+    menu::Error,
+    save::Error,
     source::Error,
     store::Error,
     toolchain::Error

@@ -19,10 +19,13 @@ pub(crate) mod verify;
 use camino::Utf8PathBuf;
 use kernelkit::effect::build::{LockCheck, Notice, Session};
 use kernelkit::effect::environment::Environment;
+use kernelkit::effect::open::Opened;
 use kernelkit::effect::source::Progress;
 use kernelkit::effect::{library, lockfile, workspace};
 use kernelkit::fragment::Library;
 use kernelkit::lock::Lock;
+use kernelkit::plan::Facts;
+use kernelkit::source::Source;
 use kernelkit::spec::{KernelSpec, Spec};
 
 use crate::cli::{Cli, Command, Global, Kernels, Overrides};
@@ -128,6 +131,41 @@ impl Workspace {
             }
         }
     }
+}
+
+/// The facts about one kernel; what gathering tells is shown.
+pub(crate) fn gather(
+    workspace: &Workspace,
+    kernel: &KernelSpec,
+    ui: &Ui,
+) -> Result<Facts, Failure> {
+    let name = kernel.name.as_str();
+    let facts = workspace
+        .session()
+        .gather(kernel, &mut |said| notice(ui, name, said));
+    ui.clear();
+    Ok(facts?)
+}
+
+/// The facts about one kernel with its Kconfig files; with `source`, those of that source.
+pub(crate) fn open(
+    workspace: &Workspace,
+    kernel: &KernelSpec,
+    source: Option<Source>,
+    ui: &Ui,
+) -> Result<Opened, Failure> {
+    let name = kernel.name.as_str();
+    let opened = workspace
+        .session()
+        .open(kernel, source, &mut |said| notice(ui, name, said));
+    ui.clear();
+    Ok(opened?)
+}
+
+/// A source from the command line, where relative paths are relative to the current directory.
+pub(crate) fn parse_source(workspace: &Workspace, text: &str) -> Result<Source, Failure> {
+    kernelkit::spec::parse_source(text, &workspace.environment.current_dir)
+        .map_err(|error| Failure::message(&error, error.hint().unwrap_or_default()))
 }
 
 /// Shows what gathering and building tell.

@@ -168,11 +168,20 @@ impl Session<'_> {
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Facts, Error> {
+        self.gather_in(spec, &self.state(spec), notify)
+    }
+
+    /// The same with another directory for what is made on the way.
+    pub(super) fn gather_in(
+        &self,
+        spec: &KernelSpec,
+        state: &Utf8Path,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Facts, Error> {
         let mut tree = self.prepare_source(spec, notify)?;
         // Kbuild goes by real paths, and debug information must not tell which they are.
         tree.dir = fs::real_path(&tree.dir);
-        let state = self.state(spec);
-        let dirs = Dirs::new(&tree.dir, &state);
+        let dirs = Dirs::new(&tree.dir, state);
         plan::check_dirs(&dirs)?;
         let toolchain = toolchain::detect(
             spec.arch.value,
