@@ -28,6 +28,7 @@ pub mod config;
 pub mod doctor;
 pub mod effect;
 pub mod fragment;
+pub mod goal;
 pub mod hazard;
 pub mod identity;
 pub mod kconfig;

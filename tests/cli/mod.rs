@@ -6,6 +6,8 @@ mod build;
 mod clean;
 mod config;
 mod doctor;
+mod drift;
+mod goals;
 mod help;
 mod identity;
 mod init;
