@@ -450,7 +450,7 @@ pub fn kernel(
         release: record.release.clone(),
         label: record.label.as_ref().map(ToString::to_string),
         digest: record.digest.to_string(),
-        toolchain: "host".to_owned(),
+        toolchain: spec.toolchain.to_string(),
         toolchain_id: record.identity.toolchain.clone(),
         flags: record.identity.flags.clone(),
         source: LockedSource::new(name, requested, &facts.tree, root)?,
@@ -471,9 +471,15 @@ pub fn kernel(
             modules: record.config.modules,
         },
     };
+    let is_host = spec.toolchain.value.is_host();
     let toolchain = Toolchain {
-        kind: ToolchainKind::Host,
-        pin: None,
+        kind: if is_host {
+            ToolchainKind::Host
+        } else {
+            ToolchainKind::DebianRoot
+        },
+        pin: (!is_host)
+            .then(|| Utf8Path::new(DIRECTORY).join(format!("{}.toml", spec.toolchain.value))),
         compiler: None,
     };
     Ok((kernel, toolchain))

@@ -16,6 +16,7 @@ mod list;
 mod lock;
 mod messages;
 mod plan;
+mod root;
 mod store;
 mod unreliable;
 mod verify;
