@@ -49,7 +49,7 @@
       };
 
       templates.default = {
-        path = ./nix/template;
+        path = "${self}/nix/template";
         description = "A repository of kernels built by cargo kernel";
       };
     };

@@ -4,7 +4,8 @@
 let
   manifest = fromTOML (builtins.readFile (directory + "/Cargo.toml"));
   declared = builtins.attrNames (manifest.workspace.metadata.kernel.kernels or { });
-  missing = builtins.filter (name: !(kernels ? ${name})) declared;
+  locked = (fromTOML (builtins.readFile (directory + "/kernel.lock"))).kernels;
+  missing = builtins.filter (name: !(locked ? ${name})) declared;
   # Forces every derivation: each config is hashed, each file is found.
   paths = map (name: builtins.unsafeDiscardStringContext kernels.${name}.drvPath) (builtins.attrNames kernels);
 in
