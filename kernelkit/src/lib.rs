@@ -32,6 +32,7 @@ pub mod kconfig;
 pub mod make;
 pub mod manifest;
 pub mod merge;
+pub mod nix;
 pub mod plan;
 pub mod process;
 pub mod request;

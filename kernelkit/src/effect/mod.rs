@@ -14,6 +14,7 @@ pub mod kconfig;
 pub mod library;
 pub mod lock;
 pub mod log;
+pub mod nix;
 pub mod run;
 pub mod source;
 pub mod store;
