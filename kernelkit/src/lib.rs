@@ -27,6 +27,7 @@ pub mod config;
 pub mod doctor;
 pub mod effect;
 pub mod fragment;
+pub mod goal;
 pub mod identity;
 pub mod kconfig;
 pub mod make;

@@ -13,8 +13,8 @@ use crate::config::DotConfig;
 use crate::identity::{self, Identity, Label};
 use crate::make::{self, Kbuild};
 use crate::manifest::{
-    Backend, ConfigRecord, Dirs, Output, OutputKind, Predicted, Record, SCHEMA, SourceRecord,
-    ToolchainRecord,
+    Backend, ConfigRecord, Dirs, Output, OutputKind, Predicted, Record, Resolver, SCHEMA,
+    SourceRecord, ToolchainRecord,
 };
 use crate::process::Call;
 use crate::request::{self, ConfigRequest};
@@ -40,6 +40,8 @@ pub struct Facts {
     pub toolchain: Toolchain,
     /// The configuration that answers [`Facts::request`].
     pub config: DotConfig,
+    /// Who resolved it.
+    pub resolver: Resolver,
     /// What the configuration was asked to be.
     pub request: ConfigRequest,
     /// The environment every tool gets.
@@ -74,6 +76,9 @@ pub struct Plan {
     /// The configuration, complete.
     #[serde(skip)]
     pub dot_config: String,
+    /// The merged fragments, as they were asked for.
+    #[serde(skip)]
+    pub requests: String,
     /// The compiler cache's configuration, where one is used.
     #[serde(skip)]
     pub ccache: Option<(Ccache, String)>,
@@ -358,6 +363,7 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         },
         config: ConfigRecord {
             base: request::describe(&spec.base.value),
+            resolver: facts.resolver,
             fragments: facts.request.fragments.clone(),
             requests: facts.request.merged.requests().len(),
             modules,
@@ -380,6 +386,7 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         steps,
         reuse,
         dot_config: config.text().to_owned(),
+        requests: facts.request.merged.to_config_text(),
         ccache,
         volatile: !facts.tree.pinned,
     })

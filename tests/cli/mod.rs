@@ -7,6 +7,8 @@ mod clean;
 mod config;
 mod config_daily;
 mod doctor;
+mod drift;
+mod goals;
 mod help;
 mod identity;
 mod init;

@@ -152,7 +152,7 @@ impl Session<'_> {
             notify(Notice::Warning(warning.clone()));
         }
         let cores = environment::cores();
-        let config =
+        let (config, resolver) =
             configure::resolve(&request, &tree, &toolchain, &dirs, self.environment, cores)?;
         let ccache = exec::find_on_path("ccache", &self.environment.path).map(|_| Ccache {
             dir: self.environment.cache_dir.join("ccache"),
@@ -162,6 +162,7 @@ impl Session<'_> {
             tree,
             toolchain,
             config,
+            resolver,
             request,
             environment: self.environment.tool_variables(),
             cores,
@@ -270,9 +271,18 @@ impl Session<'_> {
                     }
                     rescanned.as_ref().ok().copied().flatten()
                 };
-                let manifest = run::run(&plan, &lock, &mut rescan, &mut |event| {
+                let built = run::run(&plan, &lock, &mut rescan, &mut |event| {
                     notify(Notice::Run(event))
-                })?;
+                });
+                if matches!(built, Err(run::Error::ConfigDrift { .. })) {
+                    configure::forget(
+                        &facts.request,
+                        &facts.tree,
+                        &facts.toolchain,
+                        self.environment,
+                    )?;
+                }
+                let manifest = built?;
                 rescanned?;
                 // The build is done and usable; at worst the next one will not find it.
                 if plan.reuse

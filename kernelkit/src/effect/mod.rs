@@ -7,6 +7,7 @@ pub mod boot;
 pub mod build;
 pub mod configure;
 pub mod doctor;
+mod drift;
 pub mod environment;
 pub mod exec;
 pub mod fs;
