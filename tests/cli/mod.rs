@@ -5,6 +5,7 @@ mod boot;
 mod build;
 mod clean;
 mod config;
+mod config_daily;
 mod doctor;
 mod drift;
 mod goals;
