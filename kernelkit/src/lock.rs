@@ -485,10 +485,17 @@ pub fn kernel(
     Ok((kernel, toolchain))
 }
 
-/// Whether a field says something of the machine's compiler, so that it may differ from one
-/// machine to the next with the same workspace.
-pub fn is_of_the_machine(field: &str) -> bool {
-    ["toolchain-id", "release", "digest", "config.sha256"].contains(&field)
+/// Whether a field follows from the toolchain, so that it may differ from one machine to the next,
+/// and from the lock's toolchain to the one of a build at hand.
+pub fn is_of_the_toolchain(field: &str) -> bool {
+    const FIELDS: [&str; 5] = [
+        "toolchain",
+        "toolchain-id",
+        "release",
+        "digest",
+        "config.sha256",
+    ];
+    FIELDS.contains(&field)
 }
 
 /// One thing that changed.

@@ -436,7 +436,7 @@ impl Session<'_> {
                 let (now, _) = self.lock_entry(spec, facts, plan)?;
                 let mut changes = lock::changes(Some(locked), &now);
                 changes.retain(|change| {
-                    check == LockCheck::All || !lock::is_of_the_machine(&change.field)
+                    check == LockCheck::All || !lock::is_of_the_toolchain(&change.field)
                 });
                 changes
             }

@@ -3,11 +3,11 @@
 //! Everything else in kernelkit is a function of its arguments.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod drift;
 pub mod boot;
 pub mod build;
 pub mod configure;
 pub mod doctor;
+mod drift;
 pub mod environment;
 pub mod exec;
 pub mod fs;

@@ -378,7 +378,7 @@ impl Trial<'_> {
             self.session.environment,
             facts.cores,
         )?;
-        Ok((request, config.0))
+        Ok((request, config))
     }
 }
 
