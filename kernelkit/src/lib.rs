@@ -36,6 +36,7 @@ pub mod lock;
 pub mod make;
 pub mod manifest;
 pub mod merge;
+pub mod nix;
 pub mod plan;
 pub mod process;
 pub mod request;

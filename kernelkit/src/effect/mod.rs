@@ -17,6 +17,7 @@ pub mod lock;
 pub mod lockfile;
 pub mod log;
 pub mod menu;
+pub mod nix;
 pub mod open;
 pub mod run;
 pub mod save;
