@@ -179,6 +179,9 @@ pub(crate) struct Overrides {
     /// gcc or clang
     #[arg(long)]
     compiler: Option<String>,
+    /// host, or the name of a pinned Debian root
+    #[arg(long, value_name = "NAME")]
+    toolchain: Option<String>,
     /// Extra make variable, such as W=1 (repeatable)
     #[arg(long = "make-flag", value_name = "NAME=VALUE")]
     make_flags: Vec<String>,
@@ -279,6 +282,7 @@ impl Overrides {
             fragment_dirs: self.fragment_dirs.clone(),
             label: self.label.clone(),
             compiler: self.compiler.clone(),
+            toolchain: self.toolchain.clone(),
             make_flags: self.make_flags.clone(),
             targets: self.targets.clone(),
             jobs: self.jobs.clone(),

@@ -1,5 +1,7 @@
 //! From a kernel's spec to a finished build: gather, plan, decide, act.
 
+use std::borrow::Cow;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::environment::{self, Environment};
@@ -13,6 +15,7 @@ use crate::manifest::{Dirs, Manifest, OutputKind, Record};
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
+use crate::root::Root;
 use crate::source::{LabelHint, Source};
 use crate::sourced::Origin;
 use crate::spec::{KernelSpec, Spec};
@@ -96,6 +99,14 @@ pub enum Error {
     /// The kernel cannot be locked.
     #[error(transparent)]
     Lock(#[from] lock::Error),
+    /// No such Debian root here.
+    #[error("the toolchain `{name}` of `{kernel}` is not here")]
+    NoRoot {
+        /// The kernel.
+        kernel: String,
+        /// The root's name.
+        name: String,
+    },
     /// A pattern that is none.
     #[error("`{pattern}` is not a pattern for patches")]
     Pattern {
@@ -130,6 +141,9 @@ impl Error {
             ),
             Error::NotLocked { .. } => Some("`cargo kernel lock` adds it".to_owned()),
             Error::Lock(error) => error.hint(),
+            Error::NoRoot { name, .. } => Some(format!(
+                "`cargo kernel toolchain add {name}` fetches it; `host` is this machine's own"
+            )),
             Error::Pattern { .. } => None,
             Error::Fs(error) => error.hint(),
         }
@@ -183,10 +197,11 @@ impl Session<'_> {
         tree.dir = fs::real_path(&tree.dir);
         let dirs = Dirs::new(&tree.dir, state);
         plan::check_dirs(&dirs)?;
+        let environment = &*self.tool_environment(spec)?;
         let toolchain = toolchain::detect(
             spec.arch.value,
             spec.compiler.value,
-            self.environment,
+            environment,
             &self.environment.cache_dir,
         )?;
         let request = request::request(spec, self.library, &tree)?;
@@ -195,8 +210,8 @@ impl Session<'_> {
         }
         let cores = environment::cores();
         let (config, resolver) =
-            configure::resolve(&request, &tree, &toolchain, &dirs, self.environment, cores)?;
-        let ccache = exec::find_on_path("ccache", &self.environment.path).map(|_| Ccache {
+            configure::resolve(&request, &tree, &toolchain, &dirs, environment, cores)?;
+        let ccache = exec::find_on_path("ccache", &environment.path).map(|_| Ccache {
             dir: self.environment.cache_dir.join("ccache"),
             config: state.join("ccache.conf"),
         });
@@ -206,11 +221,28 @@ impl Session<'_> {
             config,
             resolver,
             request,
-            environment: self.environment.tool_variables(),
+            environment: environment.tool_variables(),
             cores,
             ccache,
             target_dir: self.target_dir(),
         })
+    }
+
+    /// The environment in which the tools of `spec` are looked for and run.
+    fn tool_environment(&self, spec: &KernelSpec) -> Result<Cow<'_, Environment>, Error> {
+        let name = &spec.toolchain.value;
+        if name.is_host() {
+            return Ok(Cow::Borrowed(self.environment));
+        }
+        let dir = self.environment.cache_dir.join("root").join(name.as_str());
+        if !dir.is_dir() {
+            return Err(Error::NoRoot {
+                kernel: spec.name.to_string(),
+                name: name.to_string(),
+            });
+        }
+        let root = Root::new(fs::real_path(&dir));
+        Ok(Cow::Owned(self.environment.inside(root)))
     }
 
     /// The Kconfig files of a kernel whose facts were gathered, to look values up and have
@@ -226,7 +258,7 @@ impl Session<'_> {
             &facts.tree,
             &facts.toolchain,
             &dirs,
-            self.environment,
+            &*self.tool_environment(spec)?,
         )?)
     }
 
@@ -404,7 +436,7 @@ impl Session<'_> {
                 let (now, _) = self.lock_entry(spec, facts, plan)?;
                 let mut changes = lock::changes(Some(locked), &now);
                 changes.retain(|change| {
-                    check == LockCheck::All || !lock::is_of_the_machine(&change.field)
+                    check == LockCheck::All || !lock::is_of_the_toolchain(&change.field)
                 });
                 changes
             }

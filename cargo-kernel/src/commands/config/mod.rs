@@ -8,6 +8,8 @@ mod save;
 mod show;
 mod upgrade;
 
+use kernelkit::kconfig::Resolution;
+
 use crate::cli::Global;
 use crate::error::Failure;
 use crate::ui::Ui;
@@ -59,5 +61,26 @@ fn menu_title(menu: &[String]) -> String {
     match menu {
         [] => "Main menu".to_owned(),
         menu => menu.join(" → "),
+    }
+}
+
+/// As many lines of a file that a tree does not take as they are are shown.
+const DOUBTS: usize = 8;
+
+/// Says which lines of a file the tree does not take as they are.
+fn warn_of_doubts(resolution: &Resolution<'_>, ui: &Ui) {
+    let diagnostics = resolution.diagnostics().iter().map(ToString::to_string);
+    let dropped = resolution.dropped().into_iter().map(|dropped| {
+        format!(
+            "{}: CONFIG_{} is {}, not {}",
+            dropped.place, dropped.symbol, dropped.actual, dropped.wanted
+        )
+    });
+    let doubts: Vec<String> = diagnostics.chain(dropped).collect();
+    for doubt in doubts.iter().take(DOUBTS) {
+        ui.warning(doubt);
+    }
+    if doubts.len() > DOUBTS {
+        ui.warning(format!("{} more lines like these", doubts.len() - DOUBTS));
     }
 }

@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 use kernelkit::effect::open::Opened;
-use kernelkit::kconfig::{self, Origin, Refusal, Type, Upgrade, Value, spell};
+use kernelkit::kconfig::{self, Change, Origin, Refusal, Type, Upgrade, Value, spell};
 use kernelkit::merge;
 use serde_json::json;
 
@@ -80,14 +80,19 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             kernel.name,
             versions[0],
             versions[1],
-            upgrade.removed.len(),
+            effective(&mut upgrade.removed.iter()),
             upgrade.renamed.len(),
-            upgrade.changed.len(),
+            effective(&mut upgrade.changed.iter().map(|changed| &changed.change)),
             lost.len(),
         ),
     );
     let fails = lost.iter().any(|lost| !lost.unmet.optional);
     Ok(if fails { NO } else { DONE })
+}
+
+/// How many changes have an effect.
+fn effective(changes: &mut dyn Iterator<Item = &Change>) -> usize {
+    changes.filter(|change| change.has_effect()).count()
 }
 
 /// The requests that the new version does not honour, and why.
@@ -141,6 +146,11 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
                 continue;
             };
             ui.data(format_args!("    {}", refusal.sentence));
+            let mut renamed = upgrade.renamed.iter().filter(|renamed| renamed.guess);
+            if let Some(renamed) = renamed.find(|renamed| renamed.old == refusal.symbol) {
+                let new = renamed.new.join(" and CONFIG_");
+                ui.data(format_args!("    it is probably CONFIG_{new} now"));
+            }
             for setting in refusal.fix.iter().flat_map(|fix| &fix.settings) {
                 ui.data(format_args!("    {setting}"));
             }
