@@ -121,6 +121,8 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Args),
     /// Look after the store of finished builds
     Store(commands::store::Args),
+    /// Pin Debian packages as a toolchain for Nix builds, and add them to the Nix store
+    Toolchain(commands::toolchain::Args),
     /// Remove build directories
     Clean(commands::clean::Args),
     /// Print a shell completion script

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use kernelkit::effect::nix::debian_root;
 use kernelkit::effect::{
     boot, build, doctor, environment, exec, fs, library, lockfile, menu, run, save, source, store,
     toolchain, workspace,
@@ -108,6 +109,7 @@ macro_rules! hinted {
 
 hinted!(
     boot::Error,
+    debian_root::Error,
     doctor::Error,
     fs::Error,
     library::Error,

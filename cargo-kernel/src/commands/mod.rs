@@ -14,6 +14,7 @@ pub(crate) mod lock;
 pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod store;
+pub(crate) mod toolchain;
 pub(crate) mod verify;
 
 use camino::Utf8PathBuf;
@@ -47,6 +48,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
         Command::Identity(args) => identity::run(args, global, ui),
         Command::Doctor(args) => doctor::run(args, global, ui),
         Command::Store(args) => store::run(args, ui),
+        Command::Toolchain(args) => toolchain::run(args, global, ui),
         Command::Clean(args) => clean::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),

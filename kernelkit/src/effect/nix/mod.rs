@@ -2,4 +2,5 @@
 //!
 //! What a path or a derivation *is* follows from [`crate::nix`], without any of this.
 
+pub mod debian_root;
 pub mod nar;

@@ -217,7 +217,8 @@ fn resolve(
     Ok(resolution.candidate)
 }
 
-fn apt(program: &str, context: &Context<'_>, dir: &Utf8Path) -> Call {
+/// A call of one of apt's programs, with what of the environment apt goes by.
+pub(in crate::effect) fn apt(program: &str, context: &Context<'_>, dir: &Utf8Path) -> Call {
     let environment = context.environment;
     let mut call = Call::new(program, dir).envs(&environment.tool_variables());
     for (name, value) in &environment.variables {

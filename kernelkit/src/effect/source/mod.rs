@@ -3,11 +3,11 @@
 //! Archives are verified, unpacked once into the user's cache and shared; a
 //! directory of the user's is read where it lies and never written to.
 
-mod archive;
+pub(in crate::effect) mod archive;
 mod cache;
 mod debian;
 mod directory;
-mod download;
+pub(in crate::effect) mod download;
 mod git;
 mod hash;
 mod kernel;
@@ -23,6 +23,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use archive::Error as ArchiveError;
 pub use debian::Error as DebianError;
+pub(in crate::effect) use debian::apt;
 pub use download::Error as DownloadError;
 pub use git::Error as GitError;
 pub use patch::Error as PatchError;
