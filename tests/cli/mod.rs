@@ -6,6 +6,7 @@ mod build;
 mod clean;
 mod config;
 mod doctor;
+mod explain;
 mod help;
 mod identity;
 mod init;

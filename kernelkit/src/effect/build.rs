@@ -3,12 +3,14 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::environment::{self, Environment};
+use super::explain::{self, Refused};
 use super::run::{self, Event};
 use super::source::{self as sources, Progress};
 use super::store::{self, HostStore};
 use super::{configure, exec, fs, toolchain};
 use crate::fragment::{self, Library};
 use crate::manifest::{Dirs, Manifest, OutputKind, Record};
+use crate::merge;
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
@@ -46,6 +48,16 @@ pub enum Error {
     /// The plan.
     #[error(transparent)]
     Plan(#[from] plan::Error),
+    /// The plan, because requests do not hold.
+    #[error("{plan}")]
+    Refused {
+        /// The kernel.
+        kernel: String,
+        /// [`plan::Error::Unmet`].
+        plan: plan::Error,
+        /// Why each does not hold.
+        refused: Vec<Refused>,
+    },
     /// The build.
     #[error(transparent)]
     Run(#[from] run::Error),
@@ -83,6 +95,17 @@ impl Error {
             Error::Fragment(error) => error.hint(),
             Error::Configure(error) => error.hint(),
             Error::Plan(error) => error.hint(),
+            Error::Refused {
+                kernel,
+                plan,
+                refused,
+            } => match refused.iter().find(|refused| refused.refusal.is_some()) {
+                Some(refused) => Some(format!(
+                    "`cargo kernel config explain {} --kernel {kernel}` shows every condition",
+                    refused.request.symbol.as_str()
+                )),
+                None => plan.hint(),
+            },
             Error::Run(error) => error.hint(),
             Error::Store(error) => error.hint(),
             Error::NoPatch { .. } => Some(
@@ -185,7 +208,46 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Plan, Error> {
         let facts = self.gather(spec, notify)?;
-        Ok(plan::plan(spec, &facts)?)
+        self.decide(spec, &facts)
+    }
+
+    /// The plan; where requests do not hold, why.
+    fn decide(&self, spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
+        plan::plan(spec, facts).map_err(|error| match error {
+            plan::Error::Unmet { ref unmet, .. } => {
+                match self.refused(spec, facts, unmet.clone()) {
+                    Ok(refused) => Error::Refused {
+                        kernel: spec.name.to_string(),
+                        plan: error,
+                        refused,
+                    },
+                    // That they do not hold is the news.
+                    Err(_) => error.into(),
+                }
+            }
+            error => error.into(),
+        })
+    }
+
+    /// Why each of `unmet` does not hold, and what would help. Reads the kernel's Kconfig
+    /// files again, so it is asked only where something is amiss.
+    pub fn refused(
+        &self,
+        spec: &KernelSpec,
+        facts: &Facts,
+        unmet: Vec<merge::Unmet>,
+    ) -> Result<Vec<Refused>, Error> {
+        let native = match unmet.as_slice() {
+            [] => None,
+            _ => self.native(spec, facts)?,
+        };
+        Ok(explain::refused(
+            unmet,
+            native.as_ref(),
+            &facts.request,
+            self.library,
+            &facts.tree.dir,
+        )?)
     }
 
     /// The manifest of the last finished build of a kernel; `None` where there is none, or
@@ -227,7 +289,7 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<(Outcome, Manifest), Error> {
         let facts = self.gather(spec, notify)?;
-        let plan = plan::plan(spec, &facts)?;
+        let plan = self.decide(spec, &facts)?;
         let ready = |manifest: Manifest| (Outcome::Ready, manifest);
         if let Decision::Ready(manifest) =
             reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)

@@ -9,6 +9,7 @@ pub mod configure;
 pub mod doctor;
 pub mod environment;
 pub mod exec;
+pub mod explain;
 pub mod fs;
 pub mod kconfig;
 pub mod library;
