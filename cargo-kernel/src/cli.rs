@@ -113,7 +113,7 @@ pub(crate) enum Command {
     Boot(commands::boot::Args),
     /// Build kernels a second time and compare every installed byte
     Verify(commands::verify::Args),
-    /// Show a kernel's configuration, or check its requests
+    /// Show, explain, compare and change a kernel's configuration
     Config(commands::config::Args),
     /// Show what names a build, field by field
     Identity(commands::identity::Args),
@@ -140,6 +140,23 @@ pub(crate) enum Command {
 pub(crate) struct Kernels {
     /// Kernels by name or glob pattern; the default ones where none is given
     #[arg(value_name = "KERNEL", help_heading = "Arguments")]
+    pub(crate) names: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// Which kernels, where the arguments are something else.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Settings for this call")]
+pub(crate) struct KernelOption {
+    /// Kernel by name or glob pattern; the default ones where none is given (repeatable)
+    #[arg(
+        short,
+        long = "kernel",
+        value_name = "KERNEL",
+        help_heading = "Options"
+    )]
     pub(crate) names: Vec<String>,
 
     #[command(flatten)]
