@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 }
 
 /// Options of every command.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Print data and errors only
@@ -68,6 +68,10 @@ pub(crate) struct Global {
     /// Use what is in the cache; download nothing
     #[arg(long, global = true)]
     pub(crate) offline: bool,
+
+    /// Fail unless everything is as kernel.lock says, this machine's compiler included
+    #[arg(long, global = true)]
+    pub(crate) locked: bool,
 }
 
 /// When to use colours.
@@ -99,13 +103,17 @@ pub(crate) enum Command {
     Init(commands::init::Args),
     /// List the kernels with their identity and state
     List(commands::list::Args),
+    /// Pin sources, configurations and identities in kernel.lock
+    Lock(commands::lock::Args),
     /// Show what a build would do, without doing it
     Plan(commands::plan::Args),
     /// Build kernels, or find them already built
     Build(commands::build::Args),
     /// Boot a kernel in QEMU
     Boot(commands::boot::Args),
-    /// Show, check, search and explain a kernel's configuration
+    /// Build kernels a second time and compare every installed byte
+    Verify(commands::verify::Args),
+    /// Show, explain, compare and change a kernel's configuration
     Config(commands::config::Args),
     /// Show what names a build, field by field
     Identity(commands::identity::Args),
@@ -113,6 +121,8 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Args),
     /// Look after the store of finished builds
     Store(commands::store::Args),
+    /// Pin Debian packages as a toolchain for Nix builds, and add them to the Nix store
+    Toolchain(commands::toolchain::Args),
     /// Remove build directories
     Clean(commands::clean::Args),
     /// Print a shell completion script
@@ -186,6 +196,9 @@ pub(crate) struct Overrides {
     /// gcc or clang
     #[arg(long)]
     compiler: Option<String>,
+    /// host, or the name of a pinned Debian root
+    #[arg(long, value_name = "NAME")]
+    toolchain: Option<String>,
     /// Extra make variable, such as W=1 (repeatable)
     #[arg(long = "make-flag", value_name = "NAME=VALUE")]
     make_flags: Vec<String>,
@@ -286,6 +299,7 @@ impl Overrides {
             fragment_dirs: self.fragment_dirs.clone(),
             label: self.label.clone(),
             compiler: self.compiler.clone(),
+            toolchain: self.toolchain.clone(),
             make_flags: self.make_flags.clone(),
             targets: self.targets.clone(),
             jobs: self.jobs.clone(),

@@ -4,8 +4,10 @@ use std::error::Error;
 use std::fmt;
 
 use kernelkit::effect::explain::Refused;
+use kernelkit::effect::nix::debian_root;
 use kernelkit::effect::{
-    boot, build, doctor, environment, exec, fs, library, run, source, store, toolchain, workspace,
+    boot, build, doctor, environment, exec, fs, library, lockfile, menu, run, save, source, store,
+    toolchain, workspace,
 };
 use kernelkit::{fragment, plan, spec};
 
@@ -13,7 +15,7 @@ use kernelkit::{fragment, plan, spec};
 pub(crate) const DONE: u8 = 0;
 /// The command line is wrong.
 pub(crate) const USAGE: u8 = 2;
-/// The question was answered with no: `doctor`, `boot --check`, `config check`.
+/// The question was answered with no: `doctor`, `boot --check`, `config check`, `config diff`.
 pub(crate) const NO: u8 = 100;
 /// It could not be completed.
 pub(crate) const FAILED: u8 = 101;
@@ -121,9 +123,13 @@ macro_rules! hinted {
 
 hinted!(
     boot::Error,
+    debian_root::Error,
     doctor::Error,
     fs::Error,
     library::Error,
+    lockfile::Error,
+    menu::Error,
+    save::Error,
     source::Error,
     store::Error,
     toolchain::Error
@@ -219,6 +225,9 @@ impl From<build::Error> for Failure {
                         unmet.iter().map(ToString::to_string).collect()
                     }
                     build::Error::Run(run::Error::Make { lines, .. }) => lines.clone(),
+                    build::Error::Stale { changes, .. } => {
+                        changes.iter().map(crate::commands::lock::line).collect()
+                    }
                     _ => Vec::new(),
                 };
                 let hint = error.hint();

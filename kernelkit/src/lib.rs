@@ -23,19 +23,25 @@ mod book {}
 
 pub mod arch;
 pub mod boot;
+pub mod compare;
 pub mod config;
 pub mod doctor;
 pub mod effect;
 pub mod fragment;
+pub mod goal;
+pub mod hazard;
 pub mod identity;
 pub mod kconfig;
+pub mod lock;
 pub mod make;
 pub mod manifest;
 pub mod merge;
+pub mod nix;
 pub mod plan;
 pub mod process;
 pub mod request;
 pub mod reuse;
+pub mod root;
 pub mod source;
 pub mod sourced;
 pub mod spec;

@@ -5,17 +5,23 @@ mod boot;
 mod build;
 mod clean;
 mod config;
+mod config_daily;
 mod doctor;
+mod drift;
 mod explain;
+mod goals;
 mod help;
 mod identity;
 mod init;
 mod interrupt;
 mod list;
+mod lock;
 mod messages;
 mod plan;
+mod root;
 mod store;
 mod unreliable;
+mod verify;
 
 use serde_json::Value;
 

@@ -1,20 +1,26 @@
 //! From a kernel's spec to a finished build: gather, plan, decide, act.
 
+use std::borrow::Cow;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::environment::{self, Environment};
 use super::explain::{self, Refused};
+use super::nix::debian_root;
 use super::run::{self, Event};
 use super::source::{self as sources, Progress};
 use super::store::{self, HostStore};
 use super::{configure, exec, fs, toolchain};
 use crate::fragment::{self, Library};
+use crate::lock::{self, Change, Lock};
 use crate::manifest::{Dirs, Manifest, OutputKind, Record};
 use crate::merge;
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
-use crate::source::Source;
+use crate::root::Root;
+use crate::source::{LabelHint, Source};
+use crate::sourced::Origin;
 use crate::spec::{KernelSpec, Spec};
 use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
 
@@ -28,6 +34,23 @@ pub struct Session<'a> {
     pub library: &'a Library,
     /// No download, no `apt`: what is in the cache must do.
     pub offline: bool,
+    /// The workspace's lock: what it pins is what is built.
+    pub lock: Option<&'a Lock>,
+    /// How much of the lock must hold.
+    pub lock_check: LockCheck,
+}
+
+/// How much of a lock must hold for a kernel to be planned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockCheck {
+    /// Sources come from it; the rest is about to be written anew, or changed for this call.
+    Pins,
+    /// Everything that `Cargo.toml` and the fragments decide; not what this machine's
+    /// compiler does.
+    #[default]
+    Inputs,
+    /// Everything.
+    All,
 }
 
 /// Why a kernel could not be planned or built.
@@ -72,6 +95,36 @@ pub enum Error {
         /// Who named it.
         origin: String,
     },
+    /// The lock says something else.
+    #[error("kernel.lock is out of date for `{kernel}`")]
+    Stale {
+        /// The kernel.
+        kernel: String,
+        /// How it changed.
+        changes: Vec<Change>,
+    },
+    /// The lock does not have it.
+    #[error("kernel.lock does not have `{kernel}`")]
+    NotLocked {
+        /// The kernel.
+        kernel: String,
+    },
+    /// The kernel cannot be locked.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
+    /// Nothing says what the Debian root is made of.
+    #[error("the toolchain `{name}` of `{kernel}` is not pinned: {pin} is not there")]
+    NoPin {
+        /// The kernel.
+        kernel: String,
+        /// The root's name.
+        name: String,
+        /// Where its pin would be.
+        pin: Utf8PathBuf,
+    },
+    /// The Debian root.
+    #[error(transparent)]
+    Root(#[from] debian_root::Error),
     /// A pattern that is none.
     #[error("`{pattern}` is not a pattern for patches")]
     Pattern {
@@ -111,6 +164,16 @@ impl Error {
             Error::NoPatch { .. } => Some(
                 "patches are files or glob patterns, relative to the workspace root".to_owned(),
             ),
+            Error::Stale { .. } => Some(
+                "`cargo kernel lock` writes it anew; with `--update`, newer sources are taken as well"
+                    .to_owned(),
+            ),
+            Error::NotLocked { .. } => Some("`cargo kernel lock` adds it".to_owned()),
+            Error::Lock(error) => error.hint(),
+            Error::NoPin { name, .. } => Some(format!(
+                "`cargo kernel toolchain pin {name}` writes it; `host` is this machine's own"
+            )),
+            Error::Root(error) => error.hint(),
             Error::Pattern { .. } => None,
             Error::Fs(error) => error.hint(),
         }
@@ -149,16 +212,26 @@ impl Session<'_> {
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Facts, Error> {
+        self.gather_in(spec, &self.state(spec), notify)
+    }
+
+    /// The same with another directory for what is made on the way.
+    pub(super) fn gather_in(
+        &self,
+        spec: &KernelSpec,
+        state: &Utf8Path,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Facts, Error> {
         let mut tree = self.prepare_source(spec, notify)?;
         // Kbuild goes by real paths, and debug information must not tell which they are.
         tree.dir = fs::real_path(&tree.dir);
-        let state = self.state(spec);
-        let dirs = Dirs::new(&tree.dir, &state);
+        let dirs = Dirs::new(&tree.dir, state);
         plan::check_dirs(&dirs)?;
+        let environment = &*self.tool_environment(spec, notify)?;
         let toolchain = toolchain::detect(
             spec.arch.value,
             spec.compiler.value,
-            self.environment,
+            environment,
             &self.environment.cache_dir,
         )?;
         let request = request::request(spec, self.library, &tree)?;
@@ -166,9 +239,9 @@ impl Session<'_> {
             notify(Notice::Warning(warning.clone()));
         }
         let cores = environment::cores();
-        let config =
-            configure::resolve(&request, &tree, &toolchain, &dirs, self.environment, cores)?;
-        let ccache = exec::find_on_path("ccache", &self.environment.path).map(|_| Ccache {
+        let (config, resolver) =
+            configure::resolve(&request, &tree, &toolchain, &dirs, environment, cores)?;
+        let ccache = exec::find_on_path("ccache", &environment.path).map(|_| Ccache {
             dir: self.environment.cache_dir.join("ccache"),
             config: state.join("ccache.conf"),
         });
@@ -176,12 +249,43 @@ impl Session<'_> {
             tree,
             toolchain,
             config,
+            resolver,
             request,
-            environment: self.environment.tool_variables(),
+            environment: environment.tool_variables(),
             cores,
             ccache,
             target_dir: self.target_dir(),
         })
+    }
+
+    /// The environment in which the tools of `spec` are looked for and run.
+    fn tool_environment(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Cow<'_, Environment>, Error> {
+        let name = &spec.toolchain.value;
+        if name.is_host() {
+            return Ok(Cow::Borrowed(self.environment));
+        }
+        let pin = self
+            .spec
+            .root
+            .join(lock::DIRECTORY)
+            .join(format!("{name}.toml"));
+        if !pin.exists() {
+            return Err(Error::NoPin {
+                kernel: spec.name.to_string(),
+                name: name.to_string(),
+                pin,
+            });
+        }
+        let pin = debian_root::read(&pin)?;
+        let dir = debian_root::cached(&pin, &self.source_context(), &mut |progress| {
+            notify(Notice::Source(progress))
+        })?;
+        let root = Root::new(fs::real_path(&dir));
+        Ok(Cow::Owned(self.environment.inside(root)))
     }
 
     /// The Kconfig files of a kernel whose facts were gathered, to look values up and have
@@ -197,7 +301,7 @@ impl Session<'_> {
             &facts.tree,
             &facts.toolchain,
             &dirs,
-            self.environment,
+            &*self.tool_environment(spec, &mut |_| {})?,
         )?)
     }
 
@@ -208,12 +312,17 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Plan, Error> {
         let facts = self.gather(spec, notify)?;
-        self.decide(spec, &facts)
+        self.decide(spec, &facts, notify)
     }
 
     /// The plan; where requests do not hold, why.
-    fn decide(&self, spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
-        plan::plan(spec, facts).map_err(|error| match error {
+    fn decide(
+        &self,
+        spec: &KernelSpec,
+        facts: &Facts,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Plan, Error> {
+        let plan = plan::plan(spec, facts).map_err(|error| match error {
             plan::Error::Unmet { ref unmet, .. } => {
                 match self.refused(spec, facts, unmet.clone()) {
                     Ok(refused) => Error::Refused {
@@ -226,7 +335,9 @@ impl Session<'_> {
                 }
             }
             error => error.into(),
-        })
+        })?;
+        self.check(spec, facts, &plan, notify)?;
+        Ok(plan)
     }
 
     /// Why each of `unmet` does not hold, and what would help. Reads the kernel's Kconfig
@@ -289,7 +400,7 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<(Outcome, Manifest), Error> {
         let facts = self.gather(spec, notify)?;
-        let plan = self.decide(spec, &facts)?;
+        let plan = self.decide(spec, &facts, notify)?;
         let ready = |manifest: Manifest| (Outcome::Ready, manifest);
         if let Decision::Ready(manifest) =
             reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)
@@ -323,9 +434,18 @@ impl Session<'_> {
                     }
                     rescanned.as_ref().ok().copied().flatten()
                 };
-                let manifest = run::run(&plan, &lock, &mut rescan, &mut |event| {
+                let built = run::run(&plan, &lock, &mut rescan, &mut |event| {
                     notify(Notice::Run(event))
-                })?;
+                });
+                if matches!(built, Err(run::Error::ConfigDrift { .. })) {
+                    configure::forget(
+                        &facts.request,
+                        &facts.tree,
+                        &facts.toolchain,
+                        self.environment,
+                    )?;
+                }
+                let manifest = built?;
                 rescanned?;
                 // The build is done and usable; at worst the next one will not find it.
                 if plan.reuse
@@ -336,6 +456,95 @@ impl Session<'_> {
                 Ok((Outcome::Built, manifest))
             }
         }
+    }
+
+    /// The source that the lock has for what `spec` asks for, and its label. A flag asks for
+    /// something else.
+    fn pinned(
+        &self,
+        spec: &KernelSpec,
+        source: &Source,
+    ) -> Result<Option<(Source, Option<String>)>, Error> {
+        let asked_by_flag = matches!(spec.source.origin, Origin::CommandLine { .. });
+        let Some(locked) = self
+            .lock
+            .and_then(|lock| lock.kernels.get(spec.name.as_str()))
+            .filter(|_| !asked_by_flag)
+        else {
+            return Ok(None);
+        };
+        match locked.source.pinned(source) {
+            Some(pinned) => Ok(Some((pinned, locked.source.label.clone()))),
+            None if self.lock_check == LockCheck::Pins => Ok(None),
+            None => Err(Error::Stale {
+                kernel: spec.name.to_string(),
+                changes: vec![Change {
+                    field: "source.requested".to_owned(),
+                    old: Some(locked.source.requested.clone()),
+                    new: Some(source.to_string()),
+                }],
+            }),
+        }
+    }
+
+    /// Holds the plan against the lock, and tells what its identity does not cover.
+    fn check(
+        &self,
+        spec: &KernelSpec,
+        facts: &Facts,
+        plan: &Plan,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<(), Error> {
+        self.check_lock(spec, facts, plan)?;
+        for hazard in &plan.hazards {
+            notify(Notice::Warning(format!(
+                "{hazard}; the build is not reproducible and does not go to the store\nhint: {}",
+                hazard.cure
+            )));
+        }
+        Ok(())
+    }
+
+    /// Holds the plan against the lock.
+    fn check_lock(&self, spec: &KernelSpec, facts: &Facts, plan: &Plan) -> Result<(), Error> {
+        let Some(lock) = self.lock else {
+            return Ok(());
+        };
+        let locked = lock.kernels.get(spec.name.as_str());
+        let changes = match (self.lock_check, locked) {
+            (LockCheck::Pins, _) | (LockCheck::Inputs, None) => return Ok(()),
+            (LockCheck::All, None) => {
+                return Err(Error::NotLocked {
+                    kernel: spec.name.to_string(),
+                });
+            }
+            (check, Some(locked)) => {
+                let (now, _) = self.lock_entry(spec, facts, plan)?;
+                let mut changes = lock::changes(Some(locked), &now);
+                changes.retain(|change| {
+                    check == LockCheck::All || !lock::is_of_the_toolchain(&change.field)
+                });
+                changes
+            }
+        };
+        if changes.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Stale {
+            kernel: spec.name.to_string(),
+            changes,
+        })
+    }
+
+    /// What the lock would say of a planned kernel.
+    pub fn lock_entry(
+        &self,
+        spec: &KernelSpec,
+        facts: &Facts,
+        plan: &Plan,
+    ) -> Result<(lock::Kernel, lock::Toolchain), Error> {
+        let root = &self.spec.root;
+        Ok(lock::kernel(spec, &spec.source.value, facts, plan, root)?)
     }
 
     fn source_context(&self) -> sources::Context<'_> {
@@ -351,18 +560,24 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<sources::Tree, Error> {
         let patches = find_patches(spec, &self.spec.root)?;
-        let source = match &spec.source.value {
-            Source::Directory { path } => Source::Directory {
+        let pinned = self.pinned(spec, &spec.source.value)?;
+        let source = match (&spec.source.value, &pinned) {
+            (_, Some((pinned, _))) => pinned.clone(),
+            (Source::Directory { path }, None) => Source::Directory {
                 path: fs::real_path(path),
             },
-            source => source.clone(),
+            (source, None) => source.clone(),
         };
-        Ok(sources::prepare(
-            &source,
-            &patches,
-            &self.source_context(),
-            &mut |progress| notify(Notice::Source(progress)),
-        )?)
+        let mut tree =
+            sources::prepare(&source, &patches, &self.source_context(), &mut |progress| {
+                notify(Notice::Source(progress))
+            })?;
+        if let Some((_, Some(label))) = pinned
+            && tree.patches.is_empty()
+        {
+            tree.label = LabelHint::Reference { name: label };
+        }
+        Ok(tree)
     }
 }
 

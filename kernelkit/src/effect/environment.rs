@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 
+use crate::root::{self, Root};
+
 /// What kernelkit takes from the process environment. Anything not named here
 /// has no influence on a build.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Environment {
     pub temp_dir: Utf8PathBuf,
     /// True where `CI` is set to anything but an empty string.
     pub ci: bool,
+    /// The Debian root that tools run in, instead of the machine's own `/usr`.
+    pub root: Option<Root>,
     /// Every variable whose value is UTF-8, for the few places that pass one on by name.
     pub variables: BTreeMap<String, String>,
 }
@@ -74,12 +78,23 @@ impl Environment {
             home,
             cache_dir,
             store_dir,
+            root: None,
             variables,
         }
     }
 
+    /// The same with tools that run inside `root`.
+    #[must_use]
+    pub fn inside(&self, root: Root) -> Self {
+        Environment {
+            path: root.path(),
+            root: Some(root),
+            ..self.clone()
+        }
+    }
+
     /// The environment every tool is started with: `PATH`, `HOME`, `TMPDIR`, the C
-    /// locale, UTC, no byte code of Python's, and nothing else.
+    /// locale, UTC, no byte code of Python's, the root where there is one, and nothing else.
     pub fn tool_variables(&self) -> BTreeMap<String, String> {
         [
             ("HOME", self.home.as_str()),
@@ -91,6 +106,11 @@ impl Environment {
             ("TZ", "UTC"),
         ]
         .into_iter()
+        .chain(
+            self.root
+                .as_ref()
+                .map(|root| (root::VARIABLE, root.dir().as_str())),
+        )
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
     }

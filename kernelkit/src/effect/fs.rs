@@ -195,6 +195,19 @@ fn make_writable(directory: &Utf8Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Names of what lies in a directory, sorted; those that are not UTF-8 are left out.
+pub fn file_names(directory: impl AsRef<Utf8Path>) -> Result<Vec<String>, Error> {
+    let directory = directory.as_ref();
+    let entries = fs::read_dir(directory).context("read", directory)?;
+    let mut names = entries
+        .map(|entry| Ok(entry?.file_name().into_string().ok()))
+        .filter_map(Result::transpose)
+        .collect::<io::Result<Vec<_>>>()
+        .context("read", directory)?;
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// Removes a file; one that is not there is no error.
 pub fn remove_file(path: impl AsRef<Utf8Path>) -> Result<(), Error> {
     match fs::remove_file(path.as_ref()) {

@@ -354,6 +354,30 @@ impl<'k> Values<'k> {
         self.write[index] = write && !entry.transitional && !model.is_choice(symbol);
     }
 
+    /// The value that `symbol`, no member of a choice, would have with the user value `user`,
+    /// all else being as it is.
+    pub(super) fn value_with(&mut self, symbol: SymbolId, user: User) -> Vec<u8> {
+        let index = symbol as usize;
+        let kept = (
+            self.user[index],
+            self.value[index],
+            self.text[index],
+            self.write[index],
+            self.modules,
+            self.unmet.len(),
+        );
+        self.user[index] = user;
+        self.evaluate_symbol(symbol);
+        let value = self.bytes_of(symbol).to_vec();
+        self.user[index] = kept.0;
+        self.value[index] = kept.1;
+        self.text[index] = kept.2;
+        self.write[index] = kept.3;
+        self.modules = kept.4;
+        self.unmet.truncate(kept.5);
+        value
+    }
+
     /// The first default that holds, and the value it gives.
     pub(super) fn logical_default(&self, symbol: SymbolId) -> Option<(ExprId, u8)> {
         let model = self.model();

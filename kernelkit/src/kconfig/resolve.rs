@@ -359,6 +359,7 @@ impl Values<'_> {
                 }
                 self.picked[choice as usize] = picked;
                 self.user[*symbol as usize].tristate = 2;
+                walk.reopen(model, choice);
                 any = true;
             }
         }
@@ -469,6 +470,11 @@ impl Resolution<'_> {
             self.values.push_line(&mut out, symbol, true);
         }
         out
+    }
+
+    /// What `helpnewconfig` prints: the help text of each of these.
+    pub fn new_symbols_help(&self) -> Vec<u8> {
+        self.values.new_symbols_help()
     }
 
     /// The value of the symbol `name`, without `CONFIG_`; nothing if no such symbol

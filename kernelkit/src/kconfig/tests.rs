@@ -404,7 +404,7 @@ fn a_difference_is_found_across_trees() {
     );
 }
 
-const DIALECTS: [Dialect; 3] = [Dialect::OLD, Dialect::V6_12, Dialect::V7];
+pub(super) const DIALECTS: [Dialect; 3] = [Dialect::OLD, Dialect::V6_12, Dialect::V7];
 
 fn resolves_everything(kconfig: &Kconfig, input: &[u8]) {
     let inputs = [Input {

@@ -241,9 +241,9 @@ pub static SETTINGS: &[Setting] = &[
         default: "",
         example: "[\"defconfig\", \"kvm_guest.config\"]",
         flag: Some("--make"),
-        doc: "The configuration starts from the kernel's own make goals, in order.",
+        doc: "The configuration starts from the kernel's own configuration goals, in order: `defconfig`, `X_defconfig`, `X.config`, `tinyconfig`, `allnoconfig` and so on. They are resolved without make where what they do is fixed; `cargo kernel plan -v` says who resolved.",
         read: Read::Kernel(|layer, input| {
-            let goals: Vec<_> = input.one_or_more(value::make_goal)?;
+            let goals: Vec<_> = input.one_or_more(value::config_goal)?;
             if goals.is_empty() {
                 return Err(vec![
                     input
@@ -318,6 +318,18 @@ pub static SETTINGS: &[Setting] = &[
         doc: "`gcc` with GNU binutils, or `clang` with the LLVM tools.",
         read: Read::Kernel(|layer, input| {
             layer.compiler = input.sourced(input.parsed(str::parse)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "toolchain",
+        kind: "string",
+        default: "\"host\"",
+        example: "\"debian-12\"",
+        flag: Some("--toolchain"),
+        doc: "Where the tools come from: `host` is this machine's; any other name is that of a pinned Debian root (`cargo kernel toolchain list`), which is the same on every machine.",
+        read: Read::Kernel(|layer, input| {
+            layer.toolchain = input.sourced(input.parsed(value::toolchain)?);
             Ok(())
         }),
     },

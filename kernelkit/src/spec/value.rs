@@ -6,8 +6,9 @@ use std::str::FromStr;
 use jiff::Timestamp as Instant;
 
 use super::error::suggest;
-use super::{Compiler, Jobs, KernelName, Timestamp};
+use super::{Compiler, InvalidToolchainName, Jobs, KernelName, Timestamp, ToolchainName};
 use crate::arch::{Arch, UnknownArch};
+use crate::goal;
 
 /// A value that is not what its setting takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -142,6 +143,15 @@ pub(super) fn label(text: &str) -> Result<String, InvalidValue> {
         format!("`{text}` cannot be a label"),
         format!("use letters, digits, `.`, `_` and `-`, at most {LONGEST}"),
     ))
+}
+
+pub(super) fn toolchain(text: &str) -> Result<ToolchainName, InvalidValue> {
+    text.parse().map_err(|error: InvalidToolchainName| {
+        InvalidValue::new(
+            error.to_string(),
+            "use `host`, or the name of a Debian root such as `debian-12`".to_owned(),
+        )
+    })
 }
 
 /// A size as ccache takes it: a number and one of `k M G T Ki Mi Gi Ti`.
@@ -287,6 +297,16 @@ pub(super) fn make_goal(text: &str) -> Result<String, InvalidValue> {
         format!("`{text}` is not a goal of make"),
         "write one goal an item, such as `defconfig`; variables belong into `make-flags`",
     ))
+}
+
+/// A goal of make that makes a configuration.
+pub(super) fn config_goal(text: &str) -> Result<String, InvalidValue> {
+    let goal = make_goal(text)?;
+    goal::check(&goal).map_err(|error| {
+        let hint = error.hint().unwrap_or_default();
+        InvalidValue::new(error.to_string(), hint)
+    })?;
+    Ok(goal)
 }
 
 /// A kernel's name.

@@ -1,0 +1,629 @@
+//! A kernel of `kernel.lock` as a derivation: the mirror of `nix/kernel.nix`.
+//!
+//! The lock says everything a derivation needs, so the evaluator and this module come to
+//! the same `.drv`, byte for byte: nothing is read here but what the lock holds, and the
+//! scripts of `nix/` are compiled in. What of it lies in a store already is not asked;
+//! [`Plan::texts`] and [`Plan::files`] are what a store must have before it builds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use super::derivation::{self, Derivation, Inputs, Known, Recipe};
+use super::store_path::{self, ContentAddress, StoreDir, StorePath};
+use crate::source::{Sha256, TreeId};
+
+/// Why no derivation follows from a lock.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The config file was changed after it was locked.
+    #[error("{path} is not the file that kernel.lock names")]
+    Config {
+        /// Of the file, relative to the lock.
+        path: Utf8PathBuf,
+    },
+    /// A patch that no store file can be named after.
+    #[error("the patch {path} has no file name")]
+    Patch {
+        /// Of the patch, relative to the lock.
+        path: Utf8PathBuf,
+    },
+    /// What the evaluator said of a toolchain cannot be read.
+    #[error("the description of the toolchain cannot be read: {reason}")]
+    Description {
+        /// Why.
+        reason: String,
+    },
+    /// A derivation cannot be made.
+    #[error(transparent)]
+    Derivation(#[from] derivation::Error),
+}
+
+impl From<store_path::Error> for Error {
+    fn from(error: store_path::Error) -> Self {
+        Error::Derivation(error.into())
+    }
+}
+
+impl Error {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Config { .. } => Some("run `cargo kernel lock`".to_owned()),
+            Error::Derivation(error) => error.hint(),
+            Error::Description { .. } => {
+                Some("the flake and cargo-kernel must be of one version".to_owned())
+            }
+            Error::Patch { .. } => None,
+        }
+    }
+}
+
+/// `[kernels.<name>]` of `kernel.lock`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Entry {
+    /// kernelkit's name of the architecture.
+    pub arch: String,
+    /// `make kernelversion`.
+    pub version: String,
+    /// `uname -r`.
+    pub release: String,
+    /// The identity's digest.
+    pub digest: String,
+    /// A key of `[toolchains]`.
+    pub toolchain: String,
+    /// The toolchain's fingerprint.
+    pub toolchain_id: String,
+    /// The identity's flags; for the reader.
+    #[serde(default)]
+    pub flags: Vec<String>,
+    /// Where the tree comes from.
+    pub source: Source,
+    /// The predicted configuration.
+    pub config: File,
+    /// What make is given.
+    pub make: Make,
+    /// What becomes of the result.
+    pub install: Install,
+}
+
+/// `[kernels.<name>.source]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Source {
+    /// How it is had.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// Name of the store object.
+    pub name: String,
+    /// Of the file; of the archive where the origin is a path.
+    pub sha256: Sha256,
+    /// The tree that is compiled, patches applied.
+    pub tree: TreeId,
+    /// In the order in which they are applied.
+    #[serde(default)]
+    pub patches: Vec<File>,
+}
+
+/// How a source is had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Origin {
+    /// A Debian package with a tarball in it.
+    Deb {
+        /// Of the package.
+        url: String,
+        /// The tarball in it.
+        member: String,
+    },
+    /// A tarball.
+    Tarball {
+        /// Where it is.
+        url: String,
+    },
+    /// A directory that was added to the store.
+    Path,
+}
+
+impl Origin {
+    /// `deb`, `tarball` or `path`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Origin::Deb { .. } => "deb",
+            Origin::Tarball { .. } => "tarball",
+            Origin::Path => "path",
+        }
+    }
+}
+
+/// A file beside the lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Relative to the lock.
+    pub path: Utf8PathBuf,
+    /// Of its bytes.
+    pub sha256: Sha256,
+}
+
+/// `[kernels.<name>.make]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Make {
+    /// `NAME=value`, in order.
+    pub variables: Vec<String>,
+    /// The user's own; the builder puts its prefix maps before them.
+    #[serde(default)]
+    pub kcflags: String,
+    /// The same for assembler sources.
+    #[serde(default)]
+    pub kaflags: String,
+    /// Empty: make's default.
+    #[serde(default)]
+    pub goals: Vec<String>,
+}
+
+/// `[kernels.<name>.install]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Install {
+    /// The image, below the build directory.
+    pub image: String,
+    /// What it is called in `boot/`, before `-<release>`.
+    pub name: String,
+    /// Whether `make modules_install` is run.
+    pub modules: bool,
+}
+
+/// `[toolchains.<id>]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Table {
+    /// Debian packages in one store path.
+    DebianRoot {
+        /// The file that lists them, relative to the lock.
+        pin: Utf8PathBuf,
+    },
+    /// What nixpkgs builds its kernels with.
+    Nixpkgs {
+        /// `gcc` or `clang`; `gcc` where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        compiler: Option<String>,
+    },
+    /// The machine's own programs.
+    Host,
+}
+
+/// A pinned set of Debian packages: `kernel.lock.d/<id>.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// Of the machine that runs it, in Nix' words: `x86_64-linux`.
+    pub system: String,
+    /// Such as `bookworm`.
+    pub suite: String,
+    /// Of the store object.
+    pub name: String,
+    /// Of the archive of the unpacked tree.
+    pub sha256: Sha256,
+    /// Sorted by name.
+    pub package: Vec<Package>,
+}
+
+/// A Debian package of a [`Pin`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Package {
+    /// Of the package.
+    pub name: String,
+    /// As Debian writes it.
+    pub version: String,
+    /// Where it is.
+    pub url: String,
+    /// Of the `.deb`.
+    pub sha256: Sha256,
+}
+
+/// The scripts of `nix/`; their bytes are part of every derivation.
+#[derive(Clone, Copy, Debug)]
+pub struct Scripts<'a> {
+    /// `build-kernel.sh`: the builder.
+    pub build_kernel: &'a str,
+    /// `enter-root.sh`: makes a Debian root the root directory.
+    pub enter_root: &'a str,
+    /// `unpack-debs.sh`: makes a Debian root.
+    pub unpack_debs: &'a str,
+}
+
+/// A store object that is text: a derivation, a script, a config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Name of the store object.
+    pub name: String,
+    /// Its bytes.
+    pub contents: Vec<u8>,
+    /// What it refers to.
+    pub references: BTreeSet<StorePath>,
+    /// Where it lies.
+    pub path: StorePath,
+}
+
+impl Text {
+    /// What `builtins.toFile` makes.
+    pub fn file(store: &StoreDir, name: &str, contents: &str) -> Result<Self, store_path::Error> {
+        Ok(Text {
+            name: name.to_owned(),
+            path: store.text_path(name, contents.as_bytes(), [])?,
+            contents: contents.into(),
+            references: BTreeSet::new(),
+        })
+    }
+
+    /// A `.drv` file.
+    pub fn derivation(derivation: &Derivation) -> Result<Self, derivation::Error> {
+        let path = derivation.path()?;
+        Ok(Text {
+            name: path.name().to_owned(),
+            contents: derivation.to_bytes(),
+            references: derivation.references(),
+            path,
+        })
+    }
+}
+
+/// What a toolchain contributes to a kernel's derivation.
+#[derive(Clone, Debug)]
+pub struct Toolchain {
+    /// Where it runs.
+    pub system: String,
+    /// What starts the build script.
+    pub builder: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// More of the environment.
+    pub environment: BTreeMap<String, String>,
+    /// What the strings above refer to.
+    pub inputs: Inputs,
+    /// Store objects that it needs, each after what it refers to.
+    pub texts: Vec<Text>,
+    known: Known,
+}
+
+/// A string list as Nix puts it into the environment.
+fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    words.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+/// The mirror of `nix/fetch.nix`.
+fn fetch(store: &StoreDir, name: &str, url: &str, sha256: Sha256) -> Result<Derivation, Error> {
+    let mut recipe = Recipe::new(name, "builtin", "builtin:fetchurl");
+    recipe.fixed = Some(ContentAddress::flat(sha256));
+    let proxies = [
+        "http_proxy",
+        "https_proxy",
+        "ftp_proxy",
+        "all_proxy",
+        "no_proxy",
+    ];
+    let env = [
+        ("url", url.to_owned()),
+        ("urls", url.to_owned()),
+        ("outputHashMode", "flat".to_owned()),
+        ("outputHashAlgo", "sha256".to_owned()),
+        ("outputHash", sha256.to_string()),
+        ("unpack", String::new()),
+        ("executable", String::new()),
+        ("preferLocalBuild", "1".to_owned()),
+        ("impureEnvVars", list(proxies)),
+    ];
+    set(&mut recipe, env);
+    Ok(recipe.derive(store, |_| None)?)
+}
+
+fn set<const N: usize>(recipe: &mut Recipe, env: [(&str, String); N]) {
+    let env = env.map(|(name, value)| (name.to_owned(), value.into_bytes()));
+    recipe.env.extend(env);
+}
+
+/// The variables of a fixed output that is a tree.
+fn recursive(sha256: Sha256) -> [(&'static str, String); 3] {
+    [
+        ("outputHashMode", "recursive".to_owned()),
+        ("outputHashAlgo", "sha256".to_owned()),
+        ("outputHash", sha256.to_string()),
+    ]
+}
+
+/// The path of the output `out`, with its directory.
+fn out(store: &StoreDir, derivation: &Derivation) -> String {
+    let path = derivation
+        .output("out")
+        .expect("a fixed output has its path from the start");
+    store.display(path)
+}
+
+impl Toolchain {
+    /// A Debian root: the mirror of `nix/debian-root.nix` and of the kind `debian-root` in
+    /// `nix/toolchains.nix`. `id` is its key in `[toolchains]`.
+    pub fn debian_root(
+        store: &StoreDir,
+        id: &str,
+        pin: &Pin,
+        scripts: Scripts<'_>,
+    ) -> Result<Self, Error> {
+        let mut known = Known::default();
+        let mut texts = Vec::new();
+        let unpack = Text::file(store, "unpack-debs.sh", scripts.unpack_debs)?;
+        let enter = Text::file(store, "enter-root.sh", scripts.enter_root)?;
+
+        let mut recipe = Recipe::new(&pin.name, &pin.system, "/bin/sh");
+        recipe.args.push(store.display(&unpack.path));
+        recipe.inputs.sources.insert(unpack.path.clone());
+        recipe.fixed = Some(ContentAddress::recursive(pin.sha256));
+        let mut debs = Vec::new();
+        for package in &pin.package {
+            let name = format!("{}.deb", package.name);
+            let deb = fetch(store, &name, &package.url, package.sha256)?;
+            recipe.inputs.output(known.insert(&deb)?, "out");
+            debs.push(out(store, &deb));
+            texts.push(Text::derivation(&deb)?);
+        }
+        set(&mut recipe, recursive(pin.sha256));
+        set(
+            &mut recipe,
+            [
+                ("debs", list(debs.iter().map(String::as_str))),
+                ("toolchain", id.to_owned()),
+            ],
+        );
+        let root = recipe.derive(store, |path| known.get(path))?;
+        let mut inputs = Inputs::default();
+        inputs.output(known.insert(&root)?, "out");
+        inputs.sources.insert(enter.path.clone());
+        let directory = out(store, &root);
+        let libraries = format!("{directory}/usr/lib/x86_64-linux-gnu");
+        let enter_script = store.display(&enter.path);
+        texts.extend([unpack, Text::derivation(&root)?, enter]);
+        Ok(Toolchain {
+            system: pin.system.clone(),
+            builder: format!("{libraries}/ld-linux-x86-64.so.2"),
+            arguments: vec![
+                "--inhibit-cache".to_owned(),
+                "--library-path".to_owned(),
+                libraries,
+                format!("{directory}/usr/bin/bash"),
+                enter_script.clone(),
+            ],
+            environment: BTreeMap::from([
+                ("root".to_owned(), directory),
+                ("enterScript".to_owned(), enter_script),
+                ("toolchainVariables".to_owned(), String::new()),
+            ]),
+            inputs,
+            texts,
+            known,
+        })
+    }
+
+    /// The machine's own programs, through Nix' `sandbox-paths`.
+    pub fn host(store: &StoreDir, system: &str, scripts: Scripts<'_>) -> Result<Self, Error> {
+        let script = Text::file(store, BUILD_KERNEL, scripts.build_kernel)?;
+        Ok(Toolchain {
+            system: system.to_owned(),
+            builder: "/bin/bash".to_owned(),
+            arguments: vec!["-e".to_owned(), store.display(&script.path)],
+            environment: BTreeMap::from([
+                (
+                    "PATH".to_owned(),
+                    "/usr/bin:/usr/sbin:/bin:/sbin".to_owned(),
+                ),
+                ("toolchainVariables".to_owned(), String::new()),
+            ]),
+            inputs: Inputs::default(),
+            texts: Vec::new(),
+            known: Known::default(),
+        })
+    }
+
+    /// A toolchain that only the evaluator knows: its strings and their context. `known`
+    /// has the derivations of the context; [`Description::inputs`] says which.
+    pub fn described(description: Description, inputs: Inputs, known: Known) -> Self {
+        Toolchain {
+            system: description.value.system,
+            builder: description.value.builder,
+            arguments: description.value.arguments,
+            environment: description.value.environment,
+            inputs,
+            texts: Vec::new(),
+            known,
+        }
+    }
+}
+
+/// What the evaluator says of a toolchain: `{ value, context }`, where `value` has
+/// the strings of `nix/toolchains.nix` and `context` is their `builtins.getContext`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Description {
+    value: Value,
+    context: BTreeMap<String, Context>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Value {
+    system: String,
+    builder: String,
+    arguments: Vec<String>,
+    environment: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Context {
+    #[serde(default)]
+    path: bool,
+    #[serde(default)]
+    outputs: Vec<String>,
+}
+
+impl Description {
+    /// Reads the evaluator's JSON.
+    pub fn parse(json: &str) -> Result<Self, Error> {
+        serde_json::from_str(json).map_err(|error| Error::Description {
+            reason: error.to_string(),
+        })
+    }
+
+    /// What its strings refer to.
+    pub fn inputs(&self, store: &StoreDir) -> Result<Inputs, Error> {
+        let mut inputs = Inputs::default();
+        for (text, context) in &self.context {
+            let path = store.parse(text)?;
+            for output in &context.outputs {
+                inputs.output(path.clone(), output);
+            }
+            if context.path {
+                inputs.sources.insert(path);
+            }
+        }
+        Ok(inputs)
+    }
+}
+
+/// Name of the builder's script in the store.
+const BUILD_KERNEL: &str = "build-kernel.sh";
+
+/// A kernel's derivation, with what a store must have before it can be built.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The kernel.
+    pub derivation: Derivation,
+    /// Its `.drv`.
+    pub path: StorePath,
+    /// Derivations, scripts and the config, each after what it refers to; the last one is
+    /// the kernel's own `.drv`. The toolchain's come first.
+    pub texts: Vec<Text>,
+    /// Files beside the lock that are added by their flat hash: the patches.
+    pub files: Vec<(File, StorePath)>,
+}
+
+/// The derivation of a kernel: the mirror of `nix/kernel.nix`.
+///
+/// `name` is its key in `[kernels]`, `config` the text of [`Entry::config`].
+pub fn plan(
+    store: &StoreDir,
+    name: &str,
+    entry: &Entry,
+    config: &str,
+    toolchain: &Toolchain,
+    scripts: Scripts<'_>,
+) -> Result<Plan, Error> {
+    if Sha256::of(config.as_bytes()) != entry.config.sha256 {
+        return Err(Error::Config {
+            path: entry.config.path.clone(),
+        });
+    }
+    let config = Text::file(store, &format!("{name}.config"), config)?;
+    let script = Text::file(store, BUILD_KERNEL, scripts.build_kernel)?;
+    let source = source(store, &entry.source, &toolchain.system)?;
+    let source_text = Text::derivation(&source)?;
+    let source_modulo = source.modulo(|_| None)?;
+    let files = entry
+        .source
+        .patches
+        .iter()
+        .map(|patch| patch_path(store, patch))
+        .collect::<Result<Vec<_>, _>>()?;
+    let patches: Vec<_> = files.iter().map(|(_, path)| store.display(path)).collect();
+
+    let mut recipe = Recipe::new(
+        format!("linux-{}", entry.release),
+        &toolchain.system,
+        &toolchain.builder,
+    );
+    recipe.args.clone_from(&toolchain.arguments);
+    recipe.outputs = ["out", "modules", "dev", "debug"].map(str::to_owned).into();
+    recipe.inputs = toolchain.inputs.clone();
+    recipe.inputs.output(source_text.path.clone(), "out");
+    recipe
+        .inputs
+        .sources
+        .extend([config.path.clone(), script.path.clone()]);
+    recipe
+        .inputs
+        .sources
+        .extend(files.iter().map(|(_, path)| path.clone()));
+    recipe.env = toolchain
+        .environment
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
+        .collect();
+    let member = match &entry.source.origin {
+        Origin::Deb { member, .. } => member.clone(),
+        Origin::Tarball { .. } | Origin::Path => String::new(),
+    };
+    let modules = if entry.install.modules { "1" } else { "" };
+    set(
+        &mut recipe,
+        [
+            ("buildScript", store.display(&script.path)),
+            ("kernelName", name.to_owned()),
+            ("arch", entry.arch.clone()),
+            ("release", entry.release.clone()),
+            ("digest", entry.digest.clone()),
+            ("kernelVersion", entry.version.clone()),
+            ("toolchainId", entry.toolchain_id.clone()),
+            ("src", out(store, &source)),
+            ("sourceKind", entry.source.origin.kind().to_owned()),
+            ("sourceMember", member),
+            ("patches", patches.join("\n")),
+            ("config", store.display(&config.path)),
+            ("makeVariables", entry.make.variables.join("\n")),
+            ("makeGoals", entry.make.goals.join("\n")),
+            ("kcflags", entry.make.kcflags.clone()),
+            ("kaflags", entry.make.kaflags.clone()),
+            ("image", entry.install.image.clone()),
+            ("imageName", entry.install.name.clone()),
+            ("installModules", modules.to_owned()),
+            ("enableParallelBuilding", "1".to_owned()),
+        ],
+    );
+    let derivation = recipe.derive(store, |path| {
+        (path == &source_text.path)
+            .then_some(source_modulo)
+            .or_else(|| toolchain.known.get(path))
+    })?;
+    let kernel = Text::derivation(&derivation)?;
+    let path = kernel.path.clone();
+    let mut texts = toolchain.texts.clone();
+    texts.extend([source_text, config, script, kernel]);
+    Ok(Plan {
+        derivation,
+        path,
+        texts,
+        files,
+    })
+}
+
+fn source(store: &StoreDir, source: &Source, system: &str) -> Result<Derivation, Error> {
+    match &source.origin {
+        Origin::Deb { url, .. } | Origin::Tarball { url } => {
+            fetch(store, &source.name, url, source.sha256)
+        }
+        Origin::Path => placed(store, system, source),
+    }
+}
+
+/// The mirror of `nix/placed.nix`.
+fn placed(store: &StoreDir, system: &str, source: &Source) -> Result<Derivation, Error> {
+    let name = &source.name;
+    let script =
+        format!("echo '{name} has to be in the store first: cargo kernel lock' >&2; exit 1");
+    let mut recipe = Recipe::new(name, system, "/bin/sh").args(["-c", &script]);
+    recipe.fixed = Some(ContentAddress::recursive(source.sha256));
+    set(&mut recipe, recursive(source.sha256));
+    Ok(recipe.derive(store, |_| None)?)
+}
+
+/// What `builtins.path` makes of a patch.
+fn patch_path(store: &StoreDir, patch: &File) -> Result<(File, StorePath), Error> {
+    let name = Utf8Path::file_name(&patch.path).ok_or_else(|| Error::Patch {
+        path: patch.path.clone(),
+    })?;
+    Ok((patch.clone(), store.file_path(name, patch.sha256)?))
+}
