@@ -48,16 +48,20 @@ pub(crate) fn render(refused: &Refused) -> String {
             repair,
             &format!("{}.config", place.fragment),
         ));
+    } else if refused.refusal.is_some() && refused.absent.is_none() {
+        text.push('\n');
+        text.push_str(&help("no setting was found that makes it hold".to_owned()));
     }
     text
 }
 
+fn help(text: String) -> String {
+    let group = Group::with_title(Level::HELP.primary_title(text));
+    Renderer::styled().render(&[group])
+}
+
 /// What to change. Lines to add stand without indentation, to be pasted.
 pub(crate) fn render_repair(repair: &Repair, fragment: &str) -> String {
-    let help = |text: String| {
-        let group = Group::with_title(Level::HELP.primary_title(text));
-        Renderer::styled().render(&[group])
-    };
     let mut out = Vec::new();
     if repair.nearest {
         let settings = repair.change.iter().map(|change| &change.setting);

@@ -85,16 +85,11 @@ const SITUATIONS: &[(&str, &str, &str, usize)] = &[
         "not visible",
         4,
     ),
-    // A choice of compression, and one of preemption.
+    // A choice of compression, and one of the timer.
     ("CONFIG_KERNEL_GZIP=y", "KERNEL_XZ=y", "only one member", 1),
-    (
-        "CONFIG_PREEMPT_NONE=y",
-        "PREEMPT_VOLUNTARY=y",
-        "only one member",
-        1,
-    ),
+    ("CONFIG_HZ_250=y", "HZ_1000=y", "only one member", 1),
     // A driver below subsystems that are off.
-    ("", "EXT4_FS=y", "not visible", 2),
+    ("", "BTRFS_FS_POSIX_ACL=y", "not visible", 2),
     ("", "VIRTIO_NET=y", "not visible", 6),
     // A helper without a prompt.
     ("", "ZLIB_INFLATE=y", "no prompt", 4),

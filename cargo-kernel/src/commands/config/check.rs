@@ -6,7 +6,7 @@ use crate::cli::{Global, Kernels};
 use crate::commands::{self, Workspace};
 use crate::error::{DONE, Failure, NO};
 use crate::refused;
-use crate::ui::Ui;
+use crate::ui::{STRONG, Ui};
 
 /// Check that every requested symbol is in the result; exits with 100 where one is not
 ///
@@ -21,12 +21,16 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let workspace = Workspace::load(global, &args.kernels.overrides)?;
     let mut code = DONE;
-    for kernel in workspace.select(&args.kernels.names)? {
+    let kernels = workspace.select(&args.kernels.names)?;
+    for kernel in &kernels {
         let name = kernel.name.as_str();
         let facts = commands::gather(&workspace, kernel, ui)?;
         let merged = &facts.request.merged;
         let unmet = merge::verify(merged, &facts.config);
         let refused = workspace.session().refused(kernel, &facts, unmet)?;
+        if kernels.len() > 1 && !refused.is_empty() && !ui.is_json() {
+            ui.data(format_args!("{STRONG}{name}{STRONG:#}"));
+        }
         for (index, refused) in refused.iter().enumerate() {
             ui.message("unmet", refused::to_json(name, refused));
             if !ui.is_json() {
