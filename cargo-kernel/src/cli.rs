@@ -72,6 +72,14 @@ pub(crate) struct Global {
     /// Fail unless everything is as kernel.lock says, this machine's compiler included
     #[arg(long, global = true)]
     pub(crate) locked: bool,
+
+    /// Run none of the tree's commands to plan: what `$(shell …)` prints is in FILE, or `none`
+    ///
+    /// A kernel tree runs commands of its own choice while its Kconfig files are read. With FILE, written by
+    /// `cargo kernel plan --record-probes FILE`, none of them runs; with `none`, each is taken to print nothing, which
+    /// shows symbols and structure, but not the values that hang on the tools.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) probes: Option<Utf8PathBuf>,
 }
 
 /// When to use colours.
