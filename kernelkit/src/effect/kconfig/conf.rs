@@ -230,7 +230,7 @@ fn report(error: &KconfigError, outcome: &mut Outcome) {
             "{file}:{line}: error: repeated inclusion of {name}\n\
              {first_file}:{first_line}: note: location of first inclusion of {name}\n"
         ),
-        KconfigError::RecursiveDependency { circles } => {
+        KconfigError::RecursiveDependency { circles, .. } => {
             let mut text = String::new();
             for circle in circles {
                 text.push_str("error: recursive dependency detected!\n");
