@@ -8,7 +8,15 @@ fn rooted() -> Option<(Sandbox, StandIn)> {
         return None;
     }
     let (sandbox, tree) = tiny("");
-    let root = sandbox.path("cache/root/debian-12");
+    let digest = "0".repeat(64);
+    sandbox.write(
+        "project/kernel.lock.d/debian-12.toml",
+        &format!(
+            "system = \"x86_64-linux\"\nsuite = \"bookworm\"\nname = \"debian-12\"\nsha256 = \"{digest}\"\npackage = []\n"
+        ),
+    );
+    // What is in the cache is not made again.
+    let root = sandbox.path(&format!("cache/root/debian-12-{}", &digest[..16]));
     std::fs::create_dir_all(&root).unwrap();
     std::os::unix::fs::symlink("/usr", root.join("usr")).unwrap();
     Some((sandbox, tree))
@@ -55,8 +63,8 @@ fn a_root_that_is_not_here_is_an_error_with_the_way_to_it() {
     assert_eq!(said.code, 101);
     assert_eq!(
         said.stderr,
-        "error: the toolchain `debian-13` of `tiny` is not here\n\
-         hint: `cargo kernel toolchain add debian-13` fetches it; `host` is this machine's own"
+        "error: the toolchain `debian-13` of `tiny` is not pinned: [sandbox]/project/kernel.lock.d/debian-13.toml is not there\n\
+         hint: `cargo kernel toolchain pin debian-13` writes it; `host` is this machine's own"
     );
     let said = run(&sandbox, &["plan", "--toolchain", "Debian 12"]);
     assert_eq!(said.code, 101);

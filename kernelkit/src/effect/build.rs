@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::environment::{self, Environment};
+use super::nix::debian_root;
 use super::run::{self, Event};
 use super::source::{self as sources, Progress};
 use super::store::{self, HostStore};
@@ -99,14 +100,19 @@ pub enum Error {
     /// The kernel cannot be locked.
     #[error(transparent)]
     Lock(#[from] lock::Error),
-    /// No such Debian root here.
-    #[error("the toolchain `{name}` of `{kernel}` is not here")]
-    NoRoot {
+    /// Nothing says what the Debian root is made of.
+    #[error("the toolchain `{name}` of `{kernel}` is not pinned: {pin} is not there")]
+    NoPin {
         /// The kernel.
         kernel: String,
         /// The root's name.
         name: String,
+        /// Where its pin would be.
+        pin: Utf8PathBuf,
     },
+    /// The Debian root.
+    #[error(transparent)]
+    Root(#[from] debian_root::Error),
     /// A pattern that is none.
     #[error("`{pattern}` is not a pattern for patches")]
     Pattern {
@@ -141,9 +147,10 @@ impl Error {
             ),
             Error::NotLocked { .. } => Some("`cargo kernel lock` adds it".to_owned()),
             Error::Lock(error) => error.hint(),
-            Error::NoRoot { name, .. } => Some(format!(
-                "`cargo kernel toolchain add {name}` fetches it; `host` is this machine's own"
+            Error::NoPin { name, .. } => Some(format!(
+                "`cargo kernel toolchain pin {name}` writes it; `host` is this machine's own"
             )),
+            Error::Root(error) => error.hint(),
             Error::Pattern { .. } => None,
             Error::Fs(error) => error.hint(),
         }
@@ -197,7 +204,7 @@ impl Session<'_> {
         tree.dir = fs::real_path(&tree.dir);
         let dirs = Dirs::new(&tree.dir, state);
         plan::check_dirs(&dirs)?;
-        let environment = &*self.tool_environment(spec)?;
+        let environment = &*self.tool_environment(spec, notify)?;
         let toolchain = toolchain::detect(
             spec.arch.value,
             spec.compiler.value,
@@ -229,18 +236,31 @@ impl Session<'_> {
     }
 
     /// The environment in which the tools of `spec` are looked for and run.
-    fn tool_environment(&self, spec: &KernelSpec) -> Result<Cow<'_, Environment>, Error> {
+    fn tool_environment(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Cow<'_, Environment>, Error> {
         let name = &spec.toolchain.value;
         if name.is_host() {
             return Ok(Cow::Borrowed(self.environment));
         }
-        let dir = self.environment.cache_dir.join("root").join(name.as_str());
-        if !dir.is_dir() {
-            return Err(Error::NoRoot {
+        let pin = self
+            .spec
+            .root
+            .join(lock::DIRECTORY)
+            .join(format!("{name}.toml"));
+        if !pin.exists() {
+            return Err(Error::NoPin {
                 kernel: spec.name.to_string(),
                 name: name.to_string(),
+                pin,
             });
         }
+        let pin = debian_root::read(&pin)?;
+        let dir = debian_root::cached(&pin, &self.source_context(), &mut |progress| {
+            notify(Notice::Source(progress))
+        })?;
         let root = Root::new(fs::real_path(&dir));
         Ok(Cow::Owned(self.environment.inside(root)))
     }
@@ -258,7 +278,7 @@ impl Session<'_> {
             &facts.tree,
             &facts.toolchain,
             &dirs,
-            &*self.tool_environment(spec)?,
+            &*self.tool_environment(spec, &mut |_| {})?,
         )?)
     }
 

@@ -1,4 +1,44 @@
 //! Real kernel trees for [`crate::kconfig`]: files, probes and the drop-in for `conf`.
+//!
+//! [`load_tree`] reads a tree once; then everything that [`crate::kconfig`] offers can be
+//! asked, without a process and without a file. `examples/resolve.rs` is a program of it.
+//!
+//! ```no_run
+//! use std::collections::BTreeMap;
+//!
+//! use kernelkit::effect::environment::Environment;
+//! use kernelkit::effect::fs;
+//! use kernelkit::effect::kconfig::{Probes, Tree, load_tree};
+//! use kernelkit::kconfig::{Input, Mode, Request};
+//!
+//! let environment = Environment::read()?;
+//! let loaded = load_tree(
+//!     &Tree {
+//!         source: "/usr/src/linux".into(),
+//!         directory: "/tmp/scratch".into(),
+//!         arch: "arm64",
+//!         make_variables: &BTreeMap::from([(
+//!             "CROSS_COMPILE".to_owned(),
+//!             "aarch64-linux-gnu-".to_owned(),
+//!         )]),
+//!         environment: &environment.tool_variables(),
+//!     },
+//!     // The tree's probes run, and what they say is kept for the next time. A tree that
+//!     // is not trusted is read with `Probes::Recorded` or `Probes::None`.
+//!     &Probes::Run(Some("/tmp/probes".into())),
+//! )?;
+//! let defconfig = fs::read("/usr/src/linux/arch/arm64/configs/defconfig")?;
+//! let resolution = loaded.kconfig.resolve(&Request {
+//!     mode: Mode::Defconfig,
+//!     inputs: &[Input { name: "defconfig", text: &defconfig }],
+//!     warn_unknown: false,
+//! });
+//! fs::write_atomic("/tmp/.config", &resolution.dot_config())?;
+//! if let Some(refusal) = resolution.check("KVM", "m") {
+//!     println!("{}", refusal.sentence);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod conf;
 pub mod probe;

@@ -15,6 +15,7 @@ use super::nar;
 use crate::effect::environment::Environment;
 use crate::effect::exec;
 use crate::effect::fs::{self, Context as _};
+use crate::effect::lock;
 use crate::effect::source::{self, Progress, archive};
 use crate::nix::debian_root::{self, ALTERNATIVES, MERGED, Outside, WANTED};
 use crate::nix::kernel::{Package, Pin};
@@ -190,6 +191,31 @@ pub fn hash(
     let tree = Utf8PathBuf::from_path_buf(scratch.path().join(&pin.name))
         .expect("a random name in a UTF-8 directory is UTF-8");
     make(pin, &tree, context, progress)
+}
+
+/// A pin's root in the user's cache, where every build of this machine shares it; it is made
+/// where it is not there.
+pub fn cached(
+    pin: &Pin,
+    context: &source::Context<'_>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Utf8PathBuf, Error> {
+    let parent = context.environment.cache_dir.join("root");
+    let place = parent.join(format!("{}-{}", pin.name, &pin.sha256.to_string()[..16]));
+    if place.is_dir() {
+        return Ok(place);
+    }
+    fs::create_dir_all(&parent)?;
+    let _lock = lock::acquire(&parent.join("lock"), "cargo kernel", &mut |_| {})?;
+    if place.is_dir() {
+        return Ok(place);
+    }
+    let unfinished = parent.join(format!(".tmp-{}", pin.name));
+    fs::remove_dir_all(&unfinished)?;
+    let root = make(pin, Some(&unfinished), context, progress)?;
+    check(pin, root.sha256)?;
+    fs::rename(&unfinished, &place)?;
+    Ok(place)
 }
 
 fn fill(

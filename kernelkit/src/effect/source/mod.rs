@@ -90,6 +90,8 @@ pub struct Context<'a> {
     pub environment: &'a Environment,
     /// Where kernel.org is.
     pub mirror: Mirror,
+    /// Where Debian keeps every version of every package: <https://snapshot.debian.org>.
+    pub snapshot: String,
     /// The keys that may sign kernel.org's lists of hashes, as `gpg --export` writes
     /// them; `None` means `kernelkit/kernel.org.gpg` in the user's configuration
     /// directory, where that is.
@@ -109,6 +111,7 @@ impl<'a> Context<'a> {
         Context {
             environment,
             mirror: Mirror::default(),
+            snapshot: "https://snapshot.debian.org".to_owned(),
             keyring: None,
             offline: false,
             now: SystemTime::now(),
