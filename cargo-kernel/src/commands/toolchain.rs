@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             };
             ui.status("Asking", format!("apt for the packages of {}", pin.suite));
             pin.package = debian_root::resolve(&pin.suite, mirror, &context)?;
-            pin.sha256 = debian_root::hash(&pin, &context, &mut progress)?;
+            pin.sha256 = debian_root::make(&pin, None, &context, &mut progress)?.sha256;
             ui.clear();
             let text = to_text(&pin);
             let changed = fs::read_optional(&path)?.is_none_or(|old| old != text.as_bytes());
@@ -113,7 +113,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         }
         Command::Add { name, store } => {
             let pin = debian_root::read(&path(name))?;
-            let tree = debian_root::place(&pin, &context, &mut progress)?;
+            let tree = debian_root::cached(&pin, &context, &mut progress)?;
             ui.clear();
             let has_nix = exec::find_on_path("nix-store", &environment.path).is_some();
             let stored = match has_nix || store.is_some() {

@@ -131,77 +131,59 @@ pub fn list(directory: &Utf8Path) -> Result<Vec<Pin>, Error> {
     Ok(pins)
 }
 
-/// Unpacks a pin's packages into `into`, which must not exist; its parent must. Returns the hash of
-/// the tree's archive, which is not compared with the pin's.
+/// An unpacked root.
+#[derive(Debug)]
+pub struct Root {
+    /// Where it is; its last part is the pin's name, unless the caller chose the place.
+    pub tree: Utf8PathBuf,
+    /// Of its archive. It is not compared with the pin's; see [`check`].
+    pub sha256: Sha256,
+    /// Removes it, where the caller did not choose the place.
+    _scratch: Option<tempfile::TempDir>,
+}
+
+/// Unpacks a pin's packages: into `into`, which must not exist, or for as long as the
+/// result lives.
 pub fn make(
     pin: &Pin,
-    into: &Utf8Path,
+    into: Option<&Utf8Path>,
     context: &source::Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Sha256, Error> {
+) -> Result<Root, Error> {
     let files = fetch(pin, context, progress)?;
-    std::fs::create_dir(into).context("create", into)?;
-    fill(pin, &files, into, progress)?;
-    Ok(nar::hash(into)?.sha256)
-}
-
-/// The root of a pin, unpacked in the cache directory as `root/<sha256>/<name>`, to which the
-/// link `root/<name>` leads: that is where builds look for it. A tree that is there
-/// already is taken as it is.
-pub fn place(
-    pin: &Pin,
-    context: &source::Context<'_>,
-    progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Utf8PathBuf, Error> {
-    let roots = context.environment.cache_dir.join("root");
-    let relative = format!("{}/{}", pin.sha256, pin.name);
-    let tree = roots.join(&relative);
-    if !tree.exists() {
-        fs::create_dir_all(&roots)?;
-        let scratch = tempfile::tempdir_in(&roots).context("create a directory in", &roots)?;
-        let new = Utf8PathBuf::from_path_buf(scratch.path().join(&pin.name))
-            .expect("a random name in a UTF-8 directory is UTF-8");
-        let actual = make(pin, &new, context, progress)?;
-        if actual != pin.sha256 {
-            return Err(Error::Hash {
-                name: pin.name.clone(),
-                expected: pin.sha256,
-                actual,
-            });
+    let (scratch, tree) = match into {
+        Some(into) => {
+            std::fs::create_dir(into).context("create", into)?;
+            (None, into.to_owned())
         }
-        fs::create_dir_all(roots.join(pin.sha256.to_string()))?;
-        fs::rename(&new, &tree)?;
-    }
-    let link = roots.join(&pin.name);
-    let new = roots.join(format!(".{}.new", pin.name));
-    fs::remove_file(&new)?;
-    symlink(relative, &new).context("link", &new)?;
-    fs::rename(&new, &link)?;
-    Ok(tree)
-}
-
-/// Unpacks a pin's packages for a moment: what its hash has to be.
-pub fn hash(
-    pin: &Pin,
-    context: &source::Context<'_>,
-    progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Sha256, Error> {
-    let parent = &context.environment.temp_dir;
-    let scratch = tempfile::tempdir_in(parent).context("create a directory in", parent)?;
-    let tree = Utf8PathBuf::from_path_buf(scratch.path().join(&pin.name))
-        .expect("a random name in a UTF-8 directory is UTF-8");
-    make(pin, &tree, context, progress)
+        None => {
+            let parent = &context.environment.temp_dir;
+            let scratch = tempfile::tempdir_in(parent).context("create a directory in", parent)?;
+            let path = Utf8PathBuf::from_path_buf(scratch.path().to_owned())
+                .expect("a random name in a UTF-8 directory is UTF-8");
+            let tree = path.join(&pin.name);
+            fs::create_dir_all(&tree)?;
+            (Some(scratch), tree)
+        }
+    };
+    fill(pin, &files, &tree, progress)?;
+    Ok(Root {
+        sha256: nar::hash(&tree)?.sha256,
+        tree,
+        _scratch: scratch,
+    })
 }
 
 /// A pin's root in the user's cache, where every build of this machine shares it; it is made
-/// where it is not there.
+/// where it is not there. The last part of its path is the pin's name, so that [`add`] can
+/// take it to the Nix store.
 pub fn cached(
     pin: &Pin,
     context: &source::Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Utf8PathBuf, Error> {
     let parent = context.environment.cache_dir.join("root");
-    let place = parent.join(format!("{}-{}", pin.name, &pin.sha256.to_string()[..16]));
+    let place = parent.join(&pin.sha256.to_string()[..16]).join(&pin.name);
     if place.is_dir() {
         return Ok(place);
     }
@@ -214,6 +196,7 @@ pub fn cached(
     fs::remove_dir_all(&unfinished)?;
     let root = make(pin, Some(&unfinished), context, progress)?;
     check(pin, root.sha256)?;
+    fs::create_dir_all(place.parent().unwrap_or(&parent))?;
     fs::rename(&unfinished, &place)?;
     Ok(place)
 }
@@ -247,6 +230,18 @@ fn fill(
         }
     }
     Ok(())
+}
+
+/// Compares a tree's hash with the pin's.
+pub fn check(pin: &Pin, actual: Sha256) -> Result<(), Error> {
+    if actual == pin.sha256 {
+        return Ok(());
+    }
+    Err(Error::Hash {
+        name: pin.name.clone(),
+        expected: pin.sha256,
+        actual,
+    })
 }
 
 /// Adds a tree to the store; the last part of its path is the store object's name. Returns the store
