@@ -9,9 +9,7 @@
       systems = [ "x86_64-linux" "aarch64-linux" ];
       eachSystem = make: builtins.listToAttrs (map (system: { name = system; value = make system; }) systems);
       pkgsOf = system: nixpkgs.legacyPackages.${system};
-      # Hermetic, and the same compiler as on the Debian that kernel.lock is written on.
-      toolchain = "debian-12";
-      kernelsOf = system: import ./nix { directory = self; inherit system toolchain; nixpkgs = pkgsOf; };
+      kernelsOf = system: import ./nix { directory = self; inherit system; nixpkgs = pkgsOf; };
       prefixed = prefix: set: builtins.listToAttrs
         (map (name: { name = "${prefix}-${name}"; value = set.${name}; }) (builtins.attrNames set));
       cargoKernel = pkgs: import ./nix/package.nix { inherit pkgs; source = ./.; };
@@ -45,7 +43,6 @@
           inherit (import ./nix {
             directory = self;
             inherit (final.stdenv.buildPlatform) system;
-            inherit toolchain;
             nixpkgs = _: final;
           }) kernels;
         };

@@ -129,7 +129,7 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Args),
     /// Look after the store of finished builds
     Store(commands::store::Args),
-    /// Pin Debian packages as a toolchain for Nix builds, and add them to the Nix store
+    /// Pin Debian packages as a toolchain, and unpack them for builds here and in Nix
     Toolchain(commands::toolchain::Args),
     /// Remove build directories
     Clean(commands::clean::Args),

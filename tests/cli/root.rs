@@ -16,7 +16,7 @@ fn rooted() -> Option<(Sandbox, StandIn)> {
         ),
     );
     // What is in the cache is not made again.
-    let root = sandbox.path(&format!("cache/root/debian-12-{}", &digest[..16]));
+    let root = sandbox.path(&format!("cache/root/{}/debian-12", &digest[..16]));
     std::fs::create_dir_all(&root).unwrap();
     std::os::unix::fs::symlink("/usr", root.join("usr")).unwrap();
     Some((sandbox, tree))

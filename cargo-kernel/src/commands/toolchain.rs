@@ -1,10 +1,10 @@
 //! `cargo kernel toolchain`
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use kernelkit::effect::environment::Environment;
 use kernelkit::effect::nix::debian_root;
 use kernelkit::effect::source::{Context, Progress};
-use kernelkit::effect::{fs, workspace};
+use kernelkit::effect::{exec, fs, workspace};
 use kernelkit::lock::DIRECTORY;
 use kernelkit::nix::debian_root::to_text;
 use kernelkit::nix::kernel::Pin;
@@ -15,7 +15,7 @@ use crate::cli::Global;
 use crate::error::{DONE, Failure, NO};
 use crate::ui::Ui;
 
-/// Pin Debian packages as a toolchain for Nix builds, and add them to the Nix store
+/// Pin Debian packages as a toolchain, and unpack them for builds here and in Nix
 ///
 /// A pin is the file kernel.lock.d/<NAME>.toml. Its store path follows from name and content, so it is
 /// the same whether this command adds it or the flake builds it.
@@ -47,16 +47,13 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Unpack a pinned toolchain and add it to the Nix store
+    /// Unpack a pinned toolchain for builds here and, where Nix is, add it to its store
     Add {
         /// Of the toolchain, such as debian-12
         name: String,
         /// Another store than Nix' own, as `nix-store --store` takes it
-        #[arg(long, value_name = "STORE", conflicts_with = "unpack")]
+        #[arg(long, value_name = "STORE")]
         store: Option<String>,
-        /// Unpack it to this new directory, and leave the store alone
-        #[arg(long, value_name = "DIR")]
-        unpack: Option<Utf8PathBuf>,
     },
 }
 
@@ -114,24 +111,20 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             );
             Ok(DONE)
         }
-        Command::Add {
-            name,
-            store,
-            unpack,
-        } => {
+        Command::Add { name, store } => {
             let pin = debian_root::read(&path(name))?;
-            let into = unpack
-                .as_ref()
-                .map(|into| environment.current_dir.join(into));
-            let root = debian_root::make(&pin, into.as_deref(), &context, &mut progress)?;
+            let tree = debian_root::cached(&pin, &context, &mut progress)?;
             ui.clear();
-            debian_root::check(&pin, root.sha256)?;
-            let place = match into {
-                Some(into) => into.to_string(),
-                None => debian_root::add(&root.tree, store.as_deref(), &environment)?,
+            let has_nix = exec::find_on_path("nix-store", &environment.path).is_some();
+            let stored = match has_nix || store.is_some() {
+                true => Some(debian_root::add(&tree, store.as_deref(), &environment)?),
+                false => None,
             };
-            ui.message("toolchain-added", json!({ "name": name, "path": place }));
-            ui.status("Added", &place);
+            ui.message(
+                "toolchain-added",
+                json!({ "name": name, "path": tree, "store-path": stored }),
+            );
+            ui.status("Added", stored.as_deref().unwrap_or(tree.as_str()));
             Ok(DONE)
         }
     }

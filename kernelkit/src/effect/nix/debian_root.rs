@@ -175,14 +175,15 @@ pub fn make(
 }
 
 /// A pin's root in the user's cache, where every build of this machine shares it; it is made
-/// where it is not there.
+/// where it is not there. The last part of its path is the pin's name, so that [`add`] can
+/// take it to the Nix store.
 pub fn cached(
     pin: &Pin,
     context: &source::Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Utf8PathBuf, Error> {
     let parent = context.environment.cache_dir.join("root");
-    let place = parent.join(format!("{}-{}", pin.name, &pin.sha256.to_string()[..16]));
+    let place = parent.join(&pin.sha256.to_string()[..16]).join(&pin.name);
     if place.is_dir() {
         return Ok(place);
     }
@@ -195,6 +196,7 @@ pub fn cached(
     fs::remove_dir_all(&unfinished)?;
     let root = make(pin, Some(&unfinished), context, progress)?;
     check(pin, root.sha256)?;
+    fs::create_dir_all(place.parent().unwrap_or(&parent))?;
     fs::rename(&unfinished, &place)?;
     Ok(place)
 }
