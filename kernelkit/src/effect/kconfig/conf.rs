@@ -543,3 +543,47 @@ impl Session<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a tree whose probe makes the file `ran`; whether it is there afterwards.
+    fn runs(probes: Probes) -> (bool, Outcome) {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = Utf8PathBuf::from_path_buf(temporary.path().to_owned()).unwrap();
+        let tree = "config A\n\tstring\n\tdefault \"$(shell,touch ran; echo there)\"\n";
+        fs::write_atomic(directory.join("Kconfig"), tree.as_bytes()).unwrap();
+        fs::write_atomic(
+            directory.join("record"),
+            b"touch ran; echo there\trecorded\n",
+        )
+        .unwrap();
+        fs::write_atomic(directory.join("empty"), b"").unwrap();
+        let options = Options {
+            goal: Goal::Alldefconfig,
+            silent: false,
+            root: "Kconfig".to_owned(),
+            probes,
+            record: None,
+            cache: None,
+            dialect: None,
+            directory: directory.clone(),
+            variables: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
+            now: 0,
+        };
+        let outcome = run(&options).unwrap();
+        (directory.join("ran").exists(), outcome)
+    }
+
+    #[test]
+    fn recorded_probes_run_nothing() {
+        let recorded = |file: &str| runs(Probes::Recorded(file.into()));
+        let (ran, outcome) = recorded("record");
+        assert_eq!((ran, outcome.status), (false, 0));
+        let (ran, outcome) = recorded("empty");
+        assert_eq!((ran, outcome.status), (false, 1));
+        // Which the test would see.
+        assert!(runs(Probes::Run).0);
+    }
+}
