@@ -126,12 +126,10 @@ impl Workspace {
     /// The session in which kernels are planned and built.
     pub(crate) fn session(&self) -> Session<'_> {
         Session {
-            environment: &self.environment,
-            spec: &self.spec,
-            library: &self.library,
             offline: self.offline,
             lock: self.lock.as_ref(),
             lock_check: self.lock_check,
+            ..Session::new(&self.environment, &self.spec, &self.library)
         }
     }
 

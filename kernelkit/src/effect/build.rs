@@ -204,6 +204,20 @@ pub enum Notice<'a> {
     Run(Event<'a>),
 }
 
+impl<'a> Session<'a> {
+    /// Online, and without a lock.
+    pub fn new(environment: &'a Environment, spec: &'a Spec, library: &'a Library) -> Self {
+        Session {
+            environment,
+            spec,
+            library,
+            offline: false,
+            lock: None,
+            lock_check: LockCheck::default(),
+        }
+    }
+}
+
 impl Session<'_> {
     /// Gathers the facts about one kernel: prepares its source, looks at the toolchain,
     /// resolves its configuration.
