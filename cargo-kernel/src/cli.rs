@@ -76,7 +76,7 @@ pub(crate) struct Global {
     /// Run none of the tree's commands to plan: what `$(shell …)` prints is in FILE, or `none`
     ///
     /// A kernel tree runs commands of its own choice while its Kconfig files are read. With FILE, written by
-    /// `cargo kernel plan --record-probes FILE`, none of them runs; with `none`, each is taken to print nothing, which
+    /// `cargo kernel plan --record-probes FILE`, none of them runs; with `none`, each is taken to fail, which
     /// shows symbols and structure, but not the values that hang on the tools.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) probes: Option<Utf8PathBuf>,

@@ -68,7 +68,7 @@ fn record(
     })?;
     Ok(fs::write_atomic(
         workspace.absolute(path),
-        &native.loaded.record.to_text(),
+        &native.record().to_text(),
     )?)
 }
 

@@ -70,6 +70,9 @@ impl Error {
     }
 }
 
+/// What the Makefile asks the tools for and hands to the Kconfig files.
+const ASKED_BY_MAKE: &[&str] = &["RUSTC_VERSION_TEXT", "PAHOLE_VERSION", "CLANG_FLAGS"];
+
 /// Changes when the way of resolving does, so that old answers are not taken for new ones.
 const CACHE_FORMAT: &str = "kernelkit-config 3";
 
@@ -187,6 +190,18 @@ pub struct Native {
 }
 
 impl Native {
+    /// What a later load needs to run none of the tree's commands: what they printed, and
+    /// under `$NAME` what the Makefile asked the tools for.
+    pub fn record(&self) -> kconfig::probe::Record {
+        let mut record = self.loaded.record.clone();
+        for name in ASKED_BY_MAKE {
+            if let Some(text) = self.loaded.variables.get(*name) {
+                record.insert(format!("${name}").into_bytes(), text.clone().into_bytes());
+            }
+        }
+        record
+    }
+
     /// Every symbol's value.
     pub fn resolve(&self) -> Resolution<'_> {
         let question = (self.mode, self.name.as_str(), self.text.as_str());
@@ -315,6 +330,14 @@ impl Way {
             // The compiler is the machine's own, and was asked before.
             let text = toolchain.cc_version_text.replace('#', "");
             make_variables.insert("CC_VERSION_TEXT".to_owned(), text);
+        }
+        if let Probing::Recorded(record) = &environment.probing {
+            for name in ASKED_BY_MAKE {
+                if let Some(text) = record.get(format!("${name}").as_bytes()) {
+                    let text = String::from_utf8_lossy(text).into_owned();
+                    make_variables.insert((*name).to_owned(), text);
+                }
+            }
         }
         let loaded = kconfig::load_tree(
             &kconfig::Tree {

@@ -49,7 +49,7 @@ pub enum Probing {
     Run,
     /// From a record; a command that is not in it is an error.
     Recorded(Record),
-    /// Nothing is printed: symbols and their structure are right, values that hang on the
+    /// As if every command failed: symbols and their structure are right, values that hang on the
     /// tools are not.
     Nothing,
 }

@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::super::{exec, fs};
 use super::probe::{NotRecorded, Prober, Record, Runner};
-use super::{TreeReader, detect_dialect};
+use super::{TreeReader, detect_dialect, shell};
 use crate::kconfig::{self, Dialect, Kconfig, ProbeResult};
 use crate::process::Call;
 
@@ -37,7 +37,7 @@ pub enum Probes<'a> {
     /// asks the tools for (`CC_VERSION_TEXT`, `RUSTC_VERSION_TEXT`, `PAHOLE_VERSION`)
     /// is then empty unless it is among the make variables.
     Recorded(&'a Record),
-    /// Every command prints nothing: good enough to list symbols and explain
+    /// Every command fails, and prints what it prints then or `0`; no process starts: good enough to list symbols and explain
     /// structure, not to predict a configuration.
     None,
 }
@@ -111,7 +111,7 @@ pub fn load_tree(tree: &Tree<'_>, probes: &Probes<'_>) -> Result<Loaded, Error> 
             (kconfig, (*record).clone(), Vec::new())
         }
         Probes::None => {
-            let kconfig = load(&mut |_| Ok(Vec::new()))?;
+            let kconfig = load(&mut |command| Ok(failed(command)))?;
             (kconfig, Record::default(), Vec::new())
         }
     };
@@ -121,6 +121,22 @@ pub fn load_tree(tree: &Tree<'_>, probes: &Probes<'_>) -> Result<Loaded, Error> 
         record,
         stderr,
     })
+}
+
+/// What a command prints on a machine where every program is there and none of them does
+/// what it is asked: the text behind the last `|| echo`. One without that prints `0`, since
+/// nothing at all would leave a statement without its value.
+fn failed(command: &[u8]) -> Vec<u8> {
+    let command = String::from_utf8_lossy(command);
+    let answer = shell::answer(&command, |_| true, |_| false);
+    if let Some(output) = answer.filter(|output| output != b"\n") {
+        return output;
+    }
+    let text = match command.rsplit_once("|| echo ") {
+        Some((_, text)) => text.trim().trim_matches('"'),
+        None => "0",
+    };
+    text.as_bytes().to_vec()
 }
 
 /// The directory below `arch/` of an `ARCH`.
@@ -220,7 +236,10 @@ fn makefile_variables(tree: &Tree<'_>, runs: bool) -> Result<BTreeMap<String, St
     let compiler = first_line(&format!("{} --version", variables["CC"]));
     let rust = first_line(&format!("{} --version", variables["RUSTC"]));
     let script = tree.source.join("scripts/pahole-version.sh");
-    let pahole = first_line(&format!("{script} {}", variables["PAHOLE"]));
+    let pahole = match runs {
+        true => first_line(&format!("{script} {}", variables["PAHOLE"])),
+        false => "0".to_owned(),
+    };
     let clang_flags = if compiler.contains("clang") {
         let triple = match cross.trim_end_matches('-') {
             "" => CLANG_TARGETS
