@@ -6,6 +6,8 @@
 //! cargo run --release --example many_configs -- merge TREE BASE RESULT FRAGMENT…
 //! ```
 
+#![allow(clippy::print_stdout, reason = "an example shows its result")]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 
@@ -20,11 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let environment = Environment::read()?;
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
+    match *words.as_slice() {
         ["resolve", tree, defconfig, count] => {
             resolve(&environment, tree.into(), defconfig.into(), count.parse()?)
         }
-        ["merge", tree, base, result, fragments @ ..] => {
+        ["merge", tree, base, result, ref fragments @ ..] => {
             merge(tree.into(), base.into(), result.into(), fragments)
         }
         _ => Err("see the first lines of this file for its arguments".into()),

@@ -8,6 +8,7 @@ mod config;
 mod config_daily;
 mod doctor;
 mod drift;
+mod explain;
 mod goals;
 mod help;
 mod identity;

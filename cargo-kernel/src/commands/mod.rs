@@ -17,12 +17,13 @@ pub(crate) mod store;
 pub(crate) mod toolchain;
 pub(crate) mod verify;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::effect::build::{LockCheck, Notice, Session};
-use kernelkit::effect::environment::Environment;
+use kernelkit::effect::environment::{Environment, Probing};
+use kernelkit::effect::kconfig::probe::Record;
 use kernelkit::effect::open::Opened;
 use kernelkit::effect::source::Progress;
-use kernelkit::effect::{library, lockfile, workspace};
+use kernelkit::effect::{fs, library, lockfile, workspace};
 use kernelkit::fragment::Library;
 use kernelkit::lock::Lock;
 use kernelkit::plan::Facts;
@@ -56,6 +57,24 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
     }
 }
 
+/// What `--probes` says.
+fn probing(global: &Global, environment: &Environment) -> Result<Probing, Failure> {
+    let Some(path) = &global.probes else {
+        return Ok(Probing::Run);
+    };
+    if path == "none" {
+        return Ok(Probing::Nothing);
+    }
+    let path = environment.current_dir.join(path);
+    let record = Record::parse(path.as_str(), &fs::read(&path)?);
+    record.map(Probing::Recorded).map_err(|error| {
+        Failure::message(
+            error,
+            "write the file with `cargo kernel plan --record-probes FILE`",
+        )
+    })
+}
+
 /// What a command that deals with kernels has at hand.
 pub(crate) struct Workspace {
     environment: Environment,
@@ -69,7 +88,8 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// Reads the environment, `Cargo.toml` and the fragments.
     pub(crate) fn load(global: &Global, overrides: &Overrides) -> Result<Self, Failure> {
-        let environment = Environment::read()?;
+        let mut environment = Environment::read()?;
+        environment.probing = probing(global, &environment)?;
         let spec = workspace::load(
             &environment,
             global.manifest_path.as_deref(),
@@ -106,12 +126,26 @@ impl Workspace {
     /// The session in which kernels are planned and built.
     pub(crate) fn session(&self) -> Session<'_> {
         Session {
-            environment: &self.environment,
-            spec: &self.spec,
-            library: &self.library,
             offline: self.offline,
             lock: self.lock.as_ref(),
             lock_check: self.lock_check,
+            ..Session::new(&self.environment, &self.spec, &self.library)
+        }
+    }
+
+    /// A path of the command line.
+    pub(crate) fn absolute(&self, path: &Utf8Path) -> Utf8PathBuf {
+        self.environment.current_dir.join(path)
+    }
+
+    /// Refuses `--probes` for what runs the tree's commands anyway.
+    pub(crate) fn runs_the_tree(&self) -> Result<(), Failure> {
+        match self.environment.probing {
+            Probing::Run => Ok(()),
+            _ => Err(Failure::message(
+                "`--probes` is for plans: a build runs the tree's own commands",
+                "leave it out",
+            )),
         }
     }
 

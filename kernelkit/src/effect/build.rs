@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::environment::{self, Environment};
+use super::explain::{self, Refused};
 use super::nix::debian_root;
 use super::run::{self, Event};
 use super::source::{self as sources, Progress};
@@ -13,6 +14,7 @@ use super::{configure, exec, fs, toolchain};
 use crate::fragment::{self, Library};
 use crate::lock::{self, Change, Lock};
 use crate::manifest::{Dirs, Manifest, OutputKind, Record};
+use crate::merge;
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
@@ -69,6 +71,16 @@ pub enum Error {
     /// The plan.
     #[error(transparent)]
     Plan(#[from] plan::Error),
+    /// The plan, because requests do not hold.
+    #[error("{plan}")]
+    Refused {
+        /// The kernel.
+        kernel: String,
+        /// [`plan::Error::Unmet`].
+        plan: plan::Error,
+        /// Why each does not hold.
+        refused: Vec<Refused>,
+    },
     /// The build.
     #[error(transparent)]
     Run(#[from] run::Error),
@@ -136,6 +148,17 @@ impl Error {
             Error::Fragment(error) => error.hint(),
             Error::Configure(error) => error.hint(),
             Error::Plan(error) => error.hint(),
+            Error::Refused {
+                kernel,
+                plan,
+                refused,
+            } => match refused.iter().find(|refused| refused.refusal.is_some()) {
+                Some(refused) => Some(format!(
+                    "`cargo kernel config explain {} --kernel {kernel}` shows every condition",
+                    refused.request.symbol.as_str()
+                )),
+                None => plan.hint(),
+            },
             Error::Run(error) => error.hint(),
             Error::Store(error) => error.hint(),
             Error::NoPatch { .. } => Some(
@@ -179,6 +202,20 @@ pub enum Notice<'a> {
     Building(&'a Plan, &'a reuse::Reason),
     /// The build.
     Run(Event<'a>),
+}
+
+impl<'a> Session<'a> {
+    /// Online, and without a lock.
+    pub fn new(environment: &'a Environment, spec: &'a Spec, library: &'a Library) -> Self {
+        Session {
+            environment,
+            spec,
+            library,
+            offline: false,
+            lock: None,
+            lock_check: LockCheck::default(),
+        }
+    }
 }
 
 impl Session<'_> {
@@ -289,9 +326,53 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Plan, Error> {
         let facts = self.gather(spec, notify)?;
-        let plan = plan::plan(spec, &facts)?;
-        self.check(spec, &facts, &plan, notify)?;
+        self.decide(spec, &facts, notify)
+    }
+
+    /// The plan; where requests do not hold, why.
+    fn decide(
+        &self,
+        spec: &KernelSpec,
+        facts: &Facts,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Plan, Error> {
+        let plan = plan::plan(spec, facts).map_err(|error| match error {
+            plan::Error::Unmet { ref unmet, .. } => {
+                match self.refused(spec, facts, unmet.clone()) {
+                    Ok(refused) => Error::Refused {
+                        kernel: spec.name.to_string(),
+                        plan: error,
+                        refused,
+                    },
+                    // That they do not hold is the news.
+                    Err(_) => error.into(),
+                }
+            }
+            error => error.into(),
+        })?;
+        self.check(spec, facts, &plan, notify)?;
         Ok(plan)
+    }
+
+    /// Why each of `unmet` does not hold, and what would help. Reads the kernel's Kconfig
+    /// files again, so it is asked only where something is amiss.
+    pub fn refused(
+        &self,
+        spec: &KernelSpec,
+        facts: &Facts,
+        unmet: Vec<merge::Unmet>,
+    ) -> Result<Vec<Refused>, Error> {
+        let native = match unmet.as_slice() {
+            [] => None,
+            _ => self.native(spec, facts)?,
+        };
+        Ok(explain::refused(
+            unmet,
+            native.as_ref(),
+            &facts.request,
+            self.library,
+            &facts.tree.dir,
+        )?)
     }
 
     /// The manifest of the last finished build of a kernel; `None` where there is none, or
@@ -333,8 +414,7 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<(Outcome, Manifest), Error> {
         let facts = self.gather(spec, notify)?;
-        let plan = plan::plan(spec, &facts)?;
-        self.check(spec, &facts, &plan, notify)?;
+        let plan = self.decide(spec, &facts, notify)?;
         let ready = |manifest: Manifest| (Outcome::Ready, manifest);
         if let Decision::Ready(manifest) =
             reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::kconfig::Probes;
+use super::kconfig::probe::Record;
 
 use crate::root::{self, Root};
 
@@ -28,8 +31,38 @@ pub struct Environment {
     pub ci: bool,
     /// The Debian root that tools run in, instead of the machine's own `/usr`.
     pub root: Option<Root>,
+    /// Where the output of trees' `$(shell …)` comes from.
+    pub probing: Probing,
     /// Every variable whose value is UTF-8, for the few places that pass one on by name.
     pub variables: BTreeMap<String, String>,
+}
+
+/// Where the output of a tree's `$(shell …)` comes from.
+///
+/// A tree's Kconfig files run commands while they are read, any that they like; so do the
+/// goals of its Makefiles. Whoever only wants to look at a tree that is not trusted takes a
+/// record, or nothing.
+#[derive(Clone, Debug, Default)]
+pub enum Probing {
+    /// The commands run, unless it is known what they print.
+    #[default]
+    Run,
+    /// From a record; a command that is not in it is an error.
+    Recorded(Record),
+    /// Nothing is printed: symbols and their structure are right, values that hang on the
+    /// tools are not.
+    Nothing,
+}
+
+impl Probing {
+    /// The same for one tree, with outputs kept below `cache`.
+    pub fn probes<'a>(&'a self, cache: &'a Utf8Path) -> Probes<'a> {
+        match self {
+            Probing::Run => Probes::Run(Some(cache)),
+            Probing::Recorded(record) => Probes::Recorded(record),
+            Probing::Nothing => Probes::None,
+        }
+    }
 }
 
 /// The current directory is not UTF-8 or does not exist.
@@ -74,6 +107,7 @@ impl Environment {
                 .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
             temp_dir: dir("TMPDIR").unwrap_or_else(|| "/tmp".into()),
             ci: get("CI").is_some(),
+            probing: Probing::Run,
             current_dir,
             home,
             cache_dir,

@@ -10,12 +10,8 @@
 //!
 //! let environment = Environment::read()?;
 //! let spec = workspace::load(&environment, None, &Overrides::default())?;
-//! let session = Session {
-//!     environment: &environment,
-//!     spec: &spec,
-//!     library: &library::load(&[])?,
-//!     offline: true,
-//! };
+//! let library = library::load(&[])?;
+//! let session = Session::new(&environment, &spec, &library);
 //! // A kernel of the workspace's Cargo.toml, as it is and on another tree.
 //! let kernel = &spec.kernels[0];
 //! let now = session.open(kernel, None, &mut |_| {})?;

@@ -159,6 +159,7 @@ pub(super) fn read(
             Line::Unset(name) => (name, None),
             Line::Nothing => continue,
             Line::Valueless if old => continue,
+            Line::Unexpected if old && line.starts_with(b"\r") => continue,
             Line::Valueless | Line::Unexpected => {
                 warn(format!(
                     "unexpected data: {}",

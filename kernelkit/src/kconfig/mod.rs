@@ -241,11 +241,11 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file that includes itself.
-    #[error("recursive inclusion of `{name}`")]
+    #[error("{}:{}: recursive inclusion of `{name}`", path[0].0, path[0].1)]
     RecursiveInclusion {
         /// The name as written.
         name: String,
-        /// File and line of each `source`, innermost first.
+        /// File and line of each `source`, innermost first. Never empty.
         path: Vec<(String, u32)>,
     },
     /// A file that is included a second time.
@@ -282,8 +282,12 @@ pub enum Error {
         diagnostics: Vec<Diagnostic>,
     },
     /// Symbols that depend on each other in a circle.
-    #[error("recursive dependency: {}", circles[0].join(", "))]
+    #[error("{file}:{line}: recursive dependency: {}", circles[0].join(", "))]
     RecursiveDependency {
+        /// The file that defines a symbol of the first circle.
+        file: String,
+        /// Its line there.
+        line: u32,
         /// Each circle, one sentence a link: `symbol A depends on B`. Never empty.
         circles: Vec<Vec<String>>,
     },

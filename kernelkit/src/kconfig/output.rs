@@ -309,7 +309,7 @@ impl Values<'_> {
                 "Symbol: {} [={}]\nType  : {}\n",
                 kconfig.name(symbol),
                 String::from_utf8_lossy(self.bytes_of(symbol)),
-                self.effective(symbol).keyword()
+                self.model().symbol(symbol).kind.keyword()
             );
             out.extend_from_slice(about.as_bytes());
             out.extend_from_slice(b"\n\n\n-----\n");

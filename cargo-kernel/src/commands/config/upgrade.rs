@@ -2,7 +2,9 @@
 
 use anstyle::Style;
 use kernelkit::effect::open::Opened;
-use kernelkit::kconfig::{self, Change, Origin, Refusal, Type, Upgrade, Value, spell};
+use kernelkit::kconfig::{
+    self, Change, Origin, Refusal, Renamed, Tristate, Type, Upgrade, Value, spell,
+};
 use kernelkit::merge;
 use serde_json::json;
 
@@ -25,7 +27,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SOURCE")]
     to: String,
 
-    /// Show symbols too that are set without being asked for, and those that are off
+    /// Show symbols too that have no prompt, are off, or are set without being asked for
     #[arg(long)]
     all: bool,
 
@@ -80,19 +82,19 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             kernel.name,
             versions[0],
             versions[1],
-            effective(&mut upgrade.removed.iter()),
-            upgrade.renamed.len(),
-            effective(&mut upgrade.changed.iter().map(|changed| &changed.change)),
-            lost.len(),
+            told(&mut upgrade.removed.iter()),
+            upgrade.renamed.iter().filter(|renamed| is_on(&renamed.old_value)).count(),
+            told(&mut upgrade.changed.iter().map(|changed| &changed.change)),
+            lost.iter().filter(|lost| !lost.unmet.optional).count(),
         ),
     );
     let fails = lost.iter().any(|lost| !lost.unmet.optional);
     Ok(if fails { NO } else { DONE })
 }
 
-/// How many changes have an effect.
-fn effective(changes: &mut dyn Iterator<Item = &Change>) -> usize {
-    changes.filter(|change| change.has_effect()).count()
+/// How many changes are shown without `--all`.
+fn told(changes: &mut dyn Iterator<Item = &Change>) -> usize {
+    changes.filter(|change| is_told(change)).count()
 }
 
 /// The requests that the new version does not honour, and why.
@@ -159,7 +161,7 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
     let show = |kind: Type, value: &Option<Value>| {
         value
             .as_ref()
-            .map_or_else(|| "none".to_owned(), |value| spell(kind, value))
+            .map_or_else(|| "absent".to_owned(), |value| spell(kind, value))
     };
     let (asked, unasked): (Vec<_>, Vec<_>) = upgrade.new.iter().partition(|new| new.asked);
     for (title, list) in [
@@ -191,9 +193,14 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
             }
         }
     }
-    if !upgrade.renamed.is_empty() {
+    let renamed: Vec<&Renamed> = upgrade
+        .renamed
+        .iter()
+        .filter(|renamed| all || is_on(&renamed.old_value))
+        .collect();
+    if !renamed.is_empty() {
         heading("Renamed");
-        for renamed in &upgrade.renamed {
+        for renamed in renamed {
             let verb = if renamed.guess { "is probably" } else { "is" };
             let old = show(Type::Unknown, &renamed.old_value);
             let new: Vec<String> = renamed
@@ -212,7 +219,7 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
     let removed = upgrade
         .removed
         .iter()
-        .filter(|change| all || change.has_effect());
+        .filter(|change| all || is_told(change));
     for (index, change) in removed.enumerate() {
         if index == 0 {
             heading("Removed");
@@ -232,7 +239,7 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
     let changed = upgrade
         .changed
         .iter()
-        .filter(|changed| all || changed.change.has_effect());
+        .filter(|changed| all || is_told(&changed.change));
     for (index, changed) in changed.enumerate() {
         if index == 0 {
             heading("Changed");
@@ -249,6 +256,15 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
             origins(&changed.old_origin, &changed.new_origin)
         ));
     }
+}
+
+/// Whether a change is shown without `--all`: what has no prompt follows from the rest.
+fn is_told(change: &Change) -> bool {
+    change.has_effect() && change.prompt.is_some()
+}
+
+fn is_on(value: &Option<Value>) -> bool {
+    !matches!(value, None | Some(Value::Tristate(Tristate::N)))
 }
 
 /// Why a value is another one now.

@@ -128,7 +128,11 @@ pub fn run(options: &Options) -> Result<Outcome, Error> {
             Dialect::V7,
         )?,
     };
-    let reader = TreeReader::new(options.directory.clone());
+    let directory = options.directory.clone();
+    let reader = match (&options.cache, &source_tree) {
+        (Some(cache), Some(tree)) => TreeReader::reading_ahead(directory, cache, tree.as_str()),
+        _ => TreeReader::new(directory),
+    };
     let recorded = match &options.probes {
         Probes::Run => None,
         Probes::Recorded(path) => {
@@ -157,6 +161,7 @@ pub fn run(options: &Options) -> Result<Outcome, Error> {
             outcome.stderr.append(&mut prober.stderr);
             // Without a cache the next call is slower, and that is all.
             let _ = prober.save();
+            reader.save();
             (loaded, prober.record)
         }
     };
@@ -225,7 +230,7 @@ fn report(error: &KconfigError, outcome: &mut Outcome) {
             "{file}:{line}: error: repeated inclusion of {name}\n\
              {first_file}:{first_line}: note: location of first inclusion of {name}\n"
         ),
-        KconfigError::RecursiveDependency { circles } => {
+        KconfigError::RecursiveDependency { circles, .. } => {
             let mut text = String::new();
             for circle in circles {
                 text.push_str("error: recursive dependency detected!\n");
@@ -536,5 +541,49 @@ impl Session<'_> {
             std::fs::write(&path, b"").context("touch", &path)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a tree whose probe makes the file `ran`; whether it is there afterwards.
+    fn runs(probes: Probes) -> (bool, Outcome) {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = Utf8PathBuf::from_path_buf(temporary.path().to_owned()).unwrap();
+        let tree = "config A\n\tstring\n\tdefault \"$(shell,touch ran; echo there)\"\n";
+        fs::write_atomic(directory.join("Kconfig"), tree.as_bytes()).unwrap();
+        fs::write_atomic(
+            directory.join("record"),
+            b"touch ran; echo there\trecorded\n",
+        )
+        .unwrap();
+        fs::write_atomic(directory.join("empty"), b"").unwrap();
+        let options = Options {
+            goal: Goal::Alldefconfig,
+            silent: false,
+            root: "Kconfig".to_owned(),
+            probes,
+            record: None,
+            cache: None,
+            dialect: None,
+            directory: directory.clone(),
+            variables: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
+            now: 0,
+        };
+        let outcome = run(&options).unwrap();
+        (directory.join("ran").exists(), outcome)
+    }
+
+    #[test]
+    fn recorded_probes_run_nothing() {
+        let recorded = |file: &str| runs(Probes::Recorded(file.into()));
+        let (ran, outcome) = recorded("record");
+        assert_eq!((ran, outcome.status), (false, 0));
+        let (ran, outcome) = recorded("empty");
+        assert_eq!((ran, outcome.status), (false, 1));
+        // Which the test would see.
+        assert!(runs(Probes::Run).0);
     }
 }
