@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
 # Builds one kernel of kernel.lock in the Nix sandbox.
 #
 # The calls are those of `cargo kernel build` on the host, so the bytes are the same. Bash;

@@ -14,10 +14,12 @@ let
       let read = fromTOML (builtins.readFile lockFile); in
       if read.version == 1 then read
       else throw "kernel.lock has version ${toString read.version}; this flake reads version 1";
-  # A pin of Debian packages beside the lock is a toolchain too, under its own name.
+  # What needs no pin is a toolchain whether a kernel names it or not, and so is a pin of Debian
+  # packages beside the lock.
+  unpinned = { host.kind = "host"; nixpkgs.kind = "nixpkgs"; };
   pinFile = id: "kernel.lock.d/${id}.toml";
   tableOf = id:
-    lock.toolchains.${id} or (
+    lock.toolchains.${id} or unpinned.${id} or (
       if builtins.pathExists (directory + "/${pinFile id}") then { kind = "debian-root"; pin = pinFile id; }
       else throw "kernel.lock has no toolchain `${id}`, and there is no ${pinFile id}"
     );

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
 # Enters a toolchain's root inside the Nix sandbox and runs $buildScript there.
 #
 # The sandbox holds nothing but the derivation's inputs, and programs of a Debian package

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
 # Unpacks Debian packages into $out as one tree with merged /usr: no maintainer scripts,
 # no documentation, nothing of /etc and /var. The content is what `cargo kernel toolchain add`
 # makes of the same packages; a Nix archive keeps neither owners nor times.

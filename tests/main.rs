@@ -10,5 +10,6 @@
 )]
 
 mod cli;
+mod nix;
 mod support;
 mod tidy;

@@ -1,0 +1,327 @@
+//! The flake and `nix/` with a real Nix: a store of its own, no network, no nixpkgs.
+//!
+//! The kernels are those of the stand-in tree, built in Nix' sandbox, into which nothing of
+//! the machine reaches, with the pinned Debian packages as toolchain.
+
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use kernelkit::source::Sha256;
+
+use crate::support::http::Server;
+use crate::support::{Sandbox, StandIn, require_tool, require_user_namespaces, root};
+
+/// A Nix whose store and settings lie in a sandbox.
+struct Nix<'a> {
+    sandbox: &'a Sandbox,
+}
+
+impl<'a> Nix<'a> {
+    /// `None` where there is no Nix, or no user namespace to make a sandbox with.
+    fn new(sandbox: &'a Sandbox) -> Option<Self> {
+        if !require_tool("nix") || !require_user_namespaces() {
+            return None;
+        }
+        sandbox.write(
+            "nix/nix.conf",
+            "build-users-group =\nsandbox = true\nsandbox-fallback = false\nsandbox-paths =\n\
+             substituters =\nflake-registry =\nexperimental-features = nix-command flakes\n",
+        );
+        Some(Nix { sandbox })
+    }
+
+    fn store(&self) -> Utf8PathBuf {
+        self.sandbox.path("nix/root")
+    }
+
+    /// Where a path of the store lies.
+    fn place(&self, path: &str) -> Utf8PathBuf {
+        self.store().join(path.trim_start_matches('/'))
+    }
+
+    fn settings(&self, command: &mut Command) {
+        command
+            .env("NIX_CONF_DIR", self.sandbox.path("nix"))
+            .env("XDG_CACHE_HOME", self.sandbox.path("nix/cache"))
+            .env("HOME", self.sandbox.path("home"))
+            .env("TMPDIR", self.sandbox.path("tmp"));
+    }
+
+    fn output(&self, program: &str, args: &[&str]) -> Output {
+        let mut command = Command::new(program);
+        command.args(args).args(["--store", self.store().as_str()]);
+        self.settings(&mut command);
+        command.current_dir(root()).output().unwrap()
+    }
+
+    /// What a program of Nix' prints; it must succeed.
+    fn run(&self, program: &str, args: &[&str]) -> String {
+        let output = self.output(program, args);
+        let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
+        assert!(
+            output.status.success(),
+            "{program} {args:?}: {}",
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    }
+}
+
+/// A project that locks a stand-in kernel for the Debian root, with all that Nix needs to
+/// build it in the store.
+struct Project<'a> {
+    nix: Nix<'a>,
+    _server: Server,
+}
+
+const KERNELS: [&str; 2] = ["tiny", "tiny-arm64"];
+
+impl<'a> Project<'a> {
+    fn new(sandbox: &'a Sandbox) -> Option<Self> {
+        let nix = Nix::new(sandbox)?;
+        StandIn::new(sandbox, "linux-6.12.117");
+        let tarball = sandbox.path("linux-6.12.117.tar.gz");
+        let mut tar = Command::new("tar");
+        tar.args(["-czf", tarball.as_str(), "linux-6.12.117"]);
+        assert!(
+            tar.current_dir(sandbox.path(""))
+                .status()
+                .unwrap()
+                .success()
+        );
+        let bytes = std::fs::read(&tarball).unwrap();
+        let server = Server::start();
+        let source = format!(
+            "{}/linux-6.12.117.tar.gz#sha256={}",
+            server.url,
+            Sha256::of(&bytes)
+        );
+        server.put("/linux-6.12.117.tar.gz", bytes);
+        let kernel = |name: &str, arch: &str| {
+            format!(
+                "[workspace.metadata.kernel.kernels.{name}]\nsource = \"{source}\"\narch = \"{arch}\"\npreset = \"tiny\"\ntoolchain = \"debian-12\"\n"
+            )
+        };
+        let [first, second] = KERNELS;
+        sandbox.write(
+            "project/Cargo.toml",
+            &format!(
+                "[workspace]\nmembers = []\nresolver = \"3\"\n\n{}{}",
+                kernel(first, "x86_64"),
+                kernel(second, "arm64")
+            ),
+        );
+        let pin = std::fs::read_to_string(root().join("kernel.lock.d/debian-12.toml")).unwrap();
+        sandbox.write("project/kernel.lock.d/debian-12.toml", &pin);
+        let project = Project {
+            nix,
+            _server: server,
+        };
+        project.kernel(&["lock"]);
+        project
+            .nix
+            .run("nix-store", &["--add-fixed", "sha256", tarball.as_str()]);
+        Some(project)
+    }
+
+    /// Runs `cargo kernel`; it must succeed.
+    fn kernel(&self, args: &[&str]) -> String {
+        let sandbox = self.nix.sandbox;
+        let mut command = sandbox.process(&sandbox.path("project"), args);
+        command.env("NIX_CONF_DIR", sandbox.path("nix"));
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    }
+
+    /// The derivation of a kernel, with another toolchain than the lock's where one is given.
+    fn instantiate(&self, name: &str, toolchain: &str) -> String {
+        let directory = self.nix.sandbox.path("project");
+        let stub = root().join("tests/fixtures/nixpkgs/flake.nix");
+        let expression = format!(
+            "(import {}/nix {{ directory = {directory}; toolchain = {toolchain}; \
+             nixpkgs = system: ((import {stub}).outputs {{ self = null; }}).legacyPackages.${{system}}; \
+             }}).kernels.{name}",
+            root()
+        );
+        self.nix.run("nix-instantiate", &["--expr", &expression])
+    }
+
+    /// Builds a derivation; `out` and `modules` on disk.
+    fn realise(&self, derivation: &str, options: &[&str]) -> [Utf8PathBuf; 2] {
+        let paths = |output: &str| {
+            let path = self.nix.run(
+                "nix-store",
+                &[
+                    &["--realise"],
+                    options,
+                    &[&format!("{derivation}!{output}")],
+                ]
+                .concat(),
+            );
+            self.nix.place(path.lines().last().unwrap())
+        };
+        ["out", "modules"].map(paths)
+    }
+}
+
+/// Every file below `directory`, with its bytes.
+fn files(directory: &Utf8Path, below: &str) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in directory.join(below).read_dir_utf8().unwrap() {
+        let entry = entry.unwrap();
+        let relative = format!("{below}/{}", entry.file_name());
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            found.extend(files(directory, &relative));
+        } else if kind.is_file() {
+            found.push((relative, std::fs::read(entry.path()).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_kernel_of_the_sandbox_has_the_bytes_of_a_build_outside() {
+    let sandbox = Sandbox::new();
+    let Some(project) = Project::new(&sandbox) else {
+        return;
+    };
+    let store = project.nix.store();
+    let added = project.kernel(&[
+        "toolchain",
+        "add",
+        "debian-12",
+        "--store",
+        store.as_str(),
+        "--message-format",
+        "json",
+    ]);
+    assert!(added.contains("-debian-12\""), "{added}");
+    project.kernel(&[&["build"], &KERNELS[..]].concat());
+    for name in KERNELS {
+        let derivation = project.instantiate(name, "null");
+        let [out, modules] = project.realise(&derivation, &[]);
+        let host = sandbox.path(&format!("project/target/kernel/{name}/destdir"));
+        assert_eq!(files(&out, "boot"), files(&host, "boot"), "{name}");
+        assert_eq!(files(&modules, "lib"), files(&host, "lib"), "{name}");
+        let manifest = std::fs::read_to_string(out.join("manifest.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        let built = std::fs::read_to_string(host.parent().unwrap().join("manifest.json")).unwrap();
+        let built: serde_json::Value = serde_json::from_str(&built).unwrap();
+        for key in [
+            "release", "version", "arch", "digest", "outputs", "observed",
+        ] {
+            assert_eq!(manifest[key], built[key], "{name}: {key}");
+        }
+        let references = project.nix.run(
+            "nix-store",
+            &[
+                "--query",
+                "--references",
+                &format!("/{}", out.strip_prefix(&store).unwrap()),
+            ],
+        );
+        assert_eq!(references, "", "the run layer keeps nothing alive");
+    }
+
+    // The machine's own tools, through the code for nixpkgs: the same bytes where they are
+    // the root's.
+    let version = Command::new("gcc")
+        .arg("--version")
+        .output()
+        .unwrap()
+        .stdout;
+    let version = String::from_utf8_lossy(&version)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let config =
+        std::fs::read_to_string(sandbox.path("project/kernel.lock.d/tiny.config")).unwrap();
+    if config.contains(&version) {
+        let usr = [
+            "--option",
+            "sandbox-paths",
+            "/bin /usr /lib /lib64 /etc/alternatives",
+        ];
+        for toolchain in ["\"nixpkgs\"", "\"host\""] {
+            let derivation = project.instantiate("tiny", toolchain);
+            let [out, modules] = project.realise(&derivation, &usr);
+            let host = sandbox.path("project/target/kernel/tiny/destdir");
+            assert_eq!(files(&out, "boot"), files(&host, "boot"), "{toolchain}");
+            assert_eq!(files(&modules, "lib"), files(&host, "lib"), "{toolchain}");
+        }
+    }
+
+    let config = sandbox.path("project/kernel.lock.d/tiny.config");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text + "# edited\n").unwrap();
+    let expression = format!(
+        "(import {}/nix {{ directory = {}; }}).kernels.tiny.drvPath",
+        root(),
+        sandbox.path("project")
+    );
+    let evaluate = ["--eval", "--expr", expression.as_str()];
+    let output = project.nix.output("nix-instantiate", &evaluate);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("run `cargo kernel lock`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_flake_needs_neither_network_nor_nixpkgs_to_be_evaluated() {
+    let sandbox = Sandbox::new();
+    let Some(nix) = Nix::new(&sandbox) else {
+        return;
+    };
+    if !require_tool("git") {
+        return;
+    }
+    let flake = format!("git+file://{}", root());
+    let kernels = "packages: map (name: packages.${name}.drvPath) (builtins.filter \
+                   (name: builtins.substring 0 7 name == \"kernel-\") (builtins.attrNames packages))";
+    let packages = format!("{flake}#packages.x86_64-linux");
+    let evaluate = || {
+        let begun = Instant::now();
+        let args = ["eval", "--offline", "--json", &packages, "--apply", kernels];
+        let paths: Vec<String> = serde_json::from_str(&nix.run("nix", &args)).unwrap();
+        (begun.elapsed(), paths)
+    };
+    // The first of them copies the repository to the store; a busy machine gets three tries.
+    let timed: Vec<_> = (0..4).map(|_| evaluate()).collect();
+    let paths = &timed[0].1;
+    let lock = std::fs::read_to_string(root().join("kernel.lock")).unwrap();
+    let locked = lock
+        .lines()
+        .filter(|line| line.starts_with("release = "))
+        .count();
+    assert_eq!(paths.len(), locked, "{paths:?}");
+    let fastest = timed.iter().map(|(time, _)| *time).min().unwrap();
+    assert!(fastest < Duration::from_secs(2), "{fastest:?}");
+
+    let stub = format!("path:{}/tests/fixtures/nixpkgs", root());
+    let offline = ["--offline", "--override-input", "nixpkgs", &stub];
+    nix.run(
+        "nix",
+        &[&["flake", "check", "--no-build", &flake], &offline[..]].concat(),
+    );
+    let shown = nix.run("nix", &[&["flake", "show", &flake], &offline[..]].concat());
+    for output in [
+        "kernel-tiny",
+        "toolchain-debian-12",
+        "cargo-kernel",
+        "templates",
+    ] {
+        assert!(shown.contains(output), "{output} is not in {shown}");
+    }
+}
