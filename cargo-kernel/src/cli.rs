@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 }
 
 /// Options of every command.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Print data and errors only
@@ -68,6 +68,10 @@ pub(crate) struct Global {
     /// Use what is in the cache; download nothing
     #[arg(long, global = true)]
     pub(crate) offline: bool,
+
+    /// Fail unless everything is as kernel.lock says, this machine's compiler included
+    #[arg(long, global = true)]
+    pub(crate) locked: bool,
 }
 
 /// When to use colours.
@@ -99,12 +103,16 @@ pub(crate) enum Command {
     Init(commands::init::Args),
     /// List the kernels with their identity and state
     List(commands::list::Args),
+    /// Pin sources, configurations and identities in kernel.lock
+    Lock(commands::lock::Args),
     /// Show what a build would do, without doing it
     Plan(commands::plan::Args),
     /// Build kernels, or find them already built
     Build(commands::build::Args),
     /// Boot a kernel in QEMU
     Boot(commands::boot::Args),
+    /// Build kernels a second time and compare every installed byte
+    Verify(commands::verify::Args),
     /// Show a kernel's configuration, or check its requests
     Config(commands::config::Args),
     /// Show what names a build, field by field

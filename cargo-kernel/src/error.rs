@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fmt;
 
 use kernelkit::effect::{
-    boot, build, doctor, environment, exec, fs, library, run, source, store, toolchain, workspace,
+    boot, build, doctor, environment, exec, fs, library, lockfile, menu, run, save, source, store,
+    toolchain, workspace,
 };
 use kernelkit::{fragment, plan, spec};
 
@@ -12,7 +13,7 @@ use kernelkit::{fragment, plan, spec};
 pub(crate) const DONE: u8 = 0;
 /// The command line is wrong.
 pub(crate) const USAGE: u8 = 2;
-/// The question was answered with no: `doctor`, `boot --check`, `config check`.
+/// The question was answered with no: `doctor`, `boot --check`, `config check`, `config diff`.
 pub(crate) const NO: u8 = 100;
 /// It could not be completed.
 pub(crate) const FAILED: u8 = 101;
@@ -110,6 +111,9 @@ hinted!(
     doctor::Error,
     fs::Error,
     library::Error,
+    lockfile::Error,
+    menu::Error,
+    save::Error,
     source::Error,
     store::Error,
     toolchain::Error
@@ -190,6 +194,9 @@ impl From<build::Error> for Failure {
                         unmet.iter().map(ToString::to_string).collect()
                     }
                     build::Error::Run(run::Error::Make { lines, .. }) => lines.clone(),
+                    build::Error::Stale { changes, .. } => {
+                        changes.iter().map(crate::commands::lock::line).collect()
+                    }
                     _ => Vec::new(),
                 };
                 let hint = error.hint();

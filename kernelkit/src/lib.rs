@@ -23,12 +23,16 @@ mod book {}
 
 pub mod arch;
 pub mod boot;
+pub mod compare;
 pub mod config;
 pub mod doctor;
 pub mod effect;
 pub mod fragment;
+pub mod goal;
+pub mod hazard;
 pub mod identity;
 pub mod kconfig;
+pub mod lock;
 pub mod make;
 pub mod manifest;
 pub mod merge;

@@ -45,18 +45,13 @@ impl Kbuild {
             .envs(&self.environment)
     }
 
-    /// A configuration goal that reads and writes `dot_config` instead of `<build>/.config`.
-    pub fn config_call<S: AsRef<str>>(
-        &self,
-        dot_config: &Utf8Path,
-        allconfig: Option<&Utf8Path>,
-        goals: &[S],
-    ) -> Call {
-        let mut call = self.call(goals).arg(format!("KCONFIG_CONFIG={dot_config}"));
-        if let Some(allconfig) = allconfig {
-            call = call.arg(format!("KCONFIG_ALLCONFIG={allconfig}"));
+    /// Configuration goals, with a file for `KCONFIG_ALLCONFIG`.
+    pub fn config_call<S: AsRef<str>>(&self, allconfig: Option<&Utf8Path>, goals: &[S]) -> Call {
+        let call = self.call(goals);
+        match allconfig {
+            Some(allconfig) => call.arg(format!("KCONFIG_ALLCONFIG={allconfig}")),
+            None => call,
         }
-        call
     }
 
     /// The variables that make debug information independent of where the build lies.

@@ -94,6 +94,9 @@ pub struct ToolchainRecord {
 pub struct ConfigRecord {
     /// In words, such as `preset tiny` or `make defconfig`.
     pub base: String,
+    /// Who resolved it.
+    #[serde(default)]
+    pub resolver: Resolver,
     /// The fragments merged on top, in canonical order.
     pub fragments: Vec<String>,
     /// How many symbols the fragments ask for.
@@ -103,6 +106,26 @@ pub struct ConfigRecord {
     /// SHA-256 of the whole `.config`, identity baked in.
     #[schemars(with = "String")]
     pub sha256: Sha256,
+}
+
+/// Who turns a request into a `.config`; the kernel's own `conf` confirms it in the build.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Resolver {
+    /// The engine of this library, in the plan.
+    #[default]
+    Native,
+    /// The kernel's own make, in a directory beside the build.
+    Make,
+}
+
+impl std::fmt::Display for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Resolver::Native => "native",
+            Resolver::Make => "make",
+        })
+    }
 }
 
 /// What a reproducible kernel says of its own build.

@@ -10,11 +10,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::config::DotConfig;
+use crate::hazard::{self, Hazard};
 use crate::identity::{self, Identity, Label};
 use crate::make::{self, Kbuild};
 use crate::manifest::{
-    Backend, ConfigRecord, Dirs, Output, OutputKind, Predicted, Record, SCHEMA, SourceRecord,
-    ToolchainRecord,
+    Backend, ConfigRecord, Dirs, Output, OutputKind, Predicted, Record, Resolver, SCHEMA,
+    SourceRecord, ToolchainRecord,
 };
 use crate::process::Call;
 use crate::request::{self, ConfigRequest};
@@ -40,6 +41,8 @@ pub struct Facts {
     pub toolchain: Toolchain,
     /// The configuration that answers [`Facts::request`].
     pub config: DotConfig,
+    /// Who resolved it.
+    pub resolver: Resolver,
     /// What the configuration was asked to be.
     pub request: ConfigRequest,
     /// The environment every tool gets.
@@ -71,9 +74,14 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Whether a finished build of this identity may be taken instead, and this one kept.
     pub reuse: bool,
+    /// What the identity does not cover, where the build is to be reproducible.
+    pub hazards: Vec<Hazard>,
     /// The configuration, complete.
     #[serde(skip)]
     pub dot_config: String,
+    /// The merged fragments, as they were asked for.
+    #[serde(skip)]
+    pub requests: String,
     /// The compiler cache's configuration, where one is used.
     #[serde(skip)]
     pub ccache: Option<(Ccache, String)>,
@@ -358,6 +366,7 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         },
         config: ConfigRecord {
             base: request::describe(&spec.base.value),
+            resolver: facts.resolver,
             fragments: facts.request.fragments.clone(),
             requests: facts.request.merged.requests().len(),
             modules,
@@ -374,12 +383,19 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         .targets
         .iter()
         .all(|goal| kept.contains(&goal.as_str()));
-    let reuse = spec.reuse.value && spec.reproducible.value && only_kept;
+    let hazards = if spec.reproducible.value {
+        hazard::hazards(&config)
+    } else {
+        Vec::new()
+    };
+    let reuse = spec.reuse.value && spec.reproducible.value && only_kept && hazards.is_empty();
     Ok(Plan {
         record,
         steps,
         reuse,
+        hazards,
         dot_config: config.text().to_owned(),
+        requests: facts.request.merged.to_config_text(),
         ccache,
         volatile: !facts.tree.pinned,
     })
@@ -422,6 +438,7 @@ fn kbuild(
         },
     };
     let mut variables = toolchain_variables(&facts.toolchain, ccache.is_some());
+    variables.extend(own_variables(spec, predicted));
     if let Some(ccache) = ccache {
         kbuild
             .environment
@@ -430,23 +447,14 @@ fn kbuild(
             .environment
             .insert("CCACHE_CONFIGPATH".to_owned(), ccache.config.to_string());
     }
-    if let Some(predicted) = predicted {
-        variables.extend(reproducible_variables(predicted));
-    }
-    // An empty LOCALVERSION on the command line keeps setlocalversion from adding `+`.
-    variables.push("LOCALVERSION=".to_owned());
     let maps = if spec.reproducible.value {
         kbuild.prefix_maps()
     } else {
         String::new()
     };
     for flags in ["KCFLAGS", "KAFLAGS"] {
-        let own = spec
-            .make_flags
-            .iter()
-            .filter_map(|flag| flag.strip_prefix(flags)?.strip_prefix('='));
-        let value = std::iter::once(maps.as_str())
-            .chain(own)
+        let value = [maps.as_str(), &own_flags(spec, flags)]
+            .into_iter()
             .filter(|part| !part.is_empty())
             .collect::<Vec<_>>()
             .join(" ");
@@ -454,10 +462,31 @@ fn kbuild(
             variables.push(format!("{flags}={value}"));
         }
     }
-    let merged = |flag: &&String| !flag.starts_with("KCFLAGS=") && !flag.starts_with("KAFLAGS=");
-    variables.extend(spec.make_flags.iter().filter(merged).cloned());
     kbuild.variables = variables;
     kbuild
+}
+
+/// The make variables of a build besides those that choose the toolchain, without `KCFLAGS` and
+/// `KAFLAGS`: what they hold depends on where the build lies.
+pub(crate) fn own_variables(spec: &KernelSpec, predicted: Option<&Predicted>) -> Vec<String> {
+    let mut variables: Vec<_> = predicted
+        .into_iter()
+        .flat_map(reproducible_variables)
+        .collect();
+    // An empty LOCALVERSION on the command line keeps setlocalversion from adding `+`.
+    variables.push("LOCALVERSION=".to_owned());
+    let merged = |flag: &&String| !flag.starts_with("KCFLAGS=") && !flag.starts_with("KAFLAGS=");
+    variables.extend(spec.make_flags.iter().filter(merged).cloned());
+    variables
+}
+
+/// What the user adds to `KCFLAGS` or `KAFLAGS`.
+pub(crate) fn own_flags(spec: &KernelSpec, name: &str) -> String {
+    spec.make_flags
+        .iter()
+        .filter_map(|flag| flag.strip_prefix(name)?.strip_prefix('='))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The make variables that choose the toolchain; with ccache, compilers are called through it.
@@ -547,18 +576,21 @@ fn identity_flags(
 fn label(spec: &KernelSpec, tree: &Tree) -> Result<Option<Label>, Error> {
     match &spec.label {
         Some(label) => Ok(Some(label.value.parse()?)),
-        None => Ok(match &tree.label {
-            LabelHint::Vanilla => Label::slug("vanilla"),
-            LabelHint::Reference { name } => Label::slug(name),
-            LabelHint::Series {
-                subject,
-                revision: 0 | 1,
-            } => Label::slug(subject),
-            LabelHint::Series { subject, revision } => {
-                Label::slug(&format!("{subject}-v{revision}"))
-            }
-            LabelHint::Directory => tree.dir.file_name().and_then(Label::slug),
-        }),
+        None => Ok(derived_label(tree)),
+    }
+}
+
+/// The label of a kernel that has none of its own.
+pub(crate) fn derived_label(tree: &Tree) -> Option<Label> {
+    match &tree.label {
+        LabelHint::Vanilla => Label::slug("vanilla"),
+        LabelHint::Reference { name } => Label::slug(name),
+        LabelHint::Series {
+            subject,
+            revision: 0 | 1,
+        } => Label::slug(subject),
+        LabelHint::Series { subject, revision } => Label::slug(&format!("{subject}-v{revision}")),
+        LabelHint::Directory => tree.dir.file_name().and_then(Label::slug),
     }
 }
 

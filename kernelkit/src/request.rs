@@ -41,6 +41,19 @@ pub enum Method {
     },
 }
 
+impl ConfigRequest {
+    /// The request in full, as text: the same text asks for the same, wherever it is read. Of
+    /// a file only its name is in it.
+    pub fn text(&self) -> String {
+        let base = match &self.method {
+            Method::AllConfig { base } => base.make_goal().to_owned(),
+            Method::Goals { goals } => goals.join(" "),
+            Method::File { path } => path.file_name().unwrap_or_default().to_owned(),
+        };
+        format!("{base}\n{}", self.merged.to_config_text())
+    }
+}
+
 /// Merges what `spec` asks for.
 pub fn request(
     spec: &KernelSpec,

@@ -76,6 +76,14 @@ fn words_that_nobody_knows_are_named_with_the_nearest() {
     error: --source: `6.x` selects no kernel version
     hint: write a version (`6.12.117`, `7.3-rc4`), a series (`6.12`, `6.12.y`), `stable`, `longterm` or `mainline`; a directory of that name is `./6.x`
     ");
+    assert_snapshot!(refused(&sandbox, &["--make", "all"]), @r"
+    error: --make: `all` does not make a configuration
+    hint: a configuration starts from a goal such as `defconfig`; what make builds are `targets`
+    ");
+    assert_snapshot!(refused(&sandbox, &["--make", "menuconfig"]), @r"
+    error: --make: `menuconfig` is interactive
+    hint: start from `defconfig`, or save what you choose there and name the file as `config`
+    ");
     assert_snapshot!(refused(&sandbox, &["--make", "nopeconfig"]), @r"
     error: the kernel's own configuration failed
       caused by: `make` failed with exit status 2

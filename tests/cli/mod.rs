@@ -6,15 +6,19 @@ mod build;
 mod clean;
 mod config;
 mod doctor;
+mod drift;
+mod goals;
 mod help;
 mod identity;
 mod init;
 mod interrupt;
 mod list;
+mod lock;
 mod messages;
 mod plan;
 mod store;
 mod unreliable;
+mod verify;
 
 use serde_json::Value;
 

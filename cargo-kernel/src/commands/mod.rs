@@ -10,16 +10,22 @@ pub(crate) mod identity;
 pub(crate) mod init;
 pub(crate) mod internal_docs;
 pub(crate) mod list;
+pub(crate) mod lock;
 pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod store;
+pub(crate) mod verify;
 
 use camino::Utf8PathBuf;
-use kernelkit::effect::build::{Notice, Session};
+use kernelkit::effect::build::{LockCheck, Notice, Session};
 use kernelkit::effect::environment::Environment;
+use kernelkit::effect::open::Opened;
 use kernelkit::effect::source::Progress;
-use kernelkit::effect::{library, workspace};
+use kernelkit::effect::{library, lockfile, workspace};
 use kernelkit::fragment::Library;
+use kernelkit::lock::Lock;
+use kernelkit::plan::Facts;
+use kernelkit::source::Source;
 use kernelkit::spec::{KernelSpec, Spec};
 
 use crate::cli::{Cli, Command, Global, Kernels, Overrides};
@@ -32,9 +38,11 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
     match &cli.command {
         Command::Init(args) => init::run(args, global, ui),
         Command::List(args) => list::run(args, global, ui),
+        Command::Lock(args) => lock::run(args, global, ui),
         Command::Plan(args) => plan::run(args, global, ui),
         Command::Build(args) => build::run(args, global, ui),
         Command::Boot(args) => boot::run(args, global, ui),
+        Command::Verify(args) => verify::run(args, global, ui),
         Command::Config(args) => config::run(args, global, ui),
         Command::Identity(args) => identity::run(args, global, ui),
         Command::Doctor(args) => doctor::run(args, global, ui),
@@ -52,6 +60,8 @@ pub(crate) struct Workspace {
     spec: Spec,
     library: Library,
     offline: bool,
+    lock: Option<Lock>,
+    lock_check: LockCheck,
 }
 
 impl Workspace {
@@ -69,7 +79,21 @@ impl Workspace {
             .map(|directory| directory.value.clone())
             .collect();
         let library = library::load(&directories)?;
+        let lock = lockfile::read(&spec.root)?;
+        if global.locked && lock.is_none() {
+            return Err(Failure::message(
+                format!("{} is not there", spec.root.join(kernelkit::lock::FILE)),
+                "`cargo kernel lock` writes it",
+            ));
+        }
+        let overridden = overrides.to_spec() != kernelkit::spec::Overrides::default();
         Ok(Workspace {
+            lock,
+            lock_check: match (global.locked, overridden) {
+                (true, _) => LockCheck::All,
+                (false, true) => LockCheck::Pins,
+                (false, false) => LockCheck::Inputs,
+            },
             environment,
             spec,
             library,
@@ -84,6 +108,8 @@ impl Workspace {
             spec: &self.spec,
             library: &self.library,
             offline: self.offline,
+            lock: self.lock.as_ref(),
+            lock_check: self.lock_check,
         }
     }
 
@@ -105,6 +131,41 @@ impl Workspace {
             }
         }
     }
+}
+
+/// The facts about one kernel; what gathering tells is shown.
+pub(crate) fn gather(
+    workspace: &Workspace,
+    kernel: &KernelSpec,
+    ui: &Ui,
+) -> Result<Facts, Failure> {
+    let name = kernel.name.as_str();
+    let facts = workspace
+        .session()
+        .gather(kernel, &mut |said| notice(ui, name, said));
+    ui.clear();
+    Ok(facts?)
+}
+
+/// The facts about one kernel with its Kconfig files; with `source`, those of that source.
+pub(crate) fn open(
+    workspace: &Workspace,
+    kernel: &KernelSpec,
+    source: Option<Source>,
+    ui: &Ui,
+) -> Result<Opened, Failure> {
+    let name = kernel.name.as_str();
+    let opened = workspace
+        .session()
+        .open(kernel, source, &mut |said| notice(ui, name, said));
+    ui.clear();
+    Ok(opened?)
+}
+
+/// A source from the command line, where relative paths are relative to the current directory.
+pub(crate) fn parse_source(workspace: &Workspace, text: &str) -> Result<Source, Failure> {
+    kernelkit::spec::parse_source(text, &workspace.environment.current_dir)
+        .map_err(|error| Failure::message(&error, error.hint().unwrap_or_default()))
 }
 
 /// Shows what gathering and building tell.

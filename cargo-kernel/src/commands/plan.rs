@@ -1,5 +1,6 @@
 //! `cargo kernel plan`
 
+use kernelkit::manifest::Resolver;
 use kernelkit::plan::{Plan, Step};
 use kernelkit::process::{Call, quote};
 use serde_json::json;
@@ -91,6 +92,15 @@ fn print(plan: &Plan, ui: &Ui) {
             record.config.fragments.len()
         ),
     );
+    if ui.is_verbose() {
+        row(
+            "",
+            match record.config.resolver {
+                Resolver::Native => "resolved natively",
+                Resolver::Make => "resolved by the kernel's own make",
+            },
+        );
+    }
     row(
         "reuse",
         if plan.reuse {

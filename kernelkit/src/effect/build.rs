@@ -8,11 +8,13 @@ use super::source::{self as sources, Progress};
 use super::store::{self, HostStore};
 use super::{configure, exec, fs, toolchain};
 use crate::fragment::{self, Library};
+use crate::lock::{self, Change, Lock};
 use crate::manifest::{Dirs, Manifest, OutputKind, Record};
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
-use crate::source::Source;
+use crate::source::{LabelHint, Source};
+use crate::sourced::Origin;
 use crate::spec::{KernelSpec, Spec};
 use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
 
@@ -26,6 +28,23 @@ pub struct Session<'a> {
     pub library: &'a Library,
     /// No download, no `apt`: what is in the cache must do.
     pub offline: bool,
+    /// The workspace's lock: what it pins is what is built.
+    pub lock: Option<&'a Lock>,
+    /// How much of the lock must hold.
+    pub lock_check: LockCheck,
+}
+
+/// How much of a lock must hold for a kernel to be planned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockCheck {
+    /// Sources come from it; the rest is about to be written anew, or changed for this call.
+    Pins,
+    /// Everything that `Cargo.toml` and the fragments decide; not what this machine's
+    /// compiler does.
+    #[default]
+    Inputs,
+    /// Everything.
+    All,
 }
 
 /// Why a kernel could not be planned or built.
@@ -60,6 +79,23 @@ pub enum Error {
         /// Who named it.
         origin: String,
     },
+    /// The lock says something else.
+    #[error("kernel.lock is out of date for `{kernel}`")]
+    Stale {
+        /// The kernel.
+        kernel: String,
+        /// How it changed.
+        changes: Vec<Change>,
+    },
+    /// The lock does not have it.
+    #[error("kernel.lock does not have `{kernel}`")]
+    NotLocked {
+        /// The kernel.
+        kernel: String,
+    },
+    /// The kernel cannot be locked.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
     /// A pattern that is none.
     #[error("`{pattern}` is not a pattern for patches")]
     Pattern {
@@ -88,6 +124,12 @@ impl Error {
             Error::NoPatch { .. } => Some(
                 "patches are files or glob patterns, relative to the workspace root".to_owned(),
             ),
+            Error::Stale { .. } => Some(
+                "`cargo kernel lock` writes it anew; with `--update`, newer sources are taken as well"
+                    .to_owned(),
+            ),
+            Error::NotLocked { .. } => Some("`cargo kernel lock` adds it".to_owned()),
+            Error::Lock(error) => error.hint(),
             Error::Pattern { .. } => None,
             Error::Fs(error) => error.hint(),
         }
@@ -126,11 +168,20 @@ impl Session<'_> {
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Facts, Error> {
+        self.gather_in(spec, &self.state(spec), notify)
+    }
+
+    /// The same with another directory for what is made on the way.
+    pub(super) fn gather_in(
+        &self,
+        spec: &KernelSpec,
+        state: &Utf8Path,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Facts, Error> {
         let mut tree = self.prepare_source(spec, notify)?;
         // Kbuild goes by real paths, and debug information must not tell which they are.
         tree.dir = fs::real_path(&tree.dir);
-        let state = self.state(spec);
-        let dirs = Dirs::new(&tree.dir, &state);
+        let dirs = Dirs::new(&tree.dir, state);
         plan::check_dirs(&dirs)?;
         let toolchain = toolchain::detect(
             spec.arch.value,
@@ -143,7 +194,7 @@ impl Session<'_> {
             notify(Notice::Warning(warning.clone()));
         }
         let cores = environment::cores();
-        let config =
+        let (config, resolver) =
             configure::resolve(&request, &tree, &toolchain, &dirs, self.environment, cores)?;
         let ccache = exec::find_on_path("ccache", &self.environment.path).map(|_| Ccache {
             dir: self.environment.cache_dir.join("ccache"),
@@ -153,6 +204,7 @@ impl Session<'_> {
             tree,
             toolchain,
             config,
+            resolver,
             request,
             environment: self.environment.tool_variables(),
             cores,
@@ -185,7 +237,9 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Plan, Error> {
         let facts = self.gather(spec, notify)?;
-        Ok(plan::plan(spec, &facts)?)
+        let plan = plan::plan(spec, &facts)?;
+        self.check(spec, &facts, &plan, notify)?;
+        Ok(plan)
     }
 
     /// The manifest of the last finished build of a kernel; `None` where there is none, or
@@ -228,6 +282,7 @@ impl Session<'_> {
     ) -> Result<(Outcome, Manifest), Error> {
         let facts = self.gather(spec, notify)?;
         let plan = plan::plan(spec, &facts)?;
+        self.check(spec, &facts, &plan, notify)?;
         let ready = |manifest: Manifest| (Outcome::Ready, manifest);
         if let Decision::Ready(manifest) =
             reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)
@@ -261,9 +316,18 @@ impl Session<'_> {
                     }
                     rescanned.as_ref().ok().copied().flatten()
                 };
-                let manifest = run::run(&plan, &lock, &mut rescan, &mut |event| {
+                let built = run::run(&plan, &lock, &mut rescan, &mut |event| {
                     notify(Notice::Run(event))
-                })?;
+                });
+                if matches!(built, Err(run::Error::ConfigDrift { .. })) {
+                    configure::forget(
+                        &facts.request,
+                        &facts.tree,
+                        &facts.toolchain,
+                        self.environment,
+                    )?;
+                }
+                let manifest = built?;
                 rescanned?;
                 // The build is done and usable; at worst the next one will not find it.
                 if plan.reuse
@@ -274,6 +338,95 @@ impl Session<'_> {
                 Ok((Outcome::Built, manifest))
             }
         }
+    }
+
+    /// The source that the lock has for what `spec` asks for, and its label. A flag asks for
+    /// something else.
+    fn pinned(
+        &self,
+        spec: &KernelSpec,
+        source: &Source,
+    ) -> Result<Option<(Source, Option<String>)>, Error> {
+        let asked_by_flag = matches!(spec.source.origin, Origin::CommandLine { .. });
+        let Some(locked) = self
+            .lock
+            .and_then(|lock| lock.kernels.get(spec.name.as_str()))
+            .filter(|_| !asked_by_flag)
+        else {
+            return Ok(None);
+        };
+        match locked.source.pinned(source) {
+            Some(pinned) => Ok(Some((pinned, locked.source.label.clone()))),
+            None if self.lock_check == LockCheck::Pins => Ok(None),
+            None => Err(Error::Stale {
+                kernel: spec.name.to_string(),
+                changes: vec![Change {
+                    field: "source.requested".to_owned(),
+                    old: Some(locked.source.requested.clone()),
+                    new: Some(source.to_string()),
+                }],
+            }),
+        }
+    }
+
+    /// Holds the plan against the lock, and tells what its identity does not cover.
+    fn check(
+        &self,
+        spec: &KernelSpec,
+        facts: &Facts,
+        plan: &Plan,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<(), Error> {
+        self.check_lock(spec, facts, plan)?;
+        for hazard in &plan.hazards {
+            notify(Notice::Warning(format!(
+                "{hazard}; the build is not reproducible and does not go to the store\nhint: {}",
+                hazard.cure
+            )));
+        }
+        Ok(())
+    }
+
+    /// Holds the plan against the lock.
+    fn check_lock(&self, spec: &KernelSpec, facts: &Facts, plan: &Plan) -> Result<(), Error> {
+        let Some(lock) = self.lock else {
+            return Ok(());
+        };
+        let locked = lock.kernels.get(spec.name.as_str());
+        let changes = match (self.lock_check, locked) {
+            (LockCheck::Pins, _) | (LockCheck::Inputs, None) => return Ok(()),
+            (LockCheck::All, None) => {
+                return Err(Error::NotLocked {
+                    kernel: spec.name.to_string(),
+                });
+            }
+            (check, Some(locked)) => {
+                let (now, _) = self.lock_entry(spec, facts, plan)?;
+                let mut changes = lock::changes(Some(locked), &now);
+                changes.retain(|change| {
+                    check == LockCheck::All || !lock::is_of_the_machine(&change.field)
+                });
+                changes
+            }
+        };
+        if changes.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Stale {
+            kernel: spec.name.to_string(),
+            changes,
+        })
+    }
+
+    /// What the lock would say of a planned kernel.
+    pub fn lock_entry(
+        &self,
+        spec: &KernelSpec,
+        facts: &Facts,
+        plan: &Plan,
+    ) -> Result<(lock::Kernel, lock::Toolchain), Error> {
+        let root = &self.spec.root;
+        Ok(lock::kernel(spec, &spec.source.value, facts, plan, root)?)
     }
 
     fn source_context(&self) -> sources::Context<'_> {
@@ -289,18 +442,24 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<sources::Tree, Error> {
         let patches = find_patches(spec, &self.spec.root)?;
-        let source = match &spec.source.value {
-            Source::Directory { path } => Source::Directory {
+        let pinned = self.pinned(spec, &spec.source.value)?;
+        let source = match (&spec.source.value, &pinned) {
+            (_, Some((pinned, _))) => pinned.clone(),
+            (Source::Directory { path }, None) => Source::Directory {
                 path: fs::real_path(path),
             },
-            source => source.clone(),
+            (source, None) => source.clone(),
         };
-        Ok(sources::prepare(
-            &source,
-            &patches,
-            &self.source_context(),
-            &mut |progress| notify(Notice::Source(progress)),
-        )?)
+        let mut tree =
+            sources::prepare(&source, &patches, &self.source_context(), &mut |progress| {
+                notify(Notice::Source(progress))
+            })?;
+        if let Some((_, Some(label))) = pinned
+            && tree.patches.is_empty()
+        {
+            tree.label = LabelHint::Reference { name: label };
+        }
+        Ok(tree)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Resolves a configuration: natively where it can be, in milliseconds and without a build
-//! directory; with the kernel's own make, in a directory beside the build, where the request
-//! is for make's own goals. The build confirms either with the kernel's own `conf`.
+//! directory; with the kernel's own make, in a directory beside the build, where only make
+//! knows what a goal does. The build confirms either with the kernel's own `conf`.
 //!
 //! Results are kept in the cache: the same request of the same tree with the same tools has
 //! the same answer, so a second `plan` starts no process.
@@ -9,12 +9,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::environment::Environment;
 use super::lock;
-use super::{exec, fs, kconfig};
+use super::{exec, fs, kconfig, toolchain};
 use crate::config::{self, DotConfig};
 use crate::fragment::Base;
-use crate::kconfig::{Input, Mode, Request, Resolution};
+use crate::goal::{self, Step};
+use crate::kconfig::{Input, MergeOptions, MergeRules, Mode, Request, Resolution, merge_config};
 use crate::make::Kbuild;
-use crate::manifest::Dirs;
+use crate::manifest::{Dirs, Resolver};
+use crate::merge::Merged;
 use crate::request::{self, ConfigRequest, Method};
 use crate::source::{Sha256, Tree};
 use crate::toolchain::Toolchain;
@@ -31,6 +33,9 @@ pub enum Error {
     /// The tree's Kconfig files could not be read.
     #[error(transparent)]
     Kconfig(#[from] kconfig::Error),
+    /// A goal that makes no configuration.
+    #[error(transparent)]
+    Goal(#[from] goal::Error),
     /// The result is not a `.config`.
     #[error("{path} is not a kernel configuration")]
     Invalid {
@@ -49,6 +54,7 @@ impl Error {
             Error::Fs(error) => error.hint(),
             Error::Make(error) => error.hint(),
             Error::Kconfig(error) => error.hint(),
+            Error::Goal(error) => error.hint(),
             Error::Invalid { .. } => {
                 Some("name a `.config` as the kernel's make leaves it, or a defconfig".to_owned())
             }
@@ -57,9 +63,10 @@ impl Error {
 }
 
 /// Changes when the way of resolving does, so that old answers are not taken for new ones.
-const CACHE_FORMAT: &str = "kernelkit-config 2";
+const CACHE_FORMAT: &str = "kernelkit-config 3";
 
-/// The `.config` that answers `request`, from the cache, the native engine or the kernel's make.
+/// The `.config` that answers `request`, from the cache, the native engine or the kernel's
+/// make, and which of the last two it is that knows it.
 pub fn resolve(
     request: &ConfigRequest,
     tree: &Tree,
@@ -67,22 +74,22 @@ pub fn resolve(
     dirs: &Dirs,
     environment: &Environment,
     cores: usize,
-) -> Result<DotConfig, Error> {
+) -> Result<(DotConfig, Resolver), Error> {
     let start = read_start(request)?;
-    let cached = environment.cache_dir.join("config").join(format!(
-        "{}.config",
-        key(request, start.as_ref(), tree, toolchain)
-    ));
+    let way = way(request, start.as_ref(), tree, toolchain)?;
+    let resolver = match way {
+        Some(_) => Resolver::Native,
+        None => Resolver::Make,
+    };
+    let cached = cached(request, start.as_ref(), tree, toolchain, environment);
     if let Some(bytes) = fs::read_optional(&cached)?
         && let Ok(text) = String::from_utf8(bytes)
         && let Ok(config) = DotConfig::parse(&text)
     {
-        return Ok(config);
+        return Ok((config, resolver));
     }
-    let native = read_native(request, start.as_ref(), tree, toolchain, dirs, environment)?;
-    let text = match native.and_then(|native| String::from_utf8(native.resolve().dot_config()).ok())
-    {
-        Some(text) => text,
+    let text = match way {
+        Some(way) => text(&way.walk(tree, toolchain, dirs, environment)?.resolve()),
         None => run(request, start.as_ref(), toolchain, dirs, environment, cores)?,
     };
     let config = DotConfig::parse(&text).map_err(|source| Error::Invalid {
@@ -90,7 +97,44 @@ pub fn resolve(
         source,
     })?;
     fs::write_atomic(&cached, text.as_bytes())?;
-    Ok(config)
+    Ok((config, resolver))
+}
+
+/// Forgets what is kept for `request`, and what probes once said: the kernel's own conf
+/// came to another answer, and the next one shall not be the same again.
+pub fn forget(
+    request: &ConfigRequest,
+    tree: &Tree,
+    toolchain: &Toolchain,
+    environment: &Environment,
+) -> Result<(), Error> {
+    let start = read_start(request)?;
+    fs::remove_file(cached(
+        request,
+        start.as_ref(),
+        tree,
+        toolchain,
+        environment,
+    ))?;
+    Ok(fs::remove_dir_all(probe_cache(environment))?)
+}
+
+fn cached(
+    request: &ConfigRequest,
+    start: Option<&(Utf8PathBuf, String)>,
+    tree: &Tree,
+    toolchain: &Toolchain,
+    environment: &Environment,
+) -> Utf8PathBuf {
+    let key = key(request, start, tree, toolchain);
+    environment
+        .cache_dir
+        .join("config")
+        .join(format!("{key}.config"))
+}
+
+fn probe_cache(environment: &Environment) -> Utf8PathBuf {
+    environment.cache_dir.join("probes")
 }
 
 fn key(
@@ -125,26 +169,20 @@ pub struct Native {
     pub mode: Mode,
     /// What messages call the text.
     pub name: String,
-    /// The settings asked for.
+    /// The settings asked for; for make's goals, what all but the last step come to.
     pub text: String,
 }
 
 impl Native {
     /// Every symbol's value.
     pub fn resolve(&self) -> Resolution<'_> {
-        self.loaded.kconfig.resolve(&Request {
-            mode: self.mode,
-            inputs: &[Input {
-                name: &self.name,
-                text: self.text.as_bytes(),
-            }],
-            warn_unknown: false,
-        })
+        let question = (self.mode, self.name.as_str(), self.text.as_str());
+        ask(&self.loaded, question)
     }
 }
 
-/// Reads the tree's Kconfig files for `request`; `None` for make's own goals, whose meaning
-/// is in the tree's Makefiles, and for a tree that has no `conf`.
+/// Reads the tree's Kconfig files for `request`; `None` for goals that only make knows, and
+/// for a tree that has no `conf`.
 pub fn native(
     request: &ConfigRequest,
     tree: &Tree,
@@ -152,14 +190,222 @@ pub fn native(
     dirs: &Dirs,
     environment: &Environment,
 ) -> Result<Option<Native>, Error> {
-    read_native(
-        request,
-        read_start(request)?.as_ref(),
-        tree,
-        toolchain,
-        dirs,
-        environment,
-    )
+    let start = read_start(request)?;
+    let Some(way) = way(request, start.as_ref(), tree, toolchain)? else {
+        return Ok(None);
+    };
+    way.walk(tree, toolchain, dirs, environment).map(Some)
+}
+
+/// How a request is resolved natively.
+enum Way {
+    /// In one step.
+    Ask {
+        mode: Mode,
+        name: String,
+        text: String,
+    },
+    /// Make's goals, then settings on top.
+    Goals {
+        name: String,
+        steps: Vec<Step>,
+        settings: Merged,
+    },
+}
+
+/// The way `request` is resolved natively; `None` where make has to.
+fn way(
+    request: &ConfigRequest,
+    start: Option<&(Utf8PathBuf, String)>,
+    tree: &Tree,
+    toolchain: &Toolchain,
+) -> Result<Option<Way>, Error> {
+    if let Method::Goals { goals } = &request.method {
+        goals.iter().try_for_each(|goal| goal::check(goal))?;
+    }
+    if !tree.dir.join("scripts/kconfig/symbol.c").is_file() {
+        return Ok(None);
+    }
+    Ok(match (&request.method, start) {
+        (Method::AllConfig { base }, _) => Some(Way::Ask {
+            mode: match base {
+                Base::AllNoConfig => Mode::Allnoconfig,
+                Base::AllDefConfig => Mode::Alldefconfig,
+            },
+            name: "request.config".to_owned(),
+            text: request.merged.to_config_text(),
+        }),
+        (Method::File { .. }, Some((path, text))) => Some(Way::Ask {
+            mode: Mode::Olddefconfig,
+            name: path.to_string(),
+            text: request::overlay(text, &request.merged),
+        }),
+        (Method::File { .. }, None) => None,
+        (Method::Goals { goals }, _) => {
+            read_steps(goals, &tree.dir, toolchain)?.map(|steps| Way::Goals {
+                name: format!("make {}", goals.join(" ")),
+                steps,
+                settings: request.merged.clone(),
+            })
+        }
+    })
+}
+
+/// What the tree's Makefiles say that `goals` do.
+fn read_steps(
+    goals: &[String],
+    tree: &Utf8Path,
+    toolchain: &Toolchain,
+) -> Result<Option<Vec<Step>>, Error> {
+    let row = toolchain.arch.row();
+    let read = |path: &str| -> Result<String, fs::Error> {
+        let bytes = fs::read_optional(tree.join(path))?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let own_configs = format!("arch/{}/configs", row.srcarch);
+    let mut configs = Vec::new();
+    for directory in [own_configs.as_str(), "kernel/configs"] {
+        // A directory that is not there has no files.
+        let entries = tree.join(directory).read_dir_utf8().into_iter().flatten();
+        configs.extend(entries.flatten().map(|entry| entry.file_name().to_owned()));
+    }
+    let machine = toolchain::host_arch().map_or("", |host| host.row().machine);
+    Ok(goal::steps(
+        goals,
+        &goal::Tree {
+            arch: row.kernel_arch,
+            source_arch: row.srcarch,
+            machine,
+            arch_makefile: &read(&format!("arch/{}/Makefile", row.srcarch))?,
+            kconfig_makefile: &read("scripts/kconfig/Makefile")?,
+            is_file: &|path| tree.join(path).is_file(),
+            configs: &configs,
+        },
+    )?)
+}
+
+impl Way {
+    /// Reads the tree and takes all steps but the last.
+    fn walk(
+        self,
+        tree: &Tree,
+        toolchain: &Toolchain,
+        dirs: &Dirs,
+        environment: &Environment,
+    ) -> Result<Native, Error> {
+        let directory = scratch(dirs);
+        fs::create_dir_all(&directory)?;
+        let loaded = kconfig::load_tree(
+            &kconfig::Tree {
+                source: &tree.dir,
+                directory: &directory,
+                arch: toolchain.arch.row().kernel_arch,
+                make_variables: &toolchain.make_variables().into_iter().collect(),
+                environment: &environment.tool_variables(),
+            },
+            &kconfig::Probes::Run(Some(&probe_cache(environment))),
+        )?;
+        let (mode, name, text) = match self {
+            Way::Ask { mode, name, text } => (mode, name, text),
+            Way::Goals {
+                name,
+                steps,
+                settings,
+            } => {
+                let (mode, text) = take(&steps, &name, &loaded, &tree.dir)?;
+                match settings.requests().is_empty() {
+                    true => (mode, name, text),
+                    false => {
+                        let base = self::text(&ask(&loaded, (mode, &name, &text)));
+                        let text = request::overlay(&base, &settings);
+                        (Mode::Olddefconfig, name, text)
+                    }
+                }
+            }
+        };
+        Ok(Native {
+            loaded,
+            mode,
+            name,
+            text,
+        })
+    }
+}
+
+/// Takes the steps but the last, and gives what that is asked.
+fn take(
+    steps: &[Step],
+    name: &str,
+    loaded: &kconfig::Loaded,
+    tree: &Utf8Path,
+) -> Result<(Mode, String), Error> {
+    let read = |file: &Utf8Path| fs::read_to_string(tree.join(file));
+    let script = fs::read_optional(tree.join("scripts/kconfig/merge_config.sh"))?;
+    let rules = match script {
+        Some(script) if script.windows(4).any(|word| word == b"AWK=") => MergeRules::Settings,
+        _ => MergeRules::Words,
+    };
+    // What the step before is asked, and what a merge made of its answer.
+    let mut question: Option<(Mode, String)> = None;
+    let mut merged: Option<String> = None;
+    for step in steps {
+        let mut before = || match (merged.take(), &question) {
+            (Some(merged), _) => merged,
+            (None, Some((mode, asked))) => text(&ask(loaded, (*mode, name, asked))),
+            (None, None) => String::new(),
+        };
+        match step {
+            Step::Defconfig { file } => question = Some((Mode::Defconfig, read(file)?)),
+            Step::Fill { mode, allconfig } => {
+                let text = allconfig.as_deref().map(read).transpose()?;
+                question = Some((*mode, text.unwrap_or_default()));
+            }
+            Step::Update { mode } => question = Some((*mode, before())),
+            Step::Merge { base, fragments } => {
+                let base = match base {
+                    Some(base) => read(base)?,
+                    None => before(),
+                };
+                let texts = fragments
+                    .iter()
+                    .map(|fragment| read(fragment))
+                    .collect::<Result<Vec<_>, _>>()?;
+                let inputs: Vec<_> = fragments
+                    .iter()
+                    .zip(&texts)
+                    .map(|(fragment, text)| Input {
+                        name: fragment.as_str(),
+                        text: text.as_bytes(),
+                    })
+                    .collect();
+                let options = MergeOptions::default();
+                let result = merge_config(base.as_bytes(), &inputs, "CONFIG_", rules, options);
+                merged = Some(String::from_utf8_lossy(&result.text).into_owned());
+            }
+        }
+    }
+    Ok(question.expect("a goal ends with a call of conf"))
+}
+
+/// Every symbol's value. No text is no file: `KCONFIG_ALLCONFIG` is not set.
+fn ask<'l>(loaded: &'l kconfig::Loaded, (mode, name, text): (Mode, &str, &str)) -> Resolution<'l> {
+    let input = Input {
+        name,
+        text: text.as_bytes(),
+    };
+    loaded.kconfig.resolve(&Request {
+        mode,
+        inputs: match text {
+            "" => &[],
+            _ => std::slice::from_ref(&input),
+        },
+        warn_unknown: false,
+    })
+}
+
+/// As `.config`.
+fn text(resolution: &Resolution<'_>) -> String {
+    String::from_utf8_lossy(&resolution.dot_config()).into_owned()
 }
 
 /// The file that a request starts from, with its text.
@@ -170,60 +416,11 @@ fn read_start(request: &ConfigRequest) -> Result<Option<(Utf8PathBuf, String)>, 
     })
 }
 
-fn read_native(
-    request: &ConfigRequest,
-    start: Option<&(Utf8PathBuf, String)>,
-    tree: &Tree,
-    toolchain: &Toolchain,
-    dirs: &Dirs,
-    environment: &Environment,
-) -> Result<Option<Native>, Error> {
-    let (mode, name, text) = match (&request.method, start) {
-        (Method::AllConfig { base }, _) => {
-            let mode = match base {
-                Base::AllNoConfig => Mode::Allnoconfig,
-                Base::AllDefConfig => Mode::Alldefconfig,
-            };
-            (
-                mode,
-                "request.config".to_owned(),
-                request.merged.to_config_text(),
-            )
-        }
-        (Method::File { .. }, Some((path, text))) => (
-            Mode::Olddefconfig,
-            path.to_string(),
-            request::overlay(text, &request.merged),
-        ),
-        _ => return Ok(None),
-    };
-    if !tree.dir.join("scripts/kconfig/symbol.c").is_file() {
-        return Ok(None);
-    }
-    let directory = scratch(dirs);
-    fs::create_dir_all(&directory)?;
-    let loaded = kconfig::load_tree(
-        &kconfig::Tree {
-            source: &tree.dir,
-            directory: &directory,
-            arch: toolchain.arch.row().kernel_arch,
-            make_variables: &toolchain.make_variables().into_iter().collect(),
-            environment: &environment.tool_variables(),
-        },
-        &kconfig::Probes::Run(Some(&environment.cache_dir.join("probes"))),
-    )?;
-    Ok(Some(Native {
-        loaded,
-        mode,
-        name,
-        text,
-    }))
-}
-
 fn scratch(dirs: &Dirs) -> Utf8PathBuf {
     dirs.state.join("configure")
 }
 
+/// Has the kernel's own make answer.
 fn run(
     request: &ConfigRequest,
     start: Option<&(Utf8PathBuf, String)>,
@@ -233,15 +430,11 @@ fn run(
     cores: usize,
 ) -> Result<String, Error> {
     let scratch = scratch(dirs);
-    // The build directory's conf is the one that is built anyway; while a build holds it, another is made.
-    let build_is_free = lock::try_acquire(&dirs.state.join("lock"), "cargo kernel plan")?;
+    // A directory of its own: up to 6.11, `make X.config` knows no other name than `.config`.
+    let build = scratch.join("build");
     let _lock = lock::acquire(&scratch.join("lock"), "cargo kernel plan", &mut |_| {})?;
-    let build = if build_is_free.is_some() {
-        dirs.build.clone()
-    } else {
-        scratch.join("build")
-    };
     fs::create_dir_all(&build)?;
+    let dot_config = build.join(".config");
     let kbuild = Kbuild {
         source: dirs.source.clone(),
         build,
@@ -249,9 +442,8 @@ fn run(
         environment: environment.tool_variables(),
         jobs: cores,
     };
-    let dot_config = scratch.join(".config");
     let make = |goals: &[&str], allconfig: Option<&Utf8Path>| {
-        exec::capture(&kbuild.config_call(&dot_config, allconfig, goals))
+        exec::capture(&kbuild.config_call(allconfig, goals))
             .map(drop)
             .map_err(Error::Make)
     };

@@ -195,6 +195,19 @@ fn make_writable(directory: &Utf8Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Names of what lies in a directory, sorted; those that are not UTF-8 are left out.
+pub fn file_names(directory: impl AsRef<Utf8Path>) -> Result<Vec<String>, Error> {
+    let directory = directory.as_ref();
+    let entries = fs::read_dir(directory).context("read", directory)?;
+    let mut names = entries
+        .map(|entry| Ok(entry?.file_name().into_string().ok()))
+        .filter_map(Result::transpose)
+        .collect::<io::Result<Vec<_>>>()
+        .context("read", directory)?;
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// Removes a file; one that is not there is no error.
 pub fn remove_file(path: impl AsRef<Utf8Path>) -> Result<(), Error> {
     match fs::remove_file(path.as_ref()) {
@@ -208,6 +221,22 @@ pub fn copy(from: impl AsRef<Utf8Path>, to: impl AsRef<Utf8Path>) -> Result<(), 
     fs::copy(from.as_ref(), to.as_ref())
         .context("copy to", to)
         .map(drop)
+}
+
+/// Makes a symbolic link, through a temporary one and a rename where the name is taken.
+/// The directory is made.
+pub fn symlink_atomic(
+    target: impl AsRef<Utf8Path>,
+    link: impl AsRef<Utf8Path>,
+) -> Result<(), Error> {
+    let link = link.as_ref();
+    if let Some(directory) = link.parent() {
+        create_dir_all(directory)?;
+    }
+    let temporary = Utf8PathBuf::from(format!("{link}.tmp-{}", std::process::id()));
+    remove_file(&temporary)?;
+    std::os::unix::fs::symlink(target.as_ref(), &temporary).context("write", &temporary)?;
+    rename(&temporary, link)
 }
 
 /// Renames within one file system.

@@ -4,17 +4,16 @@
 //! Everything is written below the plan's `dirs.state`. A run that is stopped at any moment
 //! leaves no manifest, and the next run of the same plan continues from the object files.
 
-use std::collections::BTreeMap;
 use std::io::{LineWriter, Write as _};
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::drift::{self, Change};
 use super::fs::{self, Context as _};
 use super::lock::{self, Lock};
 use super::log::RunLog;
 use super::{exec, source};
-use crate::config::{DotConfig, Symbol, Value};
 use crate::make::{self, Counts, Line};
 use crate::manifest::{Manifest, Mismatch, Observed, Output, OutputKind, Statistics};
 use crate::plan::{Plan, Step, staging};
@@ -96,13 +95,15 @@ pub enum Error {
     /// The kernel's own conf changed the predicted configuration.
     #[error(
         "the kernel's own conf does not confirm the configuration: {}",
-        changed_symbols(changes)
+        shown(changes)
     )]
     ConfigDrift {
-        /// Symbol, predicted and confirmed value.
-        changes: Vec<(Symbol, Option<Value>, Option<Value>)>,
-        /// The file as conf left it.
-        path: Utf8PathBuf,
+        /// What it changed.
+        changes: Vec<Change>,
+        /// Whether the reason is that the machine's tools have changed.
+        tools_changed: bool,
+        /// A file with everything that is needed to find out why.
+        report: Utf8PathBuf,
     },
     /// The kernel says something else of itself than the plan did.
     #[error("the build contradicts its plan: {}", mismatches.iter().map(|mismatch| format!("{} is `{}`, predicted was `{}`", mismatch.field, mismatch.observed, mismatch.predicted)).collect::<Vec<_>>().join("; "))]
@@ -128,18 +129,15 @@ pub enum Error {
     },
 }
 
-fn changed_symbols(changes: &[(Symbol, Option<Value>, Option<Value>)]) -> String {
-    let show = |value: &Option<Value>| value.as_ref().map_or("absent".to_owned(), Value::to_string);
-    let shown: Vec<_> = changes
-        .iter()
-        .take(5)
-        .map(|(symbol, from, to)| format!("{symbol} {} → {}", show(from), show(to)))
-        .collect();
+fn shown(changes: &[Change]) -> String {
+    if changes.is_empty() {
+        return "no symbol, but lines or comments differ".to_owned();
+    }
+    let shown: Vec<_> = changes.iter().take(5).map(Change::to_string).collect();
     let more = changes.len().saturating_sub(shown.len());
-    if more == 0 {
-        shown.join(", ")
-    } else {
-        format!("{} and {more} more", shown.join(", "))
+    match more {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
@@ -152,7 +150,8 @@ impl Error {
             Error::Source(error) => error.hint(),
             Error::Make { full: Some(directory), .. } => Some(fs::full_hint(directory)),
             Error::Make { call, log, .. } => Some(format!("the whole output is in {log}; to run it by hand: {call}")),
-            Error::ConfigDrift { path, .. } => Some(format!("the file as conf left it is {path}; was a tool installed or removed since the plan was made?")),
+            Error::ConfigDrift { tools_changed: true, report, .. } => Some(format!("a tool was installed, removed or exchanged since the configuration was predicted: run the same command again, which asks the tools afresh; details are in {report}")),
+            Error::ConfigDrift { report, .. } => Some(format!("this is a fault of cargo kernel: please report it with {report}, which holds what it takes to repeat it (look at it first: it names paths of this machine)")),
             Error::Mismatch { .. } => Some("run it again with `--no-reuse`; if it stays, please report it with the plan's JSON".to_owned()),
             Error::SourceChanged { .. } => Some("run the same command again: only what changed is compiled".to_owned()),
             Error::NoOutput { .. } => Some("do the `targets` leave out what is installed?".to_owned()),
@@ -358,18 +357,16 @@ impl Run<'_> {
     }
 
     fn confirm_config(&self, path: &Utf8Path, predicted: &str) -> Result<(), Error> {
-        let confirmed = fs::read_to_string(path)?;
+        let confirmed = String::from_utf8_lossy(&fs::read(path)?).into_owned();
         if confirmed == predicted {
             return Ok(());
         }
-        let values = |text: &str| {
-            DotConfig::parse(text)
-                .map(|config| config.values().clone())
-                .unwrap_or_default()
-        };
+        let report = self.log.dir().join("config-drift.txt");
+        let drift = drift::investigate(self.plan, &confirmed, &report)?;
         Err(Error::ConfigDrift {
-            changes: differences(&values(predicted), &values(&confirmed)),
-            path: path.to_owned(),
+            changes: drift.changes,
+            tools_changed: drift.tools_changed,
+            report,
         })
     }
 
@@ -561,21 +558,6 @@ fn install_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
         fs::create_dir_all(directory)?;
     }
     Ok(fs::copy(from, to)?)
-}
-
-fn differences(
-    left: &BTreeMap<Symbol, Value>,
-    right: &BTreeMap<Symbol, Value>,
-) -> Vec<(Symbol, Option<Value>, Option<Value>)> {
-    let names: std::collections::BTreeSet<_> = left.keys().chain(right.keys()).collect();
-    let pairs = names.into_iter().map(|name| {
-        (
-            name.clone(),
-            left.get(name).cloned(),
-            right.get(name).cloned(),
-        )
-    });
-    pairs.filter(|(_, left, right)| left != right).collect()
 }
 
 fn observe(build: &Utf8Path) -> Result<Observed, Error> {

@@ -177,13 +177,9 @@ pub(super) fn read(
         if symbol <= 2 || kind == Type::Unknown {
             continue;
         }
-        // A number or string that "is not set" is left alone.
-        let parsed = match value {
-            None if !kind.is_logical() => continue,
-            None => Ok(Value::Tristate(0)),
-            Some(value) => parse_value(kind, value),
-        };
-        let parsed = match parsed {
+        // "Is not set" says n: no value of a number or string.
+        let value = value.unwrap_or(b"n");
+        let parsed = match parse_value(kind, value) {
             Ok(parsed) => parsed,
             Err(Refused::Silently) => continue,
             Err(Refused::UnterminatedString) => {
@@ -193,7 +189,7 @@ pub(super) fn read(
             Err(Refused::Invalid) => {
                 warn(format!(
                     "symbol value '{}' invalid for {}",
-                    String::from_utf8_lossy(value.unwrap_or_default()),
+                    String::from_utf8_lossy(value),
                     String::from_utf8_lossy(name)
                 ));
                 continue;

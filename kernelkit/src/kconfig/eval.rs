@@ -243,14 +243,7 @@ impl<'k> Values<'k> {
             let (left_text, right_text) = (self.bytes_of(a), self.bytes_of(b));
             compare_texts(left, left_text, right, right_text)
         };
-        match comparison {
-            Comparison::Equal => order.is_eq(),
-            Comparison::Unequal => order.is_ne(),
-            Comparison::Less => order.is_lt(),
-            Comparison::LessEqual => order.is_le(),
-            Comparison::Greater => order.is_gt(),
-            Comparison::GreaterEqual => order.is_ge(),
-        }
+        comparison.holds(order)
     }
 
     /// The visibility its prompts give a symbol.
@@ -359,6 +352,30 @@ impl<'k> Values<'k> {
         }
         // A choice is no line of its own, and a transitional symbol none at all.
         self.write[index] = write && !entry.transitional && !model.is_choice(symbol);
+    }
+
+    /// The value that `symbol`, no member of a choice, would have with the user value `user`,
+    /// all else being as it is.
+    pub(super) fn value_with(&mut self, symbol: SymbolId, user: User) -> Vec<u8> {
+        let index = symbol as usize;
+        let kept = (
+            self.user[index],
+            self.value[index],
+            self.text[index],
+            self.write[index],
+            self.modules,
+            self.unmet.len(),
+        );
+        self.user[index] = user;
+        self.evaluate_symbol(symbol);
+        let value = self.bytes_of(symbol).to_vec();
+        self.user[index] = kept.0;
+        self.value[index] = kept.1;
+        self.text[index] = kept.2;
+        self.write[index] = kept.3;
+        self.modules = kept.4;
+        self.unmet.truncate(kept.5);
+        value
     }
 
     /// The first default that holds, and the value it gives.
@@ -537,7 +554,7 @@ impl<'k> Values<'k> {
 }
 
 /// Orders two values of different kinds: as numbers if both are some, else as bytes.
-fn compare_texts(left: Type, a: &[u8], right: Type, b: &[u8]) -> std::cmp::Ordering {
+pub(super) fn compare_texts(left: Type, a: &[u8], right: Type, b: &[u8]) -> std::cmp::Ordering {
     if left == Type::String && right == Type::String {
         return a.cmp(b);
     }

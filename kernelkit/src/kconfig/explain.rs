@@ -1,13 +1,11 @@
-//! Why a symbol has its value, and why a request was not honoured.
+//! Why a symbol has its value.
 
-use super::config_file::{is_hex, is_int};
-use super::eval::{User, Values};
-use super::fix::{self, Setting};
+use super::eval::User;
 use super::lex::unindent;
 use super::model::{
-    Comparison, Expr, ExprId, NONE, NodeId, NodeKind, Property, PropertyKind, SymbolId, Tristate,
-    Type, Y,
+    Expr, ExprId, NONE, NodeId, Property, PropertyKind, SymbolId, Tristate, Type, Y,
 };
+use super::refusal::DefaultLine;
 use super::resolve::{Resolution, Value};
 use super::show::Place;
 
@@ -68,24 +66,62 @@ pub struct Selector {
     pub value: Tristate,
     /// The line that does it.
     pub place: Place,
+    /// Whether it is an `imply`, which a user can override.
+    pub implies: bool,
+    /// Where the value of the selecting symbol comes from, as far as it was followed.
+    pub origin: Option<Box<Origin>>,
 }
 
-/// A symbol in a condition that keeps it from holding.
+/// A part of a condition.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Leaf {
-    /// Its name.
-    pub symbol: String,
-    /// Its value.
-    pub value: String,
-    /// What would help: `y`, `m`, `n` or a comparison.
-    pub wanted: String,
-    /// Where its value comes from.
-    pub origin: Origin,
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Term {
+    /// A symbol.
+    Symbol {
+        /// Its name, as it is written.
+        symbol: String,
+        /// Its value.
+        value: String,
+        /// Where its value comes from.
+        origin: Origin,
+        /// Where it is defined first.
+        place: Option<Place>,
+    },
+    /// `A = B` and the like.
+    Comparison {
+        /// As it is written.
+        text: String,
+        /// Whether it holds.
+        value: Tristate,
+        /// Both sides.
+        terms: Vec<Term>,
+    },
+    /// `!A`.
+    Not {
+        /// Its value.
+        value: Tristate,
+        /// The part that is negated.
+        terms: Vec<Term>,
+    },
+    /// `A && B && …`.
+    All {
+        /// Its value: the lowest of them.
+        value: Tristate,
+        /// The parts.
+        terms: Vec<Term>,
+    },
+    /// `A || B || …`.
+    Any {
+        /// Its value: the highest of them.
+        value: Tristate,
+        /// The parts.
+        terms: Vec<Term>,
+    },
 }
 
-/// A condition that does not hold.
+/// A condition on a symbol.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Cause {
+pub struct Dependency {
     /// `depends on`, `if` or `visible if`.
     pub kind: &'static str,
     /// The condition as text.
@@ -94,67 +130,10 @@ pub struct Cause {
     pub value: Tristate,
     /// Where it is written.
     pub place: Place,
-    /// The symbols it fails by.
-    pub leaves: Vec<Leaf>,
-}
-
-/// Why a symbol does not have the value that was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reason {
-    /// No file mentions it; these names are close.
-    Unknown(Vec<String>),
-    /// Files mention it, but none that is read for this architecture defines it.
-    NotDefined,
-    /// It is defined without a type.
-    Untyped,
-    /// The value does not fit its type.
-    BadValue(Type),
-    /// A string without quotes.
-    Unquoted,
-    /// A later line sets it again.
-    Overwritten(Place),
-    /// Nothing asks for it.
-    NotRequested,
-    /// It only carries old configurations over to these.
-    Transitional(Vec<String>),
-    /// It has no prompt: only these set it.
-    NoPrompt(Vec<Selector>),
-    /// Its prompt is not visible.
-    Invisible(Vec<Cause>),
-    /// Something it depends on is a module, so it can be one at most.
-    LimitedToModule(Vec<Cause>),
-    /// Modules are off, so `m` is `y`.
-    ModulesOff,
-    /// Other symbols select it.
-    Raised(Vec<Selector>),
-    /// Its choice picked another member.
-    ChoiceOther(String),
-    /// It is what its choice falls back on.
-    ChoiceDefault,
-    /// The number is outside the range.
-    OutOfRange {
-        /// Lowest number allowed.
-        low: String,
-        /// Highest number allowed.
-        high: String,
-    },
-}
-
-/// A request that was not honoured.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Refusal {
-    /// The symbol.
-    pub symbol: String,
-    /// What was asked for.
-    pub wanted: String,
-    /// What it is.
-    pub actual: Option<Value>,
-    /// Why.
-    pub reason: Reason,
-    /// The fewest further settings found that make the request hold, the request
-    /// itself included; each was tried.
-    pub fix: Option<Vec<Setting>>,
+    /// The entry it belongs to: a symbol may have several.
+    pub entry: Place,
+    /// Its parts, down to the symbols.
+    pub term: Term,
 }
 
 /// Everything about one symbol.
@@ -180,15 +159,22 @@ pub struct Explanation {
     pub help: Option<String>,
     /// What a user could set at most.
     pub visible: Tristate,
-    /// Every condition on its entries with its value now.
-    pub conditions: Vec<Cause>,
-    /// Selects in force.
+    /// Every condition around its entries.
+    pub dependencies: Vec<Dependency>,
+    /// Its defaults, in order: the first that holds counts.
+    pub defaults: Vec<DefaultLine>,
+    /// Everything that selects it, whether in force or not.
     pub selected_by: Vec<Selector>,
-    /// Implies in force.
+    /// Everything that implies it.
     pub implied_by: Vec<Selector>,
     /// The other members of its choice.
     pub choice: Vec<String>,
 }
+
+/// How far selects are followed back to what set them off.
+const CHAIN: u32 = 6;
+/// How deep conditions are taken apart.
+const NESTING: u32 = 64;
 
 impl Resolution<'_> {
     /// Everything about the symbol `name`, without `CONFIG_`; nothing if no file mentions it.
@@ -219,7 +205,7 @@ impl Resolution<'_> {
             kind: entry.kind,
             value: self.value(name),
             written: values.is_written(symbol),
-            origin: self.origin(symbol),
+            origin: self.origin_within(symbol, CHAIN),
             places: nodes
                 .iter()
                 .map(|node| kconfig.place(*node, model.node(*node).position.line))
@@ -231,9 +217,10 @@ impl Resolution<'_> {
                 .unwrap_or_default(),
             help,
             visible: Tristate::of(values.visible(symbol)),
-            conditions: self.conditions(symbol, u8::MAX),
-            selected_by: self.selectors(symbol, true),
-            implied_by: self.selectors(symbol, false),
+            dependencies: self.dependencies(symbol),
+            defaults: self.defaults(symbol),
+            selected_by: self.all_selectors(symbol, true),
+            implied_by: self.all_selectors(symbol, false),
             choice: members
                 .iter()
                 .filter(|member| **member != symbol)
@@ -288,160 +275,14 @@ impl Resolution<'_> {
         dropped
     }
 
-    /// Why the symbol `name` is not `wanted`, a value as `.config` spells it;
-    /// nothing if it is.
-    pub fn check(&self, name: &str, wanted: &str) -> Option<Refusal> {
-        let symbol = self.values.kconfig.find(name);
-        let actual = self.value(name);
-        let (reason, target) = match symbol {
-            None => (Reason::Unknown(self.similar(name)), None),
-            Some(symbol) => match self.target(symbol, wanted) {
-                Err(reason) => (reason, None),
-                Ok(target) => {
-                    if self.holds(symbol, &target) {
-                        return None;
-                    }
-                    (self.reason(symbol, &target), Some((symbol, target)))
-                }
-            },
-        };
-        let fix = target.and_then(|(symbol, target)| fix::find(self, symbol, &target, &reason));
-        Some(Refusal {
-            symbol: name.to_owned(),
-            wanted: wanted.to_owned(),
-            actual,
-            reason,
-            fix,
-        })
-    }
-
-    /// Names of defined symbols close to `name`, the closest first.
-    fn similar(&self, name: &str) -> Vec<String> {
-        let model = self.values.model();
-        let mut close: Vec<(f64, String)> = (Y + 1..model.symbols.len() as SymbolId)
-            .filter(|symbol| {
-                model.symbol(*symbol).kind != Type::Unknown && !model.is_choice(*symbol)
-            })
-            .filter_map(|symbol| {
-                let other = self.values.kconfig.name(symbol);
-                let likeness = strsim::jaro_winkler(name, &other);
-                (likeness > 0.88).then_some((likeness, other))
-            })
-            .collect();
-        close.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-        close.into_iter().take(3).map(|(_, name)| name).collect()
-    }
-
-    /// What a value means for the symbol's type, or why it means nothing.
-    fn target(&self, symbol: SymbolId, wanted: &str) -> Result<Target, Reason> {
-        let model = self.values.model();
-        let entry = model.symbol(symbol);
-        let kind = entry.kind;
-        match kind {
-            Type::Unknown if entry.first_node == NONE => Err(Reason::NotDefined),
-            Type::Unknown => Err(Reason::Untyped),
-            Type::Bool | Type::Tristate => match (wanted, kind) {
-                ("n", _) => Ok(Target::Tristate(0)),
-                ("m", Type::Tristate) => Ok(Target::Tristate(1)),
-                ("y", _) => Ok(Target::Tristate(2)),
-                _ => Err(Reason::BadValue(kind)),
-            },
-            Type::Int if is_int(wanted.as_bytes()) => Ok(Target::Text(wanted.to_owned())),
-            Type::Hex if is_hex(wanted.as_bytes()) => Ok(Target::Text(wanted.to_owned())),
-            Type::Int | Type::Hex => Err(Reason::BadValue(kind)),
-            Type::String => match wanted
-                .strip_prefix('"')
-                .and_then(|text| text.strip_suffix('"'))
-            {
-                None => Err(Reason::Unquoted),
-                Some(text) => Ok(Target::Text(unescape(text))),
-            },
-        }
-    }
-
-    pub(super) fn holds(&self, symbol: SymbolId, target: &Target) -> bool {
-        target_holds(&self.values, symbol, target)
-    }
-
-    fn reason(&self, symbol: SymbolId, target: &Target) -> Reason {
-        let values = &self.values;
-        let model = values.model();
-        let kconfig = values.kconfig;
-        let entry = model.symbol(symbol);
-        if entry.transitional {
-            return Reason::Transitional(self.successors(symbol));
-        }
-        let prompt = |property: &Property| matches!(property.kind, PropertyKind::Prompt(_));
-        if !model.properties(symbol).iter().any(prompt) {
-            return Reason::NoPrompt(self.all_selectors(symbol));
-        }
-        let user = values.user[symbol as usize];
-        let differs = match target {
-            Target::Tristate(value) => user.tristate().is_some_and(|user| user != *value),
-            Target::Text(text) => user.text != NONE && values.text(user.text) != text.as_bytes(),
-        };
-        if differs && let Some(place) = self.input_place(&user) {
-            return Reason::Overwritten(place);
-        }
-        let visible = values.visible(symbol);
-        match target {
-            Target::Text(_) if visible == 0 => Reason::Invisible(self.conditions(symbol, 1)),
-            Target::Text(text) => {
-                let outside = user.text != NONE && values.text(user.text) == text.as_bytes()
-                    || !user.is_set();
-                match values.range(symbol).filter(|_| outside) {
-                    Some((low, high)) if !fix::within(values, symbol, text) => Reason::OutOfRange {
-                        low: String::from_utf8_lossy(values.bytes_of(low)).into_owned(),
-                        high: String::from_utf8_lossy(values.bytes_of(high)).into_owned(),
-                    },
-                    _ => Reason::NotRequested,
-                }
-            }
-            Target::Tristate(wanted) => {
-                let actual = values.tristate(symbol);
-                let level = (*wanted).min(if entry.kind == Type::Bool { 1 } else { 2 });
-                if visible == 0 && actual < *wanted {
-                    return Reason::Invisible(self.conditions(symbol, 1));
-                }
-                if actual > *wanted && values.reverse(symbol) > *wanted {
-                    return Reason::Raised(self.selectors(symbol, true));
-                }
-                if entry.choice != NONE && *wanted == 2 {
-                    let chosen = values.chosen[entry.choice as usize];
-                    if chosen != NONE && chosen != symbol {
-                        return Reason::ChoiceOther(kconfig.name(chosen));
-                    }
-                }
-                if entry.choice != NONE && *wanted == 0 {
-                    return Reason::ChoiceDefault;
-                }
-                if *wanted == 1 && actual == 2 && values.modules() == 0 {
-                    return Reason::ModulesOff;
-                }
-                if *wanted == 2 && actual == 1 && visible == 1 {
-                    return Reason::LimitedToModule(self.conditions(symbol, level));
-                }
-                Reason::NotRequested
-            }
-        }
-    }
-
-    /// Symbols whose defaults take a transitional one over.
-    fn successors(&self, symbol: SymbolId) -> Vec<String> {
-        let model = self.values.model();
-        let takes = |property: &&Property| matches!(property.kind, PropertyKind::Default(value) if value == ExprId::symbol(symbol));
-        let properties = model.properties.iter().filter(takes);
-        properties
-            .map(|property| self.values.kconfig.name(property.owner))
-            .collect()
-    }
-
     pub(super) fn input_place(&self, user: &User) -> Option<Place> {
         let input = self.inputs.get(user.input as usize)?;
-        Some(Place {
+        let told = self.lines.get(user.input as usize);
+        let told = told.and_then(|lines| lines.get((user.line as usize).checked_sub(1)?));
+        Some(told.cloned().unwrap_or_else(|| Place {
             file: input.clone(),
             line: user.line,
-        })
+        }))
     }
 
     fn selecting(&self, target: SymbolId, selects: bool) -> impl Iterator<Item = &Property> {
@@ -455,34 +296,46 @@ impl Resolution<'_> {
             })
     }
 
-    fn selector(&self, property: &Property) -> Selector {
+    fn selector(&self, property: &Property, chain: u32) -> Selector {
         let values = &self.values;
         let value = values
             .tristate(property.owner)
             .min(values.expr(property.condition));
+        let follow = chain > 0 && value != 0;
         Selector {
             symbol: values.kconfig.name(property.owner),
             value: Tristate::of(value),
             place: values.kconfig.property_place(property),
+            implies: matches!(property.kind, PropertyKind::Imply(_)),
+            origin: follow.then(|| Box::new(self.origin_within(property.owner, chain - 1))),
         }
     }
 
-    /// The selects, or implies, of `symbol` that are in force.
-    pub(super) fn selectors(&self, symbol: SymbolId, selects: bool) -> Vec<Selector> {
+    fn selectors_within(&self, symbol: SymbolId, selects: bool, chain: u32) -> Vec<Selector> {
         self.selecting(symbol, selects)
-            .map(|property| self.selector(property))
+            .map(|property| self.selector(property, chain))
             .filter(|selector| selector.value != Tristate::N)
             .collect()
     }
 
-    fn all_selectors(&self, symbol: SymbolId) -> Vec<Selector> {
-        self.selecting(symbol, true)
-            .map(|property| self.selector(property))
+    /// The selects, or implies, of `symbol` that are in force.
+    pub(super) fn selectors(&self, symbol: SymbolId, selects: bool) -> Vec<Selector> {
+        self.selectors_within(symbol, selects, 0)
+    }
+
+    pub(super) fn all_selectors(&self, symbol: SymbolId, selects: bool) -> Vec<Selector> {
+        self.selecting(symbol, selects)
+            .map(|property| self.selector(property, 0))
             .collect()
     }
 
     /// Where a symbol's value comes from.
     pub(super) fn origin(&self, symbol: SymbolId) -> Origin {
+        self.origin_within(symbol, 0)
+    }
+
+    /// The same, with selects followed back for `chain` steps.
+    fn origin_within(&self, symbol: SymbolId, chain: u32) -> Origin {
         let values = &self.values;
         let model = values.model();
         let kconfig = values.kconfig;
@@ -499,7 +352,7 @@ impl Resolution<'_> {
             if selected != 0 && selected >= value {
                 let limited = user.tristate().unwrap_or(0).min(values.visible(symbol));
                 if !by_user || limited < selected {
-                    return Origin::Selected(self.selectors(symbol, true));
+                    return Origin::Selected(self.selectors_within(symbol, true, chain));
                 }
             }
             if entry.choice != NONE && !user.is_set() && visible {
@@ -510,7 +363,7 @@ impl Resolution<'_> {
             if !by_user && value != 0 && values.implied(symbol) != 0 {
                 let default = values.logical_default(symbol).map_or(0, |(_, value)| value);
                 if default < value {
-                    return Origin::Implied(self.selectors(symbol, false));
+                    return Origin::Implied(self.selectors_within(symbol, false, chain));
                 }
             }
         }
@@ -527,181 +380,91 @@ impl Resolution<'_> {
         }
     }
 
-    /// The conditions on a symbol's prompts, or on its entries if it has none, whose
-    /// value is below `level`.
-    fn conditions(&self, symbol: SymbolId, level: u8) -> Vec<Cause> {
-        let values = &self.values;
-        let model = values.model();
-        let mut causes = Vec::new();
-        let prompts: Vec<&Property> = model
-            .properties(symbol)
-            .iter()
-            .filter(|property| matches!(property.kind, PropertyKind::Prompt(_)))
-            .collect();
-        let nodes: Vec<NodeId> = if prompts.is_empty() {
-            model.nodes_of(symbol).collect()
-        } else {
-            prompts.iter().map(|property| property.node).collect()
-        };
-        for node in nodes {
-            for around in std::iter::once(node).chain(model.parents(node)) {
-                let entry = model.node(around);
-                let kind = if entry.kind == NodeKind::If {
-                    "if"
-                } else {
-                    "depends on"
+    fn dependencies(&self, symbol: SymbolId) -> Vec<Dependency> {
+        let mut dependencies: Vec<Dependency> = Vec::new();
+        for (kind, expr, place, entry) in self.conditions(symbol) {
+            let dependency = Dependency {
+                kind,
+                condition: self.values.kconfig.expression_text(expr),
+                value: Tristate::of(self.values.expr(expr)),
+                place,
+                entry,
+                term: self.term(expr, NESTING),
+            };
+            if !dependencies.contains(&dependency) {
+                dependencies.push(dependency);
+            }
+        }
+        dependencies
+    }
+
+    fn term(&self, expr: ExprId, nesting: u32) -> Term {
+        let model = self.values.model();
+        let value = Tristate::of(self.values.expr(expr));
+        let index = match expr.split() {
+            Ok(symbol) => return self.leaf(symbol),
+            // What is nested deeper than anybody writes stays text.
+            Err(_) if nesting == 0 || expr == ExprId::M_AND_MODULES => {
+                return Term::Comparison {
+                    text: self.values.kconfig.expression_text(expr),
+                    value,
+                    terms: Vec::new(),
                 };
-                for dependency in model.dependencies(around) {
-                    self.add_cause(&mut causes, kind, dependency.expr, level, || {
-                        values.kconfig.place(around, dependency.line)
-                    });
-                }
-                if around != node && entry.visible != ExprId::Y {
-                    self.add_cause(&mut causes, "visible if", entry.visible, level, || {
-                        values.kconfig.place(around, entry.visible_line)
-                    });
-                }
             }
-        }
-        for property in prompts {
-            self.add_cause(&mut causes, "if", property.own, level, || {
-                values.kconfig.property_place(property)
-            });
-        }
-        causes
-    }
-
-    fn add_cause(
-        &self,
-        causes: &mut Vec<Cause>,
-        kind: &'static str,
-        expr: ExprId,
-        level: u8,
-        place: impl FnOnce() -> Place,
-    ) {
-        let value = self.values.expr(expr);
-        if value >= level || expr == ExprId::Y {
-            return;
-        }
-        let cause = Cause {
-            kind,
-            condition: self.values.kconfig.expression_text(expr),
-            value: Tristate::of(value),
-            place: place(),
-            leaves: self.leaves(expr, level.min(2)),
+            Err(index) => index,
         };
-        let same = |other: &Cause| {
-            other.place.file == cause.place.file && other.condition == cause.condition
-        };
-        if !causes.iter().any(same) {
-            causes.push(cause);
+        let nesting = nesting - 1;
+        match model.exprs.get(index) {
+            Expr::Not(a) => Term::Not {
+                value,
+                terms: vec![self.term(a, nesting)],
+            },
+            Expr::And(..) => Term::All {
+                value,
+                terms: self.parts(expr, true, nesting),
+            },
+            Expr::Or(..) => Term::Any {
+                value,
+                terms: self.parts(expr, false, nesting),
+            },
+            Expr::Compare(_, a, b) => Term::Comparison {
+                text: self.values.kconfig.expression_text(expr),
+                value,
+                terms: [a, b]
+                    .into_iter()
+                    .filter(|side| model.symbol(*side).first_node != NONE)
+                    .map(|side| self.leaf(side))
+                    .collect(),
+            },
         }
     }
 
-    /// The symbols that keep `expr` below `level`.
-    fn leaves(&self, expr: ExprId, level: u8) -> Vec<Leaf> {
-        enum Want {
-            AtLeast(u8),
-            AtMost(u8),
-        }
-        let values = &self.values;
-        let kconfig = values.kconfig;
-        let mut leaves: Vec<Leaf> = Vec::new();
-        let mut pending = vec![(expr, Want::AtLeast(level))];
-        while let Some((expr, want)) = pending.pop() {
-            let value = values.expr(expr);
-            let (holds, wanted) = match want {
-                Want::AtLeast(level) => (value >= level, level),
-                Want::AtMost(level) => (value <= level, level),
-            };
-            if holds {
-                continue;
-            }
-            let mut add = |symbol: SymbolId, wanted: String| {
-                let leaf = Leaf {
-                    symbol: kconfig.name(symbol),
-                    value: String::from_utf8_lossy(values.bytes_of(symbol)).into_owned(),
-                    wanted,
-                    origin: self.origin(symbol),
-                };
-                if !leaves.contains(&leaf) {
-                    leaves.push(leaf);
-                }
-            };
-            let index = match expr.split() {
-                Ok(symbol) => {
-                    // A bool knows no m.
-                    let wanted = match (&want, values.effective(symbol)) {
-                        (Want::AtLeast(_), Type::Bool) => 2,
-                        (Want::AtMost(_), Type::Bool) => 0,
-                        _ => wanted,
-                    };
-                    add(symbol, Tristate::of(wanted).to_string());
-                    continue;
-                }
-                Err(index) => index,
-            };
-            let again = |wanted| match want {
-                Want::AtLeast(_) => Want::AtLeast(wanted),
-                Want::AtMost(_) => Want::AtMost(wanted),
-            };
-            match values.model().exprs.get(index) {
-                Expr::Not(a) => {
-                    let inverse = match want {
-                        Want::AtLeast(level) => Want::AtMost(2 - level),
-                        Want::AtMost(level) => Want::AtLeast(2 - level),
-                    };
-                    pending.push((a, inverse));
-                }
-                Expr::And(a, b) | Expr::Or(a, b) => {
-                    pending.push((b, again(wanted)));
-                    pending.push((a, again(wanted)));
-                }
-                Expr::Compare(comparison, a, b) => {
-                    let text = kconfig.expression_text(expr);
-                    let negated = matches!(want, Want::AtMost(_));
-                    let constant =
-                        |symbol: SymbolId| values.model().symbol(symbol).first_node == NONE;
-                    let symbol = if constant(a) && !constant(b) { b } else { a };
-                    let text = match (comparison, negated) {
-                        (_, false) => text,
-                        (Comparison::Equal, true) => text.replacen('=', "!=", 1),
-                        (Comparison::Unequal, true) => text.replacen("!=", "=", 1),
-                        (_, true) => format!("!({text})"),
-                    };
-                    add(symbol, text);
-                }
+    /// The parts of a chain of `&&`, or of `||`.
+    fn parts(&self, expr: ExprId, and: bool, nesting: u32) -> Vec<Term> {
+        let mut parts = Vec::new();
+        let mut pending = vec![expr];
+        while let Some(expr) = pending.pop() {
+            let inner = expr.split().err().filter(|_| expr != ExprId::M_AND_MODULES);
+            match inner.map(|index| self.values.model().exprs.get(index)) {
+                Some(Expr::And(a, b)) if and => pending.extend([b, a]),
+                Some(Expr::Or(a, b)) if !and => pending.extend([b, a]),
+                _ => parts.push(self.term(expr, nesting)),
             }
         }
-        leaves
+        parts
     }
-}
 
-/// What is wanted of a symbol.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
-    Tristate(u8),
-    Text(String),
-}
-
-pub(super) fn target_holds(values: &Values<'_>, symbol: SymbolId, target: &Target) -> bool {
-    match target {
-        Target::Tristate(value) => values.tristate(symbol) == *value,
-        // A number or string that is not written has no value to speak of.
-        Target::Text(text) => {
-            values.is_written(symbol) && values.bytes_of(symbol) == text.as_bytes()
+    fn leaf(&self, symbol: SymbolId) -> Term {
+        let kconfig = self.values.kconfig;
+        let first = self.values.model().symbol(symbol).first_node;
+        Term::Symbol {
+            symbol: kconfig.operand(symbol),
+            value: String::from_utf8_lossy(self.values.bytes_of(symbol)).into_owned(),
+            origin: self.origin(symbol),
+            place: (first != NONE).then(|| {
+                let line = self.values.model().node(first).position.line;
+                kconfig.place(first, line)
+            }),
         }
     }
-}
-
-fn unescape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' => out.extend(characters.next()),
-            character => out.push(character),
-        }
-    }
-    out
 }

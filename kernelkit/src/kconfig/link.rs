@@ -4,7 +4,8 @@
 
 use super::diagnostic::Diagnostic;
 use super::model::{
-    Expr, ExprId, M, Model, N, NONE, NodeId, NodeKind, PropertyKind, Step, SymbolId, Type, Y,
+    Expr, ExprId, M, Model, N, NONE, NodeId, NodeKind, Property, PropertyKind, Step, SymbolId,
+    Type, Y,
 };
 use super::{Dialect, Error};
 
@@ -139,11 +140,11 @@ impl Model {
     fn members_without_submenus(&self, block: NodeId, members: &mut Vec<NodeId>) {
         let mut blocks = vec![block];
         while let Some(block) = blocks.pop() {
-            let mut open: Vec<SymbolId> = Vec::new();
+            let mut open: Vec<NodeId> = Vec::new();
             let mut node = block + 1;
             while node < self.nodes[block as usize].end {
-                while let Some(symbol) = open.last()
-                    && !self.needs(node, *symbol)
+                while let Some(holder) = open.last()
+                    && !self.needs(node, *holder)
                 {
                     open.pop();
                 }
@@ -154,7 +155,7 @@ impl Model {
                     members.push(node);
                 }
                 if entry.symbol != NONE {
-                    open.push(entry.symbol);
+                    open.push(node);
                 }
                 node = entry.end;
             }
@@ -162,39 +163,99 @@ impl Model {
         members.sort_unstable();
     }
 
-    /// Whether `node` can only be seen with `symbol` on.
-    fn needs(&self, node: NodeId, symbol: SymbolId) -> bool {
+    /// The condition of a node's prompt, or else of the node.
+    fn shown_if(&self, node: NodeId) -> ExprId {
         let entry = &self.nodes[node as usize];
-        let mut pending = vec![entry.dep];
-        if entry.symbol != NONE {
-            pending.extend(
-                self.properties(entry.symbol)
-                    .iter()
-                    .filter(|property| {
-                        property.node == node && matches!(property.kind, PropertyKind::Prompt(_))
-                    })
-                    .map(|property| property.condition),
-            );
+        let prompt = |property: &&Property| {
+            property.node == node && matches!(property.kind, PropertyKind::Prompt(_))
+        };
+        let prompt = match entry.symbol {
+            NONE => None,
+            symbol => self.properties(symbol).iter().rfind(prompt),
+        };
+        prompt.map_or(entry.dep, |prompt| prompt.condition)
+    }
+
+    /// Whether `node` is shown below `holder`: it can only be seen with the holder's
+    /// symbol on, or it mentions that and needs all that the holder needs.
+    fn needs(&self, node: NodeId, holder: NodeId) -> bool {
+        let symbol = self.nodes[holder as usize].symbol;
+        let terms = self.terms(self.shown_if(node));
+        let on = |term: &Term| *term == Term::On(symbol);
+        if terms.iter().any(on) {
+            return true;
         }
+        let mentions = |term: &Term| match term {
+            Term::On(leaf) => *leaf == symbol,
+            Term::Other(expr) => self.mentions(*expr, symbol),
+        };
+        terms.iter().any(mentions)
+            && self
+                .terms(self.shown_if(holder))
+                .iter()
+                .all(|needed| terms.iter().any(|term| self.same(term, needed)))
+    }
+
+    /// What must all hold for `expr` to.
+    fn terms(&self, expr: ExprId) -> Vec<Term> {
+        use super::model::Comparison::{Equal, Unequal};
+        let mut terms = Vec::new();
+        let mut pending = vec![expr];
+        while let Some(expr) = pending.pop() {
+            terms.push(match expr.split() {
+                Ok(Y) => continue,
+                Ok(symbol) => Term::On(symbol),
+                Err(index) => match self.exprs.get(index) {
+                    Expr::And(a, b) => {
+                        pending.extend([b, a]);
+                        continue;
+                    }
+                    Expr::Compare(Equal, a, b) if b == Y || b == M => Term::On(a),
+                    Expr::Compare(Unequal, a, b) if b == N => Term::On(a),
+                    _ => Term::Other(expr),
+                },
+            });
+        }
+        terms
+    }
+
+    fn mentions(&self, expr: ExprId, symbol: SymbolId) -> bool {
+        let mut pending = vec![expr];
         while let Some(expr) = pending.pop() {
             match expr.split() {
                 Ok(leaf) if leaf == symbol => return true,
                 Ok(_) => {}
                 Err(index) => match self.exprs.get(index) {
-                    Expr::And(a, b) => pending.extend([a, b]),
-                    Expr::Compare(comparison, a, b) if a == symbol => {
-                        use super::model::Comparison::{Equal, Unequal};
-                        if (comparison == Equal && (b == Y || b == M))
-                            || (comparison == Unequal && b == N)
-                        {
-                            return true;
-                        }
-                    }
-                    _ => {}
+                    Expr::Not(a) => pending.push(a),
+                    Expr::And(a, b) | Expr::Or(a, b) => pending.extend([a, b]),
+                    Expr::Compare(_, a, b) if a == symbol || b == symbol => return true,
+                    Expr::Compare(..) => {}
                 },
             }
         }
         false
+    }
+
+    fn same(&self, left: &Term, right: &Term) -> bool {
+        let (Term::Other(left), Term::Other(right)) = (left, right) else {
+            return left == right;
+        };
+        let mut pending = vec![(*left, *right)];
+        while let Some((left, right)) = pending.pop() {
+            match (left.split(), right.split()) {
+                _ if left == right => {}
+                (Err(a), Err(b)) => match (self.exprs.get(a), self.exprs.get(b)) {
+                    (Expr::Not(a), Expr::Not(b)) => pending.push((a, b)),
+                    (Expr::And(a, b), Expr::And(c, d)) | (Expr::Or(a, b), Expr::Or(c, d)) => {
+                        pending.extend([(a, c), (b, d)]);
+                    }
+                    (a, b) if a == b => {}
+                    _ => return false,
+                },
+                _ => return false,
+            }
+        }
+        true
     }
 
     fn collect_dependencies(&mut self, dialect: Dialect) {
@@ -469,6 +530,14 @@ impl Circles {
     }
 }
 
+/// A part of a conjunction.
+#[derive(PartialEq)]
+enum Term {
+    /// The symbol itself, or a comparison that says as much.
+    On(SymbolId),
+    Other(ExprId),
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Visit {
     New,
@@ -494,6 +563,18 @@ impl Walk {
             choices: vec![Visit::New; model.choices.len()],
             circles: Circles::default(),
         }
+    }
+
+    /// Lets the choice and its members be visited again. Expressions are nobody's
+    /// memory: they are always worked out anew.
+    pub(super) fn reopen(&mut self, model: &Model, choice: u32) {
+        let entry = &model.choices[choice as usize];
+        self.symbols[entry.symbol as usize] = Visit::New;
+        self.choices[choice as usize] = Visit::New;
+        for member in &entry.members {
+            self.symbols[*member as usize] = Visit::New;
+        }
+        self.exprs.fill(Visit::New);
     }
 
     fn state(&mut self, step: Step) -> &mut Visit {

@@ -200,7 +200,7 @@ impl<'a> Lines<'a> {
         let mut added = Lines::new(self.prefix);
         added.append(fragment.text);
         for line in fragment.text.split(|byte| *byte == b'\n') {
-            let Some(symbol) = setting_of(line, self.prefix) else {
+            let Some(symbol) = setting_of(line, self.prefix, MergeRules::Words) else {
                 continue;
             };
             let Some(previous) = self.grep(&symbol) else {
@@ -242,7 +242,7 @@ impl<'a> Lines<'a> {
         let mut last: HashMap<Vec<u8>, &[u8]> = HashMap::new();
         let mut order = Vec::new();
         for line in fragment.text.split(|byte| *byte == b'\n') {
-            if let Some(symbol) = setting_of(line, self.prefix)
+            if let Some(symbol) = setting_of(line, self.prefix, MergeRules::Settings)
                 && last.insert(symbol.clone(), line).is_none()
             {
                 order.push(symbol);
@@ -262,13 +262,14 @@ impl<'a> Lines<'a> {
         for (line, symbol) in present {
             let old = self.lines[line as usize].clone();
             let old = old.strip_suffix(b"\n").unwrap_or(&old);
-            if setting_of(old, self.prefix).as_ref() != Some(symbol) {
+            if setting_of(old, self.prefix, MergeRules::Settings).as_ref() != Some(symbol) {
                 continue;
             }
             let new = last[symbol];
             let value = |line: &[u8]| match parse_line(line, self.prefix.as_bytes(), true) {
                 Line::Set(_, value) => value.to_vec(),
-                _ => b"n".to_vec(),
+                Line::Unset(_) => b"n".to_vec(),
+                _ => Vec::new(),
             };
             if options.keep_builtin && value(new) == b"m" && value(old) == b"y" {
                 left_out.push(symbol.clone());
@@ -308,7 +309,8 @@ impl<'a> Lines<'a> {
         self.end_line();
         self.append(b"\n");
         for line in fragment.text.split_inclusive(|byte| *byte == b'\n') {
-            let setting = setting_of(line.strip_suffix(b"\n").unwrap_or(line), self.prefix);
+            let bare = line.strip_suffix(b"\n").unwrap_or(line);
+            let setting = setting_of(bare, self.prefix, MergeRules::Settings);
             if !setting.is_some_and(|symbol| left_out.contains(&symbol)) {
                 self.append(line);
             }
@@ -326,13 +328,20 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The symbol, with its prefix, that a line sets or unsets.
-fn setting_of(line: &[u8], prefix: &str) -> Option<Vec<u8>> {
-    let name = match parse_line(line, prefix.as_bytes(), true) {
-        Line::Set(name, _) | Line::Unset(name) => name,
+/// The symbol, with its prefix, that a line is about. The older script wants a whole
+/// setting but no name; the newer one a name, whatever follows it.
+fn setting_of(line: &[u8], prefix: &str, rules: MergeRules) -> Option<Vec<u8>> {
+    let name = match (parse_line(line, prefix.as_bytes(), true), rules) {
+        (Line::Unset(name), _) | (Line::Set(name, _), MergeRules::Words) => name,
+        (Line::Set(..) | Line::Valueless, MergeRules::Settings) => {
+            let rest = &line[prefix.len()..];
+            let length = rest.iter().position(|byte| !is_word(*byte));
+            &rest[..length.unwrap_or(rest.len())]
+        }
         _ => return None,
     };
-    let named = !name.is_empty() && name.iter().all(|byte| is_word(*byte));
+    let named = rules == MergeRules::Words || !name.is_empty();
+    let named = named && name.iter().all(|byte| is_word(*byte));
     named.then(|| [prefix.as_bytes(), name].concat())
 }
 

@@ -25,10 +25,19 @@ mod output;
 mod parse;
 mod preprocess;
 mod random;
+mod refusal;
+mod renames;
 mod resolve;
+mod save;
+mod search;
+mod sentence;
 mod show;
 #[cfg(test)]
+mod situations;
+#[cfg(test)]
 mod tests;
+mod upgrade;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,15 +45,20 @@ use std::sync::Arc;
 use camino::Utf8Path;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use diff::{Change, diff};
-pub use explain::{Cause, Dropped, Explanation, Leaf, Origin, Reason, Refusal, Selector, Unmet};
-pub use fix::Setting;
+pub use diff::{Change, diff, diff_texts, spell};
+pub use explain::{Dependency, Dropped, Explanation, Origin, Selector, Term, Unmet};
+pub use fix::{Fix, Lost, Setting};
 pub use merge_config::{MergeNote, MergeNoteKind, MergeOptions, MergeRules, Merged, merge_config};
 pub use model::{NodeId, Position, SymbolId, Tristate, Type};
 pub use preprocess::ProbeResult;
 pub use random::{Probability, ProbabilityError, parse_seed};
+pub use refusal::{Cause, DefaultLine, Leaf, Reason, Refusal};
+pub use renames::{RENAMES, Rename, renamed};
 pub use resolve::{Input, Mode, Request, Resolution, Value};
+pub use save::Unreachable;
+pub use search::{Found, Match};
 pub use show::Place;
+pub use upgrade::{Changed, New, Renamed, Upgrade, upgrade};
 
 /// Where files come from. A path is first asked for as it is written (relative to
 /// the directory a build runs in), then below the source tree.

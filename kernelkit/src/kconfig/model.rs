@@ -149,6 +149,20 @@ pub(super) enum Comparison {
     GreaterEqual,
 }
 
+impl Comparison {
+    /// Whether two values in that order compare so.
+    pub(super) fn holds(self, order: std::cmp::Ordering) -> bool {
+        match self {
+            Comparison::Equal => order.is_eq(),
+            Comparison::Unequal => order.is_ne(),
+            Comparison::Less => order.is_lt(),
+            Comparison::LessEqual => order.is_le(),
+            Comparison::Greater => order.is_gt(),
+            Comparison::GreaterEqual => order.is_ge(),
+        }
+    }
+}
+
 /// Operands of an arena entry have smaller indices than the entry itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expr {
@@ -415,6 +429,12 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn symbol(&self, symbol: SymbolId) -> &Symbol {
         &self.symbols[symbol as usize]
+    }
+
+    /// The choice that a symbol is a member of.
+    pub(super) fn choice_of(&self, symbol: SymbolId) -> Option<u32> {
+        let choice = self.symbol(symbol).choice;
+        (choice != NONE).then_some(choice)
     }
 
     pub(super) fn properties(&self, symbol: SymbolId) -> &[Property] {

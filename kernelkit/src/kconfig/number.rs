@@ -27,6 +27,12 @@ pub(super) fn parse_unsigned(text: &[u8], base: u32) -> Option<u64> {
     })
 }
 
+/// The same, signed; what overflows becomes the nearest there is.
+pub(super) fn parse_clamped(text: &[u8], base: u32) -> Option<i64> {
+    let (_, _, rest) = scan(text, base)?;
+    rest.is_empty().then(|| prefix(text, base))
+}
+
 /// As much of the string as is a number, clamped to 64 bits; 0 where nothing is.
 pub(super) fn prefix(text: &[u8], base: u32) -> i64 {
     match scan(text, base) {
@@ -100,6 +106,9 @@ mod tests {
         signed("-9223372036854775808", 10, Some(i64::MIN));
         assert_eq!(parse_unsigned(b"0xffffffffffffffff", 16), Some(u64::MAX));
         assert_eq!(parse_unsigned(b"0x10000000000000000", 16), None);
+        assert_eq!(parse_clamped(b"0xfc835b0432292420", 0), Some(i64::MAX));
+        assert_eq!(parse_clamped(b"-99999999999999999999", 0), Some(i64::MIN));
+        assert_eq!(parse_clamped(b"12 ", 0), None);
         assert_eq!(prefix(b"12abc", 10), 12);
         assert_eq!(prefix(b"abc", 10), 0);
         assert_eq!(prefix(b"99999999999999999999", 10), i64::MAX);

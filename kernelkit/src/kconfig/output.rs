@@ -290,6 +290,33 @@ impl Values<'_> {
         out
     }
 
+    /// What `helpnewconfig` prints, without the places and conditions.
+    pub(super) fn new_symbols_help(&self) -> Vec<u8> {
+        let kconfig = self.kconfig;
+        let mut out = Vec::new();
+        for symbol in self.new_symbols() {
+            out.extend_from_slice(b"-----\n\n");
+            match kconfig.help(symbol) {
+                Some(help) => {
+                    self.push_name(&mut out, symbol);
+                    out.extend_from_slice(b":\n\n");
+                    out.extend_from_slice(help.as_bytes());
+                    out.push(b'\n');
+                }
+                None => out.extend_from_slice(b"There is no help available for this option.\n"),
+            }
+            let about = format!(
+                "Symbol: {} [={}]\nType  : {}\n",
+                kconfig.name(symbol),
+                String::from_utf8_lossy(self.bytes_of(symbol)),
+                self.effective(symbol).keyword()
+            );
+            out.extend_from_slice(about.as_bytes());
+            out.extend_from_slice(b"\n\n\n-----\n");
+        }
+        out
+    }
+
     /// Symbols that a user could set and did not, where their prompt is seen.
     pub(super) fn new_symbols(&self) -> Vec<SymbolId> {
         let model = self.model();

@@ -39,9 +39,10 @@ impl Rand {
     }
 }
 
-/// A `KCONFIG_SEED`: a number with the prefix of its base, cut to 32 bits.
+/// A `KCONFIG_SEED`: a number with the prefix of its base, limited to 64 bits and then
+/// cut to 32.
 pub fn parse_seed(text: &str) -> Option<u32> {
-    number::parse_signed(text.as_bytes(), 0).map(|seed| seed as u32)
+    number::parse_clamped(text.as_bytes(), 0).map(|seed| seed as u32)
 }
 
 /// Chances in percent, as `KCONFIG_PROBABILITY` gives them.

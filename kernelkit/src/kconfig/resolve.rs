@@ -7,6 +7,7 @@ use super::eval::{User, Values};
 use super::link::Walk;
 use super::model::{NONE, NodeKind, PropertyKind, Step, SymbolId, Tristate, Type};
 use super::random::{Probability, Rand};
+use super::show::Place;
 
 /// How values are found, as `scripts/kconfig/conf` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub struct Resolution<'k> {
     pub(super) values: Values<'k>,
     /// Names of the inputs.
     pub(super) inputs: Vec<String>,
+    /// Where the lines of an input come from, by input and line, if that was told.
+    pub(super) lines: Vec<Vec<Place>>,
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 
@@ -143,6 +146,7 @@ impl Kconfig {
                 .iter()
                 .map(|input| input.name.to_owned())
                 .collect(),
+            lines: Vec::new(),
             diagnostics,
         }
     }
@@ -355,6 +359,7 @@ impl Values<'_> {
                 }
                 self.picked[choice as usize] = picked;
                 self.user[*symbol as usize].tristate = 2;
+                walk.reopen(model, choice);
                 any = true;
             }
         }
@@ -411,6 +416,15 @@ impl std::fmt::Display for Value {
 }
 
 impl Resolution<'_> {
+    /// Says where the lines of an input come from, in order; without it they are
+    /// called by the input's own name and number.
+    pub fn attribute(&mut self, input: usize, lines: Vec<Place>) {
+        if self.lines.len() <= input {
+            self.lines.resize(input + 1, Vec::new());
+        }
+        self.lines[input] = lines;
+    }
+
     /// The `.config` file.
     pub fn dot_config(&self) -> Vec<u8> {
         self.values.dot_config()
@@ -456,6 +470,11 @@ impl Resolution<'_> {
             self.values.push_line(&mut out, symbol, true);
         }
         out
+    }
+
+    /// What `helpnewconfig` prints: the help text of each of these.
+    pub fn new_symbols_help(&self) -> Vec<u8> {
+        self.values.new_symbols_help()
     }
 
     /// The value of the symbol `name`, without `CONFIG_`; nothing if no such symbol

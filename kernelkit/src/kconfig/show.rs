@@ -1,7 +1,8 @@
 //! Expressions and places as text.
 
 use super::Kconfig;
-use super::model::{Comparison, Expr, ExprId, M, NONE, NodeId, Property, SymbolId};
+use super::lex::unindent;
+use super::model::{Comparison, Expr, ExprId, M, NONE, NodeId, NodeKind, Property, SymbolId};
 
 /// A line of a Kconfig or configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -27,7 +28,7 @@ impl Kconfig {
     }
 
     /// The name as an expression has it: quoted where it was.
-    fn operand(&self, symbol: SymbolId) -> String {
+    pub(super) fn operand(&self, symbol: SymbolId) -> String {
         let name = self.name(symbol);
         if self.model.names.is_quoted(symbol) {
             format!("\"{name}\"")
@@ -54,15 +55,49 @@ impl Kconfig {
         (prompt != NONE).then(text)
     }
 
+    /// A symbol's last help text.
+    pub(super) fn help(&self, symbol: SymbolId) -> Option<String> {
+        let text = |node: NodeId| {
+            let node = self.model.node(node);
+            let (start, end) = node.help;
+            let file = &self.contents[node.position.file as usize];
+            (start < end).then(|| unindent(&file[start as usize..end as usize]))
+        };
+        self.model.nodes_of(symbol).filter_map(text).last()
+    }
+
     /// Titles of the menus around a node, outermost first.
     pub(super) fn menu_path(&self, node: NodeId) -> Vec<String> {
         let mut path: Vec<_> = self
             .model
             .parents(node)
-            .filter_map(|parent| self.prompt_text(parent))
+            .filter_map(|parent| self.menu_title(parent))
             .collect();
         path.reverse();
         path
+    }
+
+    /// What a node puts around those inside: its own title, or that of the `menuconfig`
+    /// it belongs to.
+    pub(super) fn menu_title(&self, node: NodeId) -> Option<String> {
+        self.prompt_text(self.menuconfig_of(node).unwrap_or(node))
+    }
+
+    /// The `menuconfig X` whose entries an `if X` behind it holds.
+    fn menuconfig_of(&self, node: NodeId) -> Option<NodeId> {
+        let entry = self.model.node(node);
+        let [only] = self.model.dependencies(node) else {
+            return None;
+        };
+        let symbol = only.expr.split().ok()?;
+        let menuconfig = |candidate: &NodeId| {
+            let candidate = self.model.node(*candidate);
+            candidate.kind == NodeKind::Menuconfig && candidate.parent == entry.parent
+        };
+        let nodes = || self.model.nodes_of(symbol);
+        (entry.kind == NodeKind::If)
+            .then(|| nodes().find(menuconfig))
+            .flatten()
     }
 
     /// An expression as it is written, with no more parentheses than needed.

@@ -18,11 +18,11 @@ fn try_load(files: &[(&str, &[u8])], dialect: Dialect) -> Result<Kconfig, Error>
     Kconfig::load(&reader, "Kconfig", &mut probe, &variables, dialect)
 }
 
-fn load(text: &str, dialect: Dialect) -> Kconfig {
+pub(super) fn load(text: &str, dialect: Dialect) -> Kconfig {
     try_load(&[("Kconfig", text.as_bytes())], dialect).unwrap()
 }
 
-fn resolve<'k>(kconfig: &'k Kconfig, mode: Mode, text: &str) -> Resolution<'k> {
+pub(super) fn resolve<'k>(kconfig: &'k Kconfig, mode: Mode, text: &str) -> Resolution<'k> {
     let inputs = [Input {
         name: "in",
         text: text.as_bytes(),
@@ -346,227 +346,6 @@ fn a_second_inclusion_is_an_error_from_seven_on() {
     assert_eq!(error.to_string(), "Kconfig:2: repeated inclusion of a");
 }
 
-/// A tree with one situation for each reason.
-const SITUATIONS: &str = "config MODULES\n\tbool \"modules\"\n\tmodules\n\tdefault y\n\
-    config BASE\n\tbool \"base\"\n\
-    config MID\n\ttristate \"mid\"\n\tdepends on BASE\n\
-    config TOP\n\ttristate \"top\"\n\tdepends on MID\n\
-    config FLAG\n\tbool \"flag\"\n\tdepends on MID=y\n\
-    config NOTBASE\n\tbool \"notbase\"\n\tdepends on !BASE\n\
-    config HIDDEN\n\tbool\n\
-    config CHOOSER\n\tbool \"chooser\"\n\tselect HIDDEN\n\tselect FORCED\n\
-    config FORCED\n\tbool \"forced\"\n\
-    config NUMBER\n\tint \"number\"\n\trange 4 64\n\tdefault 8\n\
-    config TEXT\n\tstring \"text\"\n\
-    choice\n\tprompt \"pick\"\nconfig ONE\n\tbool \"one\"\nconfig TWO\n\tbool \"two\"\n\
-    config THREE\n\tbool \"three\"\n\tdepends on BASE\nendchoice\n\
-    menu \"expert\"\n\tvisible if BASE\nconfig DEEP\n\tbool \"deep\"\nendmenu\n\
-    config EITHER\n\tbool \"either\"\n\tdepends on BASE || CHOOSER\n\
-    if BASE\nconfig INSIDE\n\tbool \"inside\" if CHOOSER\nendif\n\
-    config NEW\n\tbool \"new\"\n\tdefault OLD\nconfig OLD\n\tbool\n\ttransitional\n\
-    config ELSEWHERE_USER\n\tdef_bool ELSEWHERE\n";
-
-fn refusal(input: &str, symbol: &str, wanted: &str) -> Option<Refusal> {
-    let kconfig = load(SITUATIONS, Dialect::V7);
-    let resolution = resolve(&kconfig, Mode::Olddefconfig, input);
-    let refusal = resolution.check(symbol, wanted)?;
-    // Every fix holds up: the request with it added is honoured.
-    if let Some(fix) = &refusal.fix {
-        let lines: Vec<_> = fix.iter().map(|setting| format!("{setting}\n")).collect();
-        let fixed = resolve(
-            &kconfig,
-            Mode::Olddefconfig,
-            &(input.to_owned() + &lines.concat()),
-        );
-        let wanted = match &refusal.reason {
-            Reason::OutOfRange { .. } => fix[0].value.as_str(),
-            _ => wanted,
-        };
-        assert_eq!(
-            fixed.check(symbol, wanted),
-            None,
-            "{symbol}={wanted}: {fix:?}"
-        );
-    }
-    Some(refusal)
-}
-
-fn fix_text(refusal: &Refusal) -> String {
-    match &refusal.fix {
-        None => "-".to_owned(),
-        Some(fix) => {
-            let lines: Vec<_> = fix.iter().map(Setting::to_string).collect();
-            lines.join(" ").replace("CONFIG_", "")
-        }
-    }
-}
-
-#[test]
-fn every_refusal_has_its_reason_and_its_smallest_fix() {
-    let check = |input: &str, symbol: &str, wanted: &str, reason: &str, fix: &str| {
-        let refusal = refusal(input, symbol, wanted)
-            .unwrap_or_else(|| panic!("{symbol}={wanted} is honoured"));
-        let found = format!("{:?}", refusal.reason);
-        assert!(found.contains(reason), "{symbol}={wanted}: {found}");
-        assert_eq!(fix_text(&refusal), fix, "{symbol}={wanted}");
-    };
-    check("CONFIG_TOPP=y\n", "TOPP", "y", "Unknown([\"TOP\"", "-");
-    check("", "ELSEWHERE", "y", "NotDefined", "-");
-    check("CONFIG_BASE=m\n", "BASE", "m", "BadValue(Bool)", "-");
-    check("CONFIG_NUMBER=x\n", "NUMBER", "x", "BadValue(Int)", "-");
-    check("CONFIG_TEXT=x\n", "TEXT", "x", "Unquoted", "-");
-    check(
-        "CONFIG_BASE=y\n# CONFIG_BASE is not set\n",
-        "BASE",
-        "y",
-        "Overwritten(Place { file: \"in\", line: 2 })",
-        "BASE=y",
-    );
-    check("", "BASE", "y", "NotRequested", "BASE=y");
-    check(
-        "CONFIG_OLD=y\nCONFIG_NEW=y\n",
-        "OLD",
-        "n",
-        "Transitional([\"NEW\"])",
-        "-",
-    );
-    check(
-        "CONFIG_HIDDEN=y\n",
-        "HIDDEN",
-        "y",
-        "NoPrompt([Selector { symbol: \"CHOOSER\"",
-        "CHOOSER=y",
-    );
-    check(
-        "CONFIG_MID=y\n",
-        "MID",
-        "y",
-        "symbol: \"BASE\", value: \"n\", wanted: \"y\"",
-        "BASE=y MID=y",
-    );
-    check("CONFIG_MID=m\n", "MID", "m", "Invisible", "BASE=y MID=m");
-    check(
-        "CONFIG_TOP=y\n",
-        "TOP",
-        "y",
-        "Invisible",
-        "BASE=y MID=y TOP=y",
-    );
-    check(
-        "CONFIG_TOP=m\n",
-        "TOP",
-        "m",
-        "Invisible",
-        "BASE=y MID=m TOP=m",
-    );
-    check(
-        "CONFIG_BASE=y\nCONFIG_MID=m\nCONFIG_TOP=y\n",
-        "TOP",
-        "y",
-        "LimitedToModule",
-        "MID=y TOP=y",
-    );
-    check(
-        "CONFIG_BASE=y\nCONFIG_MID=m\nCONFIG_FLAG=y\n",
-        "FLAG",
-        "y",
-        "MID=y",
-        "MID=y FLAG=y",
-    );
-    check(
-        "CONFIG_BASE=y\nCONFIG_NOTBASE=y\n",
-        "NOTBASE",
-        "y",
-        "symbol: \"BASE\", value: \"y\", wanted: \"n\"",
-        "# BASE is not set NOTBASE=y",
-    );
-    check(
-        "# CONFIG_MODULES is not set\nCONFIG_BASE=y\nCONFIG_MID=m\n",
-        "MID",
-        "m",
-        "ModulesOff",
-        "MODULES=y MID=m",
-    );
-    check(
-        "CONFIG_CHOOSER=y\n# CONFIG_FORCED is not set\n",
-        "FORCED",
-        "n",
-        "Raised([Selector { symbol: \"CHOOSER\"",
-        "# CHOOSER is not set # FORCED is not set",
-    );
-    check(
-        "CONFIG_ONE=y\nCONFIG_TWO=y\n",
-        "ONE",
-        "y",
-        "ChoiceOther(\"TWO\")",
-        "ONE=y",
-    );
-    check(
-        "CONFIG_THREE=y\n",
-        "THREE",
-        "y",
-        "Invisible",
-        "BASE=y THREE=y",
-    );
-    check(
-        "# CONFIG_ONE is not set\n# CONFIG_TWO is not set\n",
-        "ONE",
-        "n",
-        "ChoiceDefault",
-        "# ONE is not set",
-    );
-    check(
-        "CONFIG_NUMBER=2\n",
-        "NUMBER",
-        "2",
-        "OutOfRange { low: \"4\", high: \"64\" }",
-        "NUMBER=4",
-    );
-    check(
-        "CONFIG_NUMBER=99\n",
-        "NUMBER",
-        "99",
-        "OutOfRange",
-        "NUMBER=64",
-    );
-    check(
-        "CONFIG_DEEP=y\n",
-        "DEEP",
-        "y",
-        "visible if",
-        "BASE=y DEEP=y",
-    );
-    check(
-        "CONFIG_EITHER=y\n",
-        "EITHER",
-        "y",
-        "BASE || CHOOSER",
-        "BASE=y EITHER=y",
-    );
-    check(
-        "CONFIG_INSIDE=y\n",
-        "INSIDE",
-        "y",
-        "kind: \"if\"",
-        "BASE=y CHOOSER=y INSIDE=y",
-    );
-    check(
-        "CONFIG_BASE=y\nCONFIG_INSIDE=y\n",
-        "INSIDE",
-        "y",
-        "CHOOSER",
-        "CHOOSER=y INSIDE=y",
-    );
-}
-
-#[test]
-fn requests_that_hold_are_not_refused() {
-    assert_eq!(refusal("CONFIG_BASE=y\n", "BASE", "y"), None);
-    assert_eq!(refusal("", "TOP", "n"), None);
-    assert_eq!(refusal("", "NUMBER", "8"), None);
-    assert_eq!(refusal("CONFIG_TEXT=\"a b\"\n", "TEXT", "\"a b\""), None);
-}
-
 #[test]
 fn an_explanation_names_where_things_come_from() {
     let text = "menu \"Top\"\nconfig A\n\ttristate \"The A\"\n\tdepends on B\n\tdefault y\n\thelp\n\t  About A.\n\n\t    More.\nendmenu\n\
@@ -579,7 +358,7 @@ fn an_explanation_names_where_things_come_from() {
     assert_eq!(a.help.as_deref(), Some("About A.\n\n  More.\n"));
     assert_eq!(a.value, Some(Value::Tristate(Tristate::Y)));
     assert_eq!(a.places[0].to_string(), "Kconfig:2");
-    assert_eq!(a.conditions[0].place.to_string(), "Kconfig:4");
+    assert_eq!(a.dependencies[0].place.to_string(), "Kconfig:4");
     assert!(matches!(&a.origin, Origin::Default(place) if place.line == 5));
     let b = resolution.explain("B").unwrap();
     assert!(
@@ -625,7 +404,7 @@ fn a_difference_is_found_across_trees() {
     );
 }
 
-const DIALECTS: [Dialect; 3] = [Dialect::OLD, Dialect::V6_12, Dialect::V7];
+pub(super) const DIALECTS: [Dialect; 3] = [Dialect::OLD, Dialect::V6_12, Dialect::V7];
 
 fn resolves_everything(kconfig: &Kconfig, input: &[u8]) {
     let inputs = [Input {

@@ -7,7 +7,7 @@ pub mod snapshot;
 pub mod sums;
 pub mod tree;
 
-pub use prepared::{Commit, LabelHint, Tree, Verification};
+pub use prepared::{AppliedPatch, Archive, Commit, LabelHint, Tree, Verification};
 
 use std::fmt;
 use std::str::FromStr;
@@ -50,6 +50,30 @@ pub enum Source {
         /// The selector's text.
         selector: String,
     },
+}
+
+impl fmt::Display for Source {
+    /// As a user would write it, a path in full.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Directory { path } => write!(f, "{path}"),
+            Source::Tarball { location, sha256 } => {
+                write!(f, "{location}")?;
+                sha256.map_or(Ok(()), |sha256| write!(f, "#sha256={sha256}"))
+            }
+            Source::Debian { package, version } => {
+                write!(f, "debian:{package}")?;
+                version
+                    .as_ref()
+                    .map_or(Ok(()), |version| write!(f, " {version}"))
+            }
+            Source::Git {
+                repository,
+                reference,
+            } => write!(f, "git+{repository}#{reference}"),
+            Source::Release { selector } => write!(f, "{selector}"),
+        }
+    }
 }
 
 /// The git tree object id of the files that get compiled: 40 hexadecimal digits.

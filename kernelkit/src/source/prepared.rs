@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
-use super::{Source, TreeId};
+use super::{Sha256, Source, TreeId};
 use crate::version::KernelVersion;
 
 /// A kernel tree that is there, and everything a plan needs to know of it.
@@ -29,8 +29,32 @@ pub struct Tree {
     pub verification: Verification,
     /// What was found for what the user named, exactly: to be locked.
     pub resolved: Source,
+    /// The archive that others can fetch; [`Tree::patches`] go on top of it.
+    pub archive: Option<Archive>,
+    /// The patches that were applied, in order.
+    pub patches: Vec<AppliedPatch>,
     /// For people: `linux-source-6.12 6.12.117-1~deb12u1`.
     pub description: String,
+}
+
+/// A file on a server that holds a tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Archive {
+    /// Where it is.
+    pub url: String,
+    /// What it hashes to.
+    pub sha256: Sha256,
+    /// For a Debian package: the tarball in it.
+    pub member: Option<String>,
+}
+
+/// A patch on top of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AppliedPatch {
+    /// The file.
+    pub path: Utf8PathBuf,
+    /// What it hashes to.
+    pub sha256: Sha256,
 }
 
 /// A git commit.

@@ -241,9 +241,9 @@ pub static SETTINGS: &[Setting] = &[
         default: "",
         example: "[\"defconfig\", \"kvm_guest.config\"]",
         flag: Some("--make"),
-        doc: "The configuration starts from the kernel's own make goals, in order.",
+        doc: "The configuration starts from the kernel's own configuration goals, in order: `defconfig`, `X_defconfig`, `X.config`, `tinyconfig`, `allnoconfig` and so on. They are resolved without make where what they do is fixed; `cargo kernel plan -v` says who resolved.",
         read: Read::Kernel(|layer, input| {
-            let goals: Vec<_> = input.one_or_more(value::make_goal)?;
+            let goals: Vec<_> = input.one_or_more(value::config_goal)?;
             if goals.is_empty() {
                 return Err(vec![
                     input

@@ -8,6 +8,7 @@ use jiff::Timestamp as Instant;
 use super::error::suggest;
 use super::{Compiler, Jobs, KernelName, Timestamp};
 use crate::arch::{Arch, UnknownArch};
+use crate::goal;
 
 /// A value that is not what its setting takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -287,6 +288,16 @@ pub(super) fn make_goal(text: &str) -> Result<String, InvalidValue> {
         format!("`{text}` is not a goal of make"),
         "write one goal an item, such as `defconfig`; variables belong into `make-flags`",
     ))
+}
+
+/// A goal of make that makes a configuration.
+pub(super) fn config_goal(text: &str) -> Result<String, InvalidValue> {
+    let goal = make_goal(text)?;
+    goal::check(&goal).map_err(|error| {
+        let hint = error.hint().unwrap_or_default();
+        InvalidValue::new(error.to_string(), hint)
+    })?;
+    Ok(goal)
 }
 
 /// A kernel's name.

@@ -18,8 +18,12 @@ const ARCHITECTURES: &[(&str, &str)] = &[
     ("mips64el", "mips"),
     ("mipsel", "mips"),
     ("ppc64el", "powerpc"),
+    ("riscv64", "riscv"),
     ("s390x", "s390"),
 ];
+
+const ARCHIVE: &str = "http://deb.debian.org/debian";
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Each configuration as Debian ships it, resolved and reduced.
 pub(super) fn cases<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Result {
@@ -87,6 +91,12 @@ fn configs(
         .collect()
 }
 
+/// Where packages are that a stable release does not have: by series of kernels.
+fn later_release(package: &str) -> Option<&'static str> {
+    let series = package.strip_prefix("linux-config-")?;
+    series.starts_with("7.").then_some("trixie-backports")
+}
+
 /// Unpacks the package into `dir`. The machine's apt only knows its own architecture,
 /// so the lists of others are fetched into `root`, and nothing is installed.
 fn download(
@@ -96,11 +106,25 @@ fn download(
     architecture: &str,
     dir: &Utf8Path,
 ) -> Result {
-    let lists = root.join("apt").join(architecture);
+    let release = later_release(package);
+    let lists = root
+        .join("apt")
+        .join(release.unwrap_or("stable"))
+        .join(architecture);
     for part in ["state/lists/partial", "cache/archives/partial"] {
         fs::create_dir_all(lists.join(part))?;
     }
     fs::write_atomic(lists.join("state/status"), b"")?;
+    let mut sources = Vec::new();
+    if let Some(release) = release {
+        let list = lists.join("sources.list");
+        let text = format!("deb [signed-by={KEYRING}] {ARCHIVE} {release} main\n");
+        fs::write_atomic(&list, text.as_bytes())?;
+        sources = vec![
+            format!("Dir::Etc::sourcelist={list}"),
+            "Dir::Etc::sourceparts=-".to_owned(),
+        ];
+    }
     let apt = |args: &[&str]| {
         let options = [
             format!("APT::Architecture={architecture}"),
@@ -112,8 +136,8 @@ fn download(
             "APT::Sandbox::User=root".to_owned(),
         ];
         let mut call = workspace.call("apt-get").arg("-q");
-        for option in options {
-            call = call.args(["-o", &option]);
+        for option in options.iter().chain(&sources) {
+            call = call.args(["-o", option]);
         }
         call.dir.clone_from(&lists);
         call.args(args.iter().copied())

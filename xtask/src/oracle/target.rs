@@ -15,7 +15,7 @@ use crate::workspace::Workspace;
 /// `ARCH` values whose directory has another name, as the kernel's Makefile maps them.
 const SPELLINGS: &[(&str, &[&str])] = &[
     ("x86", &["x86_64", "i386"]),
-    ("sparc", &["sparc64", "sparc32"]),
+    ("sparc", &["sparc64", "sparc"]),
     ("parisc", &["parisc", "parisc64"]),
 ];
 

@@ -16,8 +16,12 @@ use crate::oracle::{Case, Scope};
 pub(super) fn cases<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Result {
     let workspace = scope.workspace;
     let tree = &scope.target.tree;
-    let python = workspace.call("python3").args(["-c", "import pytest"]);
-    if !exec::capture_unchecked(&python).is_ok_and(|(_, status)| status.success()) {
+    // A python of the user's own may hide the one that Debian's packages are for.
+    let python = ["python3", "/usr/bin/python3"].into_iter().find(|python| {
+        let call = workspace.call(python).args(["-c", "import pytest"]);
+        exec::capture_unchecked(&call).is_ok_and(|(_, status)| status.success())
+    });
+    let Some(python) = python else {
         let text = format!(
             "the tests of {} need pytest (Debian: python3-pytest)",
             tree.dir
@@ -27,13 +31,15 @@ pub(super) fn cases<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Result 
         }
         println!("left out: {text}");
         return Ok(());
-    }
+    };
     let path = workspace.environment.path.as_str();
-    cases.push(scope.case("upstream-tests", "pytest", move |pair| run(pair, path)));
+    cases.push(scope.case("upstream-tests", "pytest", move |pair| {
+        run(pair, python, path)
+    }));
     Ok(())
 }
 
-fn run(pair: &mut Pair<'_>, path: &str) -> Result {
+fn run(pair: &mut Pair<'_>, python: &str, path: &str) -> Result {
     let tree = pair.target.tree.clone();
     let mut outcomes = Vec::new();
     let mut calls = Vec::new();
@@ -44,7 +50,7 @@ fn run(pair: &mut Pair<'_>, path: &str) -> Result {
             .join(side);
         fs::create_dir_all(dir.join("scripts/kconfig"))?;
         fs::copy(conf, dir.join("scripts/kconfig/conf"))?;
-        let call = Call::new("python3", &dir)
+        let call = Call::new(python, &dir)
             .args(["-B", "-m", "pytest", "-rA", "--tb=short"])
             .args(["-p", "no:cacheprovider"])
             .arg(tree.dir.join("scripts/kconfig/tests"))

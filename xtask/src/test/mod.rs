@@ -13,7 +13,7 @@ use kernelkit::effect::exec;
 use kernelkit::process::Call;
 
 use crate::workspace::Workspace;
-use crate::{Result, describe, generated, stopwatch};
+use crate::{Result, describe, generated, oracle, stopwatch};
 pub(crate) use packages::PACKAGES;
 use tally::Tally;
 
@@ -115,6 +115,12 @@ pub(crate) const STEPS: &[Step] = &[
         about: "the command line end to end, on small stand-in trees and on real kernels",
         setup: false,
         run: |session| session.cargo_test(&["--test", "*"]),
+    },
+    Step {
+        name: "kconfig-oracle",
+        about: "kernelkit-conf against the kernel trees' own conf, a sample",
+        setup: false,
+        run: |session| oracle::sample(&session.workspace),
     },
 ];
 

@@ -324,9 +324,9 @@ impl Session<'_> {
             }
         }
         Err(match names.as_slice() {
-            [name] => format!("Can't read seed configuration file \"{name}\"\n"),
+            [name] => format!("*** Can't read seed configuration \"{name}\"!\n"),
             _ => format!(
-                "KCONFIG_ALLCONFIG set, but no \"{special}\" or \"all.config\" file found\n"
+                "*** KCONFIG_ALLCONFIG set, but no \"{special}\" or \"all.config\" file found\n"
             ),
         })
     }
@@ -450,9 +450,8 @@ impl Session<'_> {
                     &resolution.savedefconfig(),
                 )?;
             }
-            Goal::Listnewconfig | Goal::Helpnewconfig => {
-                outcome.stdout.extend_from_slice(&resolution.new_symbols());
-            }
+            Goal::Listnewconfig => outcome.stdout.append(&mut resolution.new_symbols()),
+            Goal::Helpnewconfig => outcome.stdout.append(&mut resolution.new_symbols_help()),
             _ => {
                 self.write_config(&resolution.dot_config(), outcome)?;
                 self.write_auto_conf(&resolution)?;
@@ -477,7 +476,7 @@ impl Session<'_> {
             }
             format!("#\n# configuration written to {name}\n#\n")
         };
-        if !self.options.silent {
+        if !self.options.silent && self.options.goal != Goal::Syncconfig {
             outcome.stdout.extend_from_slice(message.as_bytes());
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::effect::{exec, fs};
 use crate::process::Call;
-use crate::source::{Sha256, Source};
+use crate::source::{Archive, Sha256, Source};
 
 /// What apt does not have.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,7 @@ impl Error {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Candidate {
     version: String,
+    url: String,
     file: String,
     size: u64,
     sha256: Sha256,
@@ -145,6 +146,12 @@ pub(super) fn prepare(
         pinned: true,
         verification: Verification::Apt,
         description: format!("{package} {}", candidate.version),
+        archive: Some(Archive {
+            url: candidate.url,
+            sha256: candidate.sha256,
+            member: Some(format!("usr/src/{package}.tar.xz")),
+        }),
+        patches: Vec::new(),
         resolved: Source::Debian {
             package: package.to_owned(),
             version: Some(candidate.version),
@@ -304,7 +311,8 @@ fn parse_uri(package: &str, output: &str) -> Result<Candidate, Error> {
         .find(|line| line.starts_with('\''))
         .unwrap_or_default();
     let parse = || {
-        let mut words = line.split_whitespace().skip(1);
+        let mut words = line.split_whitespace();
+        let url = words.next()?.trim_matches('\'');
         let file = words.next()?;
         let size = words.next()?.parse().ok()?;
         let sha256 = words.next()?.strip_prefix("SHA256:")?.parse().ok()?;
@@ -312,6 +320,7 @@ fn parse_uri(package: &str, output: &str) -> Result<Candidate, Error> {
         let plain = !file.contains('/') && file.ends_with(".deb");
         plain.then(|| Candidate {
             version,
+            url: public(url),
             file: file.to_owned(),
             size,
             sha256,
@@ -321,6 +330,18 @@ fn parse_uri(package: &str, output: &str) -> Result<Candidate, Error> {
         package: package.to_owned(),
         answer: line.to_owned(),
     })
+}
+
+/// The same file on the server that all of Debian's mirrors stand for: what is locked must
+/// not depend on which mirror this machine happens to use.
+fn public(url: &str) -> String {
+    ["/debian/pool/", "/debian-security/pool/"]
+        .into_iter()
+        .find_map(|path| url.find(path))
+        .map_or_else(
+            || url.to_owned(),
+            |path| format!("https://deb.debian.org{}", &url[path..]),
+        )
 }
 
 /// The package file, in the cache.

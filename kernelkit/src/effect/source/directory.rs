@@ -51,6 +51,8 @@ pub(super) fn prepare(
         dirty,
         pinned: false,
         verification: Verification::Unverified,
+        archive: None,
+        patches: Vec::new(),
         resolved: Source::Directory {
             path: path.to_owned(),
         },

@@ -144,6 +144,8 @@ pub(super) fn prepare(
         pinned: true,
         verification: Verification::Commit,
         description: format!("{repository} {reference}"),
+        archive: None,
+        patches: Vec::new(),
         resolved: Source::Git {
             repository: repository.to_owned(),
             reference: resolved.commit,

@@ -15,9 +15,9 @@ use super::{
 use crate::effect::exec;
 use crate::effect::fs;
 use crate::process::Call;
-use crate::source::Sha256;
 use crate::source::snapshot::{Snapshot, Stamp};
 use crate::source::tree::Kind;
+use crate::source::{AppliedPatch, Sha256};
 
 /// Why a patch was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +174,13 @@ pub(super) fn apply(
             version: cached.record.version,
             localversion: cached.record.localversion,
             label: LabelHint::Series { subject, revision },
+            patches: diffs
+                .iter()
+                .map(|patch| AppliedPatch {
+                    path: patch.path.to_owned(),
+                    sha256: Sha256::of(&patch.bytes),
+                })
+                .collect(),
             description: format!("{} with {} patches", base.tree.description, diffs.len()),
             ..base.tree
         },

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::effect::fs;
 use crate::source::snapshot::Stamp;
-use crate::source::{Sha256, Source};
+use crate::source::{Archive, Sha256, Source};
 use crate::version::{KernelVersion, Releases, Selector};
 
 /// A tarball whose hash is known.
@@ -270,6 +270,12 @@ fn finish(location: &str, name: &str, cached: cache::Cached, known: Known) -> Tr
         pinned: true,
         verification: known.verification,
         description: name.to_owned(),
+        archive: is_url(location).then(|| Archive {
+            url: location.to_owned(),
+            sha256: known.sha256,
+            member: None,
+        }),
+        patches: Vec::new(),
         resolved: Source::Tarball {
             location: location.to_owned(),
             sha256: Some(known.sha256),

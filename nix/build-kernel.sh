@@ -1,0 +1,176 @@
+# Builds one kernel of kernel.lock in the Nix sandbox.
+#
+# The calls are those of `cargo kernel build` on the host, so the bytes are the same. Bash;
+# in the environment, all strings (lists one a line): what nix/kernel.nix says, and PATH.
+if [ -n "${stdenv-}" ]; then
+    source "$stdenv/setup"
+fi
+set -euo pipefail
+umask 022
+cd "$NIX_BUILD_TOP"
+source=$NIX_BUILD_TOP/source
+build=$NIX_BUILD_TOP/build
+
+# make takes every environment variable for one of its own, so it gets as few as on the host;
+# compiler wrappers of nixpkgs are told by variables where headers and libraries are.
+clean=(env -i "PATH=$PATH" "HOME=$NIX_BUILD_TOP" "TMPDIR=${TMPDIR:-/tmp}" LC_ALL=C TZ=UTC PYTHONDONTWRITEBYTECODE=1)
+while read -r name; do
+    case $name in
+        NIX_CC_* | NIX_CFLAGS_* | NIX_LDFLAGS* | NIX_BINTOOLS_* | NIX_PKG_CONFIG_* | NIX_HARDENING_* | NIX_ENFORCE_* | NIX_STORE | PKG_CONFIG*)
+            clean+=("$name=${!name}")
+            ;;
+    esac
+done < <(compgen -e)
+export LC_ALL=C TZ=UTC
+
+# Word lists arrive one word a line: a make variable may hold spaces.
+mapfile -t variables < <(printf %s "$makeVariables${makeVariables:+$'\n'}$toolchainVariables${toolchainVariables:+$'\n'}")
+mapfile -t goals < <(printf %s "$makeGoals${makeGoals:+$'\n'}")
+maps="-fdebug-prefix-map=$source=/usr/src/linux -fdebug-prefix-map=$build=/usr/src/linux/build"
+kernel_make() {
+    "${clean[@]}" make -C "$source" "O=$build" --no-print-directory "-j${NIX_BUILD_CORES:-1}" \
+        "${variables[@]}" "KCFLAGS=$maps${kcflags:+ $kcflags}" "KAFLAGS=$maps${kaflags:+ $kaflags}" "$@"
+}
+
+echo "kernel: unpacking $src"
+mkdir -p "$source" "$build"
+decompress() {
+    case $1 in
+        *.xz) xz -dc ;;
+        *.zst) zstd -dc ;;
+        *.gz) gzip -dc ;;
+        *.bz2) bzip2 -dc ;;
+        *) cat ;;
+    esac
+}
+unpack() { decompress "$1" | tar -x -f - -C "$source" --strip-components=1 --no-same-owner; }
+case $sourceKind in
+    deb)
+        data=$(ar t "$src" | grep '^data\.tar')
+        ar p "$src" "$data" | decompress "$data" | tar -x -f - --to-stdout "./$sourceMember" | unpack "$sourceMember"
+        ;;
+    tarball) unpack "$src" < "$src" ;;
+    path)
+        rmdir "$source"
+        cp -r --no-preserve=ownership "$src" "$source"
+        chmod -R u+w "$source"
+        ;;
+esac
+while read -r file; do
+    if [ -n "$file" ]; then
+        echo "kernel: applying $file"
+        patch -d "$source" -p1 --batch --forward --fuzz=0 --no-backup-if-mismatch < "$file"
+    fi
+done <<< "$patches"
+
+echo "kernel: configuring $release"
+cp "$config" "$build/.config"
+chmod u+w "$build/.config"
+kernel_make olddefconfig
+if ! diff -u "$config" "$build/.config"; then
+    echo "The kernel's own conf changes the locked configuration as shown above." >&2
+    echo "The toolchain here is another than the one it was made with: run \`cargo kernel lock\` again." >&2
+    exit 1
+fi
+
+echo "kernel: building $release for $arch"
+kernel_make "${goals[@]}"
+found=$("${clean[@]}" make -s -C "$source" "O=$build" --no-print-directory "${variables[@]}" kernelrelease)
+if [ "$found" != "$release" ]; then
+    echo "The kernel calls itself $found; kernel.lock says $release. Run \`cargo kernel lock\` again." >&2
+    exit 1
+fi
+
+echo "kernel: installing"
+mkdir -p "$out/boot" "$modules" "$dev" "$debug"
+cp "$build/$image" "$out/boot/$imageName-$release"
+cp "$build/System.map" "$out/boot/System.map-$release"
+cp "$build/.config" "$out/boot/config-$release"
+# Where NixOS and its tools look.
+ln -s "boot/$imageName-$release" "$out/${image##*/}"
+ln -s "boot/System.map-$release" "$out/System.map"
+ln -s "boot/config-$release" "$out/config"
+tree=lib/modules/$release
+if [ "$installModules" = 1 ]; then
+    kernel_make modules_install "INSTALL_MOD_PATH=$modules"
+    rm -f "$modules/$tree/build" "$modules/$tree/source"
+fi
+
+cp "$build/vmlinux" "$build/System.map" "$debug/"
+if [ -e "$build/vmlinux-gdb.py" ]; then
+    mkdir -p "$debug/scripts"
+    cp -L "$build/vmlinux-gdb.py" "$debug/"
+    cp -rL "$build/scripts/gdb" "$debug/scripts/"
+fi
+
+# What `make M=` needs: of the tree its Makefiles, headers and scripts, of the build what was
+# generated and the programs in scripts/. The build's Makefile finds the tree by its path.
+if grep -q '^CONFIG_MODULES=y' "$config"; then
+    mkdir -p "$dev/$tree/source" "$dev/$tree/build"
+    main=${image#arch/}
+    main=${main%%/*}
+    (
+        cd "$source"
+        find . -maxdepth 1 -type f -print0
+        find . \( -name 'Makefile*' -o -name 'Kconfig*' -o -name 'Kbuild*' \) \
+            ! -path './Documentation/*' ! -path './tools/*' -type f -print0
+        find include scripts -print0
+        if [ -d "arch/$main" ]; then
+            find "arch/$main" \( -name '*.h' -o -name '*.lds*' -o -name '*.sh' -o -path '*/tools/*' \) -type f -print0
+        fi
+    ) | sort -zu | (cd "$source" && tar -c --null --no-recursion -T - -f -) | tar -x -f - -C "$dev/$tree/source"
+    (
+        cd "$build"
+        find .config Module.symvers Makefile include scripts arch/*/include arch/*/lds arch/*/kernel/module.lds tools/objtool/objtool \
+            -type f ! -name '*.o' ! -name '*.cmd' ! -name '*.a' -print0 2> /dev/null || true
+    ) | sort -zu | (cd "$build" && tar -c --null -T - -f -) | tar -x -f - -C "$dev/$tree/build"
+    grep -rlF "$source" "$dev/$tree/build" | while read -r file; do
+        sed -i "s|$source|$dev/$tree/source|g" "$file"
+    done || true
+fi
+
+# The run layer must not drag the toolchain along.
+if grep -raoE -m1 "$NIX_STORE/[0-9a-z]{32}-[^/ ]*" "$out" "$modules" | grep -vF -e "$out" -e "$modules" | head -n 5 | grep .; then
+    echo "The installed files refer to the paths above; a kernel that does keeps its toolchain alive." >&2
+    exit 1
+fi
+
+# The same names and meanings as in the manifest of `cargo kernel build`.
+file_sum() { sha256sum < "$1" | cut -d ' ' -f 1; }
+file_entry() {
+    printf '    {"kind": "%s", "path": "%s", "size": %s, "sha256": "%s"}' "$1" "$2" "$(stat -c %s "$out/$2")" "$(file_sum "$out/$2")"
+}
+define() {
+    sed -n "s/^#define $1[[:space:]]*\"\(.*\)\"/\1/p" "$build"/include/generated/{utsrelease,utsversion,compile}.h 2> /dev/null || true
+}
+{
+    printf '{\n  "schema": 1,\n  "backend": "nix",\n'
+    for key in name:kernelName arch:arch version:kernelVersion release:release digest:digest toolchain-id:toolchainId; do
+        variable=${key#*:}
+        printf '  "%s": "%s",\n' "${key%%:*}" "${!variable}"
+    done
+    printf '  "observed": {\n'
+    separator=
+    for name in UTS_RELEASE UTS_VERSION UTS_MACHINE LINUX_COMPILER LINUX_COMPILE_BY LINUX_COMPILE_HOST; do
+        printf '%s    "%s": "%s"' "$separator" "${name,,}" "$(define "$name")"
+        separator=$',\n'
+    done
+    printf '\n  },\n  "outputs": [\n'
+    file_entry image "boot/$imageName-$release"
+    printf ',\n'
+    file_entry system-map "boot/System.map-$release"
+    printf ',\n'
+    file_entry config "boot/config-$release"
+    if [ -d "$modules/$tree" ]; then
+        cd "$modules/$tree"
+        # Ordered by path components, as Rust orders paths.
+        listing=$(find . -type f -printf '%P\n' | tr / '\1' | sort | tr '\1' / | while read -r file; do
+            printf '%s  %s\n' "$(file_sum "$file")" "$file"
+        done)
+        printf ',\n    {"kind": "modules", "path": "%s", "size": %s, "sha256": "%s"}' "$tree" \
+            "$(find . -type f -printf '%s\n' | { total=0; while read -r size; do total=$((total + size)); done; echo "$total"; })" \
+            "$(printf '%s\n' "$listing" | sha256sum | cut -d ' ' -f 1)"
+    fi
+    printf '\n  ]\n}\n'
+} > "$out/manifest.json"
+echo "kernel: $release is done"

@@ -1,0 +1,52 @@
+# The kernels of a kernel.lock, by builtins alone: `kernels.<name>`, a derivation each.
+# `nixpkgs` is asked for by toolchains of that kind only.
+{ directory # of kernel.lock
+, system ? "x86_64-linux" # of the machine that builds
+, nixpkgs ? (_: throw "a toolchain of the kind `nixpkgs` needs the argument `nixpkgs`, a function of a system")
+, toolchain ? null # a key of [toolchains] instead of what the lock says
+}:
+let
+  lockFile = directory + "/kernel.lock";
+  lock =
+    if !builtins.pathExists lockFile then
+      throw "there is no kernel.lock; run `cargo kernel lock`, and `git add` what it writes"
+    else
+      let read = fromTOML (builtins.readFile lockFile); in
+      if read.version == 1 then read
+      else throw "kernel.lock has version ${toString read.version}; this flake reads version 1";
+  toolchains = lock.toolchains or { };
+  tableOf = id: toolchains.${id} or (throw "kernel.lock has no toolchain `${id}`");
+  idOf = kernel: if toolchain == null then kernel.toolchain else toolchain;
+  pinOf = id: fromTOML (builtins.readFile (directory + "/${toolchains.${id}.pin}"));
+  select = predicate: set: builtins.listToAttrs (builtins.concatMap
+    (name: if predicate set.${name} then [{ inherit name; value = set.${name}; }] else [ ])
+    (builtins.attrNames set));
+  isRoot = table: table.kind == "debian-root";
+  # A Debian root runs on one system only.
+  runsHere = kernel:
+    let id = idOf kernel; in !isRoot (tableOf id) || (pinOf id).system == system;
+in
+{
+  kernels = builtins.mapAttrs
+    (name: kernel: import ./kernel.nix {
+      inherit directory name kernel;
+      toolchain = import ./toolchains.nix {
+        id = idOf kernel;
+        table = tableOf (idOf kernel);
+        inherit (kernel) arch;
+        inherit directory system nixpkgs;
+      };
+    })
+    (select runsHere (lock.kernels or { }));
+
+  # The same Debian roots as the kernels', unpacked with the tools of nixpkgs.
+  roots = pkgs: select (root: root.system == system) (builtins.mapAttrs
+    (id: _: import ./debian-root.nix {
+      inherit id;
+      pin = pinOf id;
+      shell = "${pkgs.bash}/bin/bash";
+      environment.PATH = builtins.concatStringsSep ":" (map (package: "${package}/bin")
+        [ pkgs.coreutils pkgs.gnutar pkgs.xz pkgs.gzip pkgs.zstd pkgs.binutils-unwrapped ]);
+    })
+    (select isRoot toolchains));
+}
