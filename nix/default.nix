@@ -3,7 +3,7 @@
 { directory # of kernel.lock
 , system ? "x86_64-linux" # of the machine that builds
 , nixpkgs ? (_: throw "a toolchain of the kind `nixpkgs` needs the argument `nixpkgs`, a function of a system")
-, toolchain ? null # a key of [toolchains] instead of what the lock says
+, toolchain ? null # the id of a toolchain instead of what the lock says
 }:
 let
   lockFile = directory + "/kernel.lock";
@@ -14,17 +14,25 @@ let
       let read = fromTOML (builtins.readFile lockFile); in
       if read.version == 1 then read
       else throw "kernel.lock has version ${toString read.version}; this flake reads version 1";
-  toolchains = lock.toolchains or { };
-  tableOf = id: toolchains.${id} or (throw "kernel.lock has no toolchain `${id}`");
+  # A pin of Debian packages beside the lock is a toolchain too, under its own name.
+  pinFile = id: "kernel.lock.d/${id}.toml";
+  tableOf = id:
+    lock.toolchains.${id} or (
+      if builtins.pathExists (directory + "/${pinFile id}") then { kind = "debian-root"; pin = pinFile id; }
+      else throw "kernel.lock has no toolchain `${id}`, and there is no ${pinFile id}"
+    );
   idOf = kernel: if toolchain == null then kernel.toolchain else toolchain;
-  pinOf = id: fromTOML (builtins.readFile (directory + "/${toolchains.${id}.pin}"));
+  pinOf = id: fromTOML (builtins.readFile (directory + "/${(tableOf id).pin}"));
   select = predicate: set: builtins.listToAttrs (builtins.concatMap
     (name: if predicate set.${name} then [{ inherit name; value = set.${name}; }] else [ ])
     (builtins.attrNames set));
-  isRoot = table: table.kind == "debian-root";
+  isRoot = id: (tableOf id).kind == "debian-root";
   # A Debian root runs on one system only.
   runsHere = kernel:
-    let id = idOf kernel; in !isRoot (tableOf id) || (pinOf id).system == system;
+    let id = idOf kernel; in !isRoot id || (pinOf id).system == system;
+  # A set, so that each id is there once.
+  ids = builtins.listToAttrs
+    (map (name: { name = idOf lock.kernels.${name}; value = null; }) (builtins.attrNames (lock.kernels or { })));
 in
 {
   kernels = builtins.mapAttrs
@@ -39,14 +47,19 @@ in
     })
     (select runsHere (lock.kernels or { }));
 
-  # The same Debian roots as the kernels', unpacked with the tools of nixpkgs.
-  roots = pkgs: select (root: root.system == system) (builtins.mapAttrs
-    (id: _: import ./debian-root.nix {
-      inherit id;
-      pin = pinOf id;
-      shell = "${pkgs.bash}/bin/bash";
-      environment.PATH = builtins.concatStringsSep ":" (map (package: "${package}/bin")
-        [ pkgs.coreutils pkgs.gnutar pkgs.xz pkgs.gzip pkgs.zstd pkgs.binutils-unwrapped ]);
-    })
-    (select isRoot toolchains));
+  # The Debian roots of these kernels, unpacked with the tools of nixpkgs: the same store paths.
+  roots = pkgs: builtins.listToAttrs (builtins.concatMap
+    (id:
+      if !isRoot id || (pinOf id).system != system then [ ]
+      else [{
+        name = id;
+        value = import ./debian-root.nix {
+          inherit id;
+          pin = pinOf id;
+          shell = "${pkgs.bash}/bin/bash";
+          environment.PATH = builtins.concatStringsSep ":" (map (package: "${package}/bin")
+            [ pkgs.coreutils pkgs.gnutar pkgs.xz pkgs.gzip pkgs.zstd pkgs.binutils-unwrapped ]);
+        };
+      }])
+    (builtins.attrNames ids));
 }

@@ -20,8 +20,10 @@ let
           inherit (source) name sha256;
           hint = "cargo kernel lock";
         }
+    else if source ? sha256 then
+      import ./fetch.nix { inherit (source) name url sha256; }
     else
-      import ./fetch.nix { inherit (source) name url sha256; };
+      throw "the source of `${name}` is a git commit, which Nix cannot name by a hash in kernel.lock; name a tarball or a package in Cargo.toml";
   patch = { path, sha256 }: builtins.path {
     name = baseNameOf path;
     path = directory + "/${path}";

@@ -72,6 +72,14 @@ pub(crate) struct Global {
     /// Fail unless everything is as kernel.lock says, this machine's compiler included
     #[arg(long, global = true)]
     pub(crate) locked: bool,
+
+    /// Run none of the tree's commands to plan: what `$(shell …)` prints is in FILE, or `none`
+    ///
+    /// A kernel tree runs commands of its own choice while its Kconfig files are read. With FILE, written by
+    /// `cargo kernel plan --record-probes FILE`, none of them runs; with `none`, each is taken to print nothing, which
+    /// shows symbols and structure, but not the values that hang on the tools.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) probes: Option<Utf8PathBuf>,
 }
 
 /// When to use colours.
@@ -113,7 +121,7 @@ pub(crate) enum Command {
     Boot(commands::boot::Args),
     /// Build kernels a second time and compare every installed byte
     Verify(commands::verify::Args),
-    /// Show a kernel's configuration, or check its requests
+    /// Show, explain, compare and change a kernel's configuration
     Config(commands::config::Args),
     /// Show what names a build, field by field
     Identity(commands::identity::Args),
@@ -121,6 +129,8 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Args),
     /// Look after the store of finished builds
     Store(commands::store::Args),
+    /// Pin Debian packages as a toolchain, and unpack them for builds here and in Nix
+    Toolchain(commands::toolchain::Args),
     /// Remove build directories
     Clean(commands::clean::Args),
     /// Print a shell completion script
@@ -138,6 +148,23 @@ pub(crate) enum Command {
 pub(crate) struct Kernels {
     /// Kernels by name or glob pattern; the default ones where none is given
     #[arg(value_name = "KERNEL", help_heading = "Arguments")]
+    pub(crate) names: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// Which kernels, where the arguments are something else.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Settings for this call")]
+pub(crate) struct KernelOption {
+    /// Kernel by name or glob pattern; the default ones where none is given (repeatable)
+    #[arg(
+        short,
+        long = "kernel",
+        value_name = "KERNEL",
+        help_heading = "Options"
+    )]
     pub(crate) names: Vec<String>,
 
     #[command(flatten)]
@@ -177,6 +204,9 @@ pub(crate) struct Overrides {
     /// gcc or clang
     #[arg(long)]
     compiler: Option<String>,
+    /// host, or the name of a pinned Debian root
+    #[arg(long, value_name = "NAME")]
+    toolchain: Option<String>,
     /// Extra make variable, such as W=1 (repeatable)
     #[arg(long = "make-flag", value_name = "NAME=VALUE")]
     make_flags: Vec<String>,
@@ -277,6 +307,7 @@ impl Overrides {
             fragment_dirs: self.fragment_dirs.clone(),
             label: self.label.clone(),
             compiler: self.compiler.clone(),
+            toolchain: self.toolchain.clone(),
             make_flags: self.make_flags.clone(),
             targets: self.targets.clone(),
             jobs: self.jobs.clone(),

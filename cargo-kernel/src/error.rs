@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use kernelkit::effect::explain::Refused;
+use kernelkit::effect::nix::debian_root;
 use kernelkit::effect::{
     boot, build, doctor, environment, exec, fs, library, lockfile, menu, run, save, source, store,
     toolchain, workspace,
@@ -27,6 +29,8 @@ pub(crate) struct Failure {
     pub(crate) causes: Vec<String>,
     /// Lines that belong to the message: a compiler's error, unmet requests.
     pub(crate) details: Vec<String>,
+    /// Requests of a kernel that do not hold.
+    pub(crate) refused: Box<[(String, Refused)]>,
     /// What to do next.
     pub(crate) hint: Option<String>,
     /// The exit code.
@@ -51,6 +55,7 @@ impl Failure {
             message: error.to_string(),
             causes,
             details,
+            refused: Box::default(),
             hint: None,
             code: FAILED,
         }
@@ -62,8 +67,17 @@ impl Failure {
             message: message.to_string(),
             causes: Vec::new(),
             details: Vec::new(),
+            refused: Box::default(),
             hint: Some(hint.to_string()),
             code: FAILED,
+        }
+    }
+
+    /// The command line is wrong in a way that only its words show.
+    pub(crate) fn usage(message: impl fmt::Display, hint: impl fmt::Display) -> Self {
+        Failure {
+            code: USAGE,
+            ..Failure::message(message, hint)
         }
     }
 
@@ -88,6 +102,7 @@ impl Failure {
             message,
             causes: Vec::new(),
             details: details.collect(),
+            refused: Box::default(),
             hint: None,
             code: FAILED,
         }
@@ -108,6 +123,7 @@ macro_rules! hinted {
 
 hinted!(
     boot::Error,
+    debian_root::Error,
     doctor::Error,
     fs::Error,
     library::Error,
@@ -188,6 +204,21 @@ impl From<build::Error> for Failure {
         match error {
             build::Error::Fragment(error) => error.into(),
             build::Error::Run(run::Error::Exec(error)) => error.into(),
+            build::Error::Refused {
+                ref kernel,
+                ref refused,
+                ..
+            } => {
+                let refused = refused
+                    .iter()
+                    .map(|refused| (kernel.clone(), refused.clone()));
+                let refused = refused.collect();
+                let hint = error.hint();
+                Failure {
+                    refused,
+                    ..Failure::hinted(error, hint)
+                }
+            }
             error => {
                 let details = match &error {
                     build::Error::Plan(plan::Error::Unmet { unmet, .. }) => {

@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod error;
+mod refused;
 mod ui;
 
 use std::process::ExitCode;

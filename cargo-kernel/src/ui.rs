@@ -13,11 +13,13 @@ use serde_json::{Value, json};
 
 use crate::cli::{ColorChoice, Command, Global, MessageFormat};
 use crate::error::{DONE, Failure};
+use crate::refused;
 
-const GOOD: Style = AnsiColor::Green.on_default().bold();
-const WARN: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const WARN: Style = AnsiColor::Yellow.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default().bold();
+pub(crate) const STRONG: Style = Style::new().bold();
 
 /// Prints messages, data and progress.
 pub(crate) struct Ui {
@@ -125,9 +127,16 @@ impl Ui {
             message,
             causes,
             details,
+            refused,
             hint,
             ..
         } = failure;
+        for (kernel, refused) in refused {
+            self.message("unmet", refused::to_json(kernel, refused));
+            if !self.json {
+                self.err(format_args!("{}\n", refused::render(refused)));
+            }
+        }
         self.message(
             "error",
             json!({ "message": message, "causes": causes, "details": details, "hint": hint }),

@@ -41,6 +41,7 @@ pub mod plan;
 pub mod process;
 pub mod request;
 pub mod reuse;
+pub mod root;
 pub mod source;
 pub mod sourced;
 pub mod spec;

@@ -450,7 +450,7 @@ pub fn kernel(
         release: record.release.clone(),
         label: record.label.as_ref().map(ToString::to_string),
         digest: record.digest.to_string(),
-        toolchain: "host".to_owned(),
+        toolchain: spec.toolchain.to_string(),
         toolchain_id: record.identity.toolchain.clone(),
         flags: record.identity.flags.clone(),
         source: LockedSource::new(name, requested, &facts.tree, root)?,
@@ -471,18 +471,31 @@ pub fn kernel(
             modules: record.config.modules,
         },
     };
+    let is_host = spec.toolchain.value.is_host();
     let toolchain = Toolchain {
-        kind: ToolchainKind::Host,
-        pin: None,
+        kind: if is_host {
+            ToolchainKind::Host
+        } else {
+            ToolchainKind::DebianRoot
+        },
+        pin: (!is_host)
+            .then(|| Utf8Path::new(DIRECTORY).join(format!("{}.toml", spec.toolchain.value))),
         compiler: None,
     };
     Ok((kernel, toolchain))
 }
 
-/// Whether a field says something of the machine's compiler, so that it may differ from one
-/// machine to the next with the same workspace.
-pub fn is_of_the_machine(field: &str) -> bool {
-    ["toolchain-id", "release", "digest", "config.sha256"].contains(&field)
+/// Whether a field follows from the toolchain, so that it may differ from one machine to the next,
+/// and from the lock's toolchain to the one of a build at hand.
+pub fn is_of_the_toolchain(field: &str) -> bool {
+    const FIELDS: [&str; 5] = [
+        "toolchain",
+        "toolchain-id",
+        "release",
+        "digest",
+        "config.sha256",
+    ];
+    FIELDS.contains(&field)
 }
 
 /// One thing that changed.

@@ -9,6 +9,8 @@ use camino::Utf8PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::root;
+
 /// A command: program, arguments, directory and the *whole* environment.
 ///
 /// Nothing is inherited from the caller's environment: a variable that is not in
@@ -76,6 +78,9 @@ impl Call {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(entered) = root::enter(self) {
+            return entered.fmt(f);
+        }
         write!(f, "cd {} && env -i", quote(self.dir.as_str()))?;
         for (name, value) in &self.env {
             write!(f, " {name}={}", quote(value))?;

@@ -578,7 +578,8 @@ pub fn parse_ldd(output: &str) -> Vec<(String, Utf8PathBuf)> {
         .filter_map(|line| {
             let (name, rest) = line.trim().split_once(" => ")?;
             let path = rest.rsplit_once(" (").map_or(rest, |(path, _)| path);
-            (path.starts_with('/') && !is_runtime_library(name))
+            // The loader names itself by its path where it was called by another.
+            (path.starts_with('/') && !name.starts_with('/') && !is_runtime_library(name))
                 .then(|| (name.to_owned(), Utf8PathBuf::from(path)))
         })
         .collect()

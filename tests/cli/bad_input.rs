@@ -156,9 +156,19 @@ fn malformed_fragments_are_pointed_at() {
 fn requests_that_no_kernel_can_meet_are_all_named() {
     let text = "# summary: impossible\nCONFIG_NO_SUCH_SYMBOL=y\n# CONFIG_BLOCK is not set\nCONFIG_EXT4_FS=y\n";
     assert_snapshot!(refused_with_fragment(text), @r"
+    error: request CONFIG_NO_SUCH_SYMBOL=y does not hold
+     --> [sandbox]/project/fragments/fs/mine.config:2:1
+      |
+    2 | CONFIG_NO_SUCH_SYMBOL=y
+      | ^^^^^^^^^^^^^^^^^^^^^^^ it is not in the configuration
+
+    error: request CONFIG_EXT4_FS=y does not hold
+     --> [sandbox]/project/fragments/fs/mine.config:4:1
+      |
+    4 | CONFIG_EXT4_FS=y
+      | ^^^^^^^^^^^^^^^^ it is not in the configuration
+
     error: 2 requested symbols are not in the configuration of `tiny`
-      [sandbox]/project/fragments/fs/mine.config:2: CONFIG_NO_SUCH_SYMBOL should be y, but is not in the configuration
-      [sandbox]/project/fragments/fs/mine.config:4: CONFIG_EXT4_FS should be y, but is not in the configuration
     hint: a symbol vanishes when it does not exist in this version or architecture, or when something it depends on is off: set that too, or drop the request
     ");
 }

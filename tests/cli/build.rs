@@ -233,7 +233,7 @@ fn a_request_that_vanishes_is_named_with_its_line() {
     );
     let error = failure(&sandbox, 101);
     assert!(
-        error.contains("fs/mine.config:3: CONFIG_EXT4_FS should be y"),
+        error.contains("fs/mine.config:3:1\n") && error.contains("3 | CONFIG_EXT4_FS=y\n"),
         "{error}"
     );
 }

@@ -66,8 +66,17 @@ fn a_request_that_does_not_hold_is_the_answer_no() {
     let said = run(&sandbox, &["config", "check"]);
     assert_eq!(said.code, 100, "{}", said.stderr);
     insta::assert_snapshot!(sandbox.redact(&said.stdout), @r"
-    [sandbox]/project/fragments/fs/mine.config:3: CONFIG_MISSING should be y, but is not in the configuration
-    [sandbox]/project/fragments/fs/mine.config:4: CONFIG_GONE should be y, but is not in the configuration (optional)
+    error: request CONFIG_MISSING=y does not hold
+     --> [sandbox]/project/fragments/fs/mine.config:3:1
+      |
+    3 | CONFIG_MISSING=y
+      | ^^^^^^^^^^^^^^^^ it is not in the configuration
+
+    note: optional request CONFIG_GONE=y does not hold
+     --> [sandbox]/project/fragments/fs/mine.config:4:1
+      |
+    4 | CONFIG_GONE=y
+      | ^^^^^^^^^^^^^ it is not in the configuration
     ");
     let unmet = run_json(&sandbox, &["config", "check"], 100);
     assert_eq!(unmet.messages().len(), 2);

@@ -159,3 +159,65 @@ fn a_configuration_that_a_kernel_does_not_have_is_refused_with_the_nearest() {
         "error: this kernel has no configuration `virtconfig` for x86_64\nhint: `make ARCH=x86_64 help` in the source tree lists the goals",
     );
 }
+
+#[test]
+fn a_tree_that_is_not_trusted_is_planned_without_running_its_commands() {
+    let Some(tree) = require_tree("6.12") else {
+        return;
+    };
+    let kernel = |make: &str| {
+        Sandbox::with_kernels(&format!(
+            "[workspace.metadata.kernel.kernels.k]\nsource = \"{tree}\"\narch = \"x86_64\"\nmake = \"{make}\"\n"
+        ))
+    };
+    let sandbox = kernel("defconfig");
+    let recorded = run(&sandbox, &["plan", "--record-probes", "probes"]);
+    assert_eq!(recorded.code, 0, "{}", recorded.stderr);
+    let shown = run(&sandbox, &["config", "show"]).stdout;
+    std::fs::remove_dir_all(sandbox.path("cache/config")).unwrap();
+    std::fs::remove_dir_all(sandbox.path("cache/probes")).unwrap();
+    let again = run(&sandbox, &["config", "show", "--probes", "probes"]);
+    assert_eq!(
+        (again.code, again.stdout == shown),
+        (0, true),
+        "{}",
+        again.stderr
+    );
+    let without = run(&sandbox, &["config", "show", "--probes", "none"]);
+    assert_eq!(without.code, 0, "{}", without.stderr);
+    assert!(without.stdout.contains("\nCONFIG_SMP=y\n"));
+    assert!(!sandbox.path("cache/probes").exists() && !sandbox.path("cache/config").exists());
+
+    sandbox.write("project/probes", "echo\t1\n");
+    let missing = run(&sandbox, &["plan", "--probes", "probes"]);
+    assert_eq!(missing.code, 101);
+    assert!(
+        missing
+            .stderr
+            .contains("caused by: the command is not among the recorded probes"),
+        "{}",
+        missing.stderr
+    );
+    sandbox.write("project/probes", "no tab\n");
+    let malformed = run(&sandbox, &["plan", "--probes", "probes"]);
+    assert_eq!(
+        malformed.stderr,
+        "error: [sandbox]/project/probes:1: not a recorded probe\nhint: write the file with `cargo kernel plan --record-probes FILE`"
+    );
+    let built = run(&sandbox, &["build", "--probes", "none"]);
+    assert_eq!(
+        (built.code, built.stderr.as_str()),
+        (
+            101,
+            "error: `--probes` is for plans: a build runs the tree's own commands\nhint: leave it out"
+        )
+    );
+    let by_make = run(&kernel("randconfig"), &["plan", "--probes", "none"]);
+    assert_eq!(
+        (by_make.code, by_make.stderr.as_str()),
+        (
+            101,
+            "error: only the kernel's own make knows this configuration\nhint: leave out `--probes`, if the tree may run its commands"
+        )
+    );
+}

@@ -58,9 +58,21 @@ fn every_reason_is_documented_and_seen() {
     ] {
         seen.extend(reasons(&run_json(&sandbox, args, code)));
     }
-    // They take a kernel that boots.
-    let booting = ["boot", "boot-started", "console"].map(str::to_owned);
-    seen.extend(booting);
+    // The native engine reads trees that say which rules they follow.
+    sandbox.write("tree/scripts/kconfig/symbol.c", "/* choice_members */\n");
+    sandbox.write("project/other.config", "CONFIG_SMP=y\n");
+    for (args, code) in [
+        (&["config", "explain", "PRINTK"][..], 0),
+        (&["config", "search", "printk"], 0),
+        (&["config", "diff", "tiny", "other.config"], 100),
+        (&["config", "upgrade", "tiny", "--to", "../tree"], 0),
+        (&["config", "save", "tiny", "--defconfig"], 0),
+    ] {
+        seen.extend(reasons(&run_json(&sandbox, args, code)));
+    }
+    // They take a kernel that boots, or one from a repository.
+    let others = ["boot", "boot-started", "console", "locked", "unlocked"].map(str::to_owned);
+    seen.extend(others);
     assert_eq!(seen, documented());
     drop(tree);
 }

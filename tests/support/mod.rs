@@ -45,6 +45,18 @@ pub(crate) fn require_tool(tool: &str) -> bool {
     found
 }
 
+/// Whether user namespaces can be made.
+pub(crate) fn require_user_namespaces() -> bool {
+    let allowed = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "true"])
+        .status()
+        .is_ok_and(|status| status.success());
+    if !allowed {
+        without("a user namespace");
+    }
+    allowed
+}
+
 /// Waits until `condition` holds, for half a minute at most.
 pub(crate) fn wait_for(what: &str, condition: impl Fn() -> bool) {
     for _ in 0..3000 {

@@ -40,6 +40,7 @@ pub(crate) fn build(
     kernel: &KernelSpec,
     ui: &Ui,
 ) -> Result<Manifest, Failure> {
+    workspace.runs_the_tree()?;
     let name = kernel.name.as_str();
     let result = workspace
         .session()

@@ -6,7 +6,7 @@ use kernelkit::config::DotConfig;
 use kernelkit::effect::build::{self, LockCheck, Session};
 use kernelkit::effect::lockfile;
 use kernelkit::lock::{self, Change, FILE, Kernel, Lock};
-use kernelkit::spec::KernelSpec;
+use kernelkit::spec::{KernelSpec, ToolchainName};
 use serde_json::json;
 
 use super::Workspace;
@@ -25,6 +25,11 @@ pub(crate) struct Args {
     /// Kernels by name or glob pattern
     #[arg(value_name = "KERNEL")]
     names: Vec<String>,
+
+    /// Lock for this toolchain: `host`, or the name of a Debian root. Without it, the one that
+    /// kernel.lock has, else the kernel's own
+    #[arg(long, value_name = "NAME")]
+    toolchain: Option<ToolchainName>,
 
     /// Take the newest source that Cargo.toml allows
     #[arg(long)]
@@ -61,7 +66,16 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     for kernel in kernels {
         let name = kernel.name.as_str();
         let old_config = lockfile::read_config(root, name)?;
-        match entry(&session, kernel, ui)? {
+        let mut kernel = kernel.clone();
+        let locked = before.kernels.get(name);
+        if let Some(toolchain) = match (&args.toolchain, locked) {
+            (Some(toolchain), _) => Some(toolchain.clone()),
+            (None, Some(locked)) => locked.toolchain.parse().ok(),
+            (None, None) => None,
+        } {
+            kernel.toolchain.value = toolchain;
+        }
+        match entry(&session, &kernel, ui)? {
             Ok((entry, toolchain, config)) => {
                 let changes = lock::changes(before.kernels.get(name), &entry);
                 let same = changes.is_empty() && old_config.as_deref() == Some(&config);

@@ -14,14 +14,16 @@ pub(crate) mod lock;
 pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod store;
+pub(crate) mod toolchain;
 pub(crate) mod verify;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::effect::build::{LockCheck, Notice, Session};
-use kernelkit::effect::environment::Environment;
+use kernelkit::effect::environment::{Environment, Probing};
+use kernelkit::effect::kconfig::probe::Record;
 use kernelkit::effect::open::Opened;
 use kernelkit::effect::source::Progress;
-use kernelkit::effect::{library, lockfile, workspace};
+use kernelkit::effect::{fs, library, lockfile, workspace};
 use kernelkit::fragment::Library;
 use kernelkit::lock::Lock;
 use kernelkit::plan::Facts;
@@ -47,11 +49,30 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
         Command::Identity(args) => identity::run(args, global, ui),
         Command::Doctor(args) => doctor::run(args, global, ui),
         Command::Store(args) => store::run(args, ui),
+        Command::Toolchain(args) => toolchain::run(args, global, ui),
         Command::Clean(args) => clean::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
         Command::InternalDocs => internal_docs::run(ui),
     }
+}
+
+/// What `--probes` says.
+fn probing(global: &Global, environment: &Environment) -> Result<Probing, Failure> {
+    let Some(path) = &global.probes else {
+        return Ok(Probing::Run);
+    };
+    if path == "none" {
+        return Ok(Probing::Nothing);
+    }
+    let path = environment.current_dir.join(path);
+    let record = Record::parse(path.as_str(), &fs::read(&path)?);
+    record.map(Probing::Recorded).map_err(|error| {
+        Failure::message(
+            error,
+            "write the file with `cargo kernel plan --record-probes FILE`",
+        )
+    })
 }
 
 /// What a command that deals with kernels has at hand.
@@ -67,7 +88,8 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// Reads the environment, `Cargo.toml` and the fragments.
     pub(crate) fn load(global: &Global, overrides: &Overrides) -> Result<Self, Failure> {
-        let environment = Environment::read()?;
+        let mut environment = Environment::read()?;
+        environment.probing = probing(global, &environment)?;
         let spec = workspace::load(
             &environment,
             global.manifest_path.as_deref(),
@@ -110,6 +132,22 @@ impl Workspace {
             offline: self.offline,
             lock: self.lock.as_ref(),
             lock_check: self.lock_check,
+        }
+    }
+
+    /// A path of the command line.
+    pub(crate) fn absolute(&self, path: &Utf8Path) -> Utf8PathBuf {
+        self.environment.current_dir.join(path)
+    }
+
+    /// Refuses `--probes` for what runs the tree's commands anyway.
+    pub(crate) fn runs_the_tree(&self) -> Result<(), Failure> {
+        match self.environment.probing {
+            Probing::Run => Ok(()),
+            _ => Err(Failure::message(
+                "`--probes` is for plans: a build runs the tree's own commands",
+                "leave it out",
+            )),
         }
     }
 

@@ -1,8 +1,11 @@
 //! `cargo kernel plan`
 
+use camino::{Utf8Path, Utf8PathBuf};
+use kernelkit::effect::fs;
 use kernelkit::manifest::Resolver;
 use kernelkit::plan::{Plan, Step};
 use kernelkit::process::{Call, quote};
+use kernelkit::spec::KernelSpec;
 use serde_json::json;
 
 use super::Workspace;
@@ -15,10 +18,17 @@ use crate::ui::Ui;
 pub(crate) struct Args {
     #[command(flatten)]
     kernels: Kernels,
+
+    /// Write what the tree's commands print to FILE, for `--probes`; of one kernel
+    #[arg(long, value_name = "FILE")]
+    record_probes: Option<Utf8PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let workspace = Workspace::load(global, &args.kernels.overrides)?;
+    if let Some(path) = &args.record_probes {
+        record(path, &workspace, workspace.select_one(&args.kernels)?, ui)?;
+    }
     for (index, kernel) in workspace
         .select(&args.kernels.names)?
         .into_iter()
@@ -39,6 +49,27 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         }
     }
     Ok(DONE)
+}
+
+fn record(
+    path: &Utf8Path,
+    workspace: &Workspace,
+    kernel: &KernelSpec,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let session = workspace.session();
+    let name = kernel.name.as_str();
+    let facts = session.gather(kernel, &mut |notice| super::notice(ui, name, notice))?;
+    let native = session.native(kernel, &facts)?.ok_or_else(|| {
+        Failure::message(
+            format!("the probes of `{name}` cannot be recorded: the kernel's own make resolves it"),
+            "record those of a kernel with another base, such as `make = \"defconfig\"`",
+        )
+    })?;
+    Ok(fs::write_atomic(
+        workspace.absolute(path),
+        &native.loaded.record.to_text(),
+    )?)
 }
 
 fn print(plan: &Plan, ui: &Ui) {

@@ -1,8 +1,12 @@
 //! From a kernel's spec to a finished build: gather, plan, decide, act.
 
+use std::borrow::Cow;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::environment::{self, Environment};
+use super::explain::{self, Refused};
+use super::nix::debian_root;
 use super::run::{self, Event};
 use super::source::{self as sources, Progress};
 use super::store::{self, HostStore};
@@ -10,9 +14,11 @@ use super::{configure, exec, fs, toolchain};
 use crate::fragment::{self, Library};
 use crate::lock::{self, Change, Lock};
 use crate::manifest::{Dirs, Manifest, OutputKind, Record};
+use crate::merge;
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
+use crate::root::Root;
 use crate::source::{LabelHint, Source};
 use crate::sourced::Origin;
 use crate::spec::{KernelSpec, Spec};
@@ -65,6 +71,16 @@ pub enum Error {
     /// The plan.
     #[error(transparent)]
     Plan(#[from] plan::Error),
+    /// The plan, because requests do not hold.
+    #[error("{plan}")]
+    Refused {
+        /// The kernel.
+        kernel: String,
+        /// [`plan::Error::Unmet`].
+        plan: plan::Error,
+        /// Why each does not hold.
+        refused: Vec<Refused>,
+    },
     /// The build.
     #[error(transparent)]
     Run(#[from] run::Error),
@@ -96,6 +112,19 @@ pub enum Error {
     /// The kernel cannot be locked.
     #[error(transparent)]
     Lock(#[from] lock::Error),
+    /// Nothing says what the Debian root is made of.
+    #[error("the toolchain `{name}` of `{kernel}` is not pinned: {pin} is not there")]
+    NoPin {
+        /// The kernel.
+        kernel: String,
+        /// The root's name.
+        name: String,
+        /// Where its pin would be.
+        pin: Utf8PathBuf,
+    },
+    /// The Debian root.
+    #[error(transparent)]
+    Root(#[from] debian_root::Error),
     /// A pattern that is none.
     #[error("`{pattern}` is not a pattern for patches")]
     Pattern {
@@ -119,6 +148,17 @@ impl Error {
             Error::Fragment(error) => error.hint(),
             Error::Configure(error) => error.hint(),
             Error::Plan(error) => error.hint(),
+            Error::Refused {
+                kernel,
+                plan,
+                refused,
+            } => match refused.iter().find(|refused| refused.refusal.is_some()) {
+                Some(refused) => Some(format!(
+                    "`cargo kernel config explain {} --kernel {kernel}` shows every condition",
+                    refused.request.symbol.as_str()
+                )),
+                None => plan.hint(),
+            },
             Error::Run(error) => error.hint(),
             Error::Store(error) => error.hint(),
             Error::NoPatch { .. } => Some(
@@ -130,6 +170,10 @@ impl Error {
             ),
             Error::NotLocked { .. } => Some("`cargo kernel lock` adds it".to_owned()),
             Error::Lock(error) => error.hint(),
+            Error::NoPin { name, .. } => Some(format!(
+                "`cargo kernel toolchain pin {name}` writes it; `host` is this machine's own"
+            )),
+            Error::Root(error) => error.hint(),
             Error::Pattern { .. } => None,
             Error::Fs(error) => error.hint(),
         }
@@ -183,10 +227,11 @@ impl Session<'_> {
         tree.dir = fs::real_path(&tree.dir);
         let dirs = Dirs::new(&tree.dir, state);
         plan::check_dirs(&dirs)?;
+        let environment = &*self.tool_environment(spec, notify)?;
         let toolchain = toolchain::detect(
             spec.arch.value,
             spec.compiler.value,
-            self.environment,
+            environment,
             &self.environment.cache_dir,
         )?;
         let request = request::request(spec, self.library, &tree)?;
@@ -195,8 +240,8 @@ impl Session<'_> {
         }
         let cores = environment::cores();
         let (config, resolver) =
-            configure::resolve(&request, &tree, &toolchain, &dirs, self.environment, cores)?;
-        let ccache = exec::find_on_path("ccache", &self.environment.path).map(|_| Ccache {
+            configure::resolve(&request, &tree, &toolchain, &dirs, environment, cores)?;
+        let ccache = exec::find_on_path("ccache", &environment.path).map(|_| Ccache {
             dir: self.environment.cache_dir.join("ccache"),
             config: state.join("ccache.conf"),
         });
@@ -206,11 +251,41 @@ impl Session<'_> {
             config,
             resolver,
             request,
-            environment: self.environment.tool_variables(),
+            environment: environment.tool_variables(),
             cores,
             ccache,
             target_dir: self.target_dir(),
         })
+    }
+
+    /// The environment in which the tools of `spec` are looked for and run.
+    fn tool_environment(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Cow<'_, Environment>, Error> {
+        let name = &spec.toolchain.value;
+        if name.is_host() {
+            return Ok(Cow::Borrowed(self.environment));
+        }
+        let pin = self
+            .spec
+            .root
+            .join(lock::DIRECTORY)
+            .join(format!("{name}.toml"));
+        if !pin.exists() {
+            return Err(Error::NoPin {
+                kernel: spec.name.to_string(),
+                name: name.to_string(),
+                pin,
+            });
+        }
+        let pin = debian_root::read(&pin)?;
+        let dir = debian_root::cached(&pin, &self.source_context(), &mut |progress| {
+            notify(Notice::Source(progress))
+        })?;
+        let root = Root::new(fs::real_path(&dir));
+        Ok(Cow::Owned(self.environment.inside(root)))
     }
 
     /// The Kconfig files of a kernel whose facts were gathered, to look values up and have
@@ -226,7 +301,7 @@ impl Session<'_> {
             &facts.tree,
             &facts.toolchain,
             &dirs,
-            self.environment,
+            &*self.tool_environment(spec, &mut |_| {})?,
         )?)
     }
 
@@ -237,9 +312,53 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Plan, Error> {
         let facts = self.gather(spec, notify)?;
-        let plan = plan::plan(spec, &facts)?;
-        self.check(spec, &facts, &plan, notify)?;
+        self.decide(spec, &facts, notify)
+    }
+
+    /// The plan; where requests do not hold, why.
+    fn decide(
+        &self,
+        spec: &KernelSpec,
+        facts: &Facts,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Plan, Error> {
+        let plan = plan::plan(spec, facts).map_err(|error| match error {
+            plan::Error::Unmet { ref unmet, .. } => {
+                match self.refused(spec, facts, unmet.clone()) {
+                    Ok(refused) => Error::Refused {
+                        kernel: spec.name.to_string(),
+                        plan: error,
+                        refused,
+                    },
+                    // That they do not hold is the news.
+                    Err(_) => error.into(),
+                }
+            }
+            error => error.into(),
+        })?;
+        self.check(spec, facts, &plan, notify)?;
         Ok(plan)
+    }
+
+    /// Why each of `unmet` does not hold, and what would help. Reads the kernel's Kconfig
+    /// files again, so it is asked only where something is amiss.
+    pub fn refused(
+        &self,
+        spec: &KernelSpec,
+        facts: &Facts,
+        unmet: Vec<merge::Unmet>,
+    ) -> Result<Vec<Refused>, Error> {
+        let native = match unmet.as_slice() {
+            [] => None,
+            _ => self.native(spec, facts)?,
+        };
+        Ok(explain::refused(
+            unmet,
+            native.as_ref(),
+            &facts.request,
+            self.library,
+            &facts.tree.dir,
+        )?)
     }
 
     /// The manifest of the last finished build of a kernel; `None` where there is none, or
@@ -281,8 +400,7 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<(Outcome, Manifest), Error> {
         let facts = self.gather(spec, notify)?;
-        let plan = plan::plan(spec, &facts)?;
-        self.check(spec, &facts, &plan, notify)?;
+        let plan = self.decide(spec, &facts, notify)?;
         let ready = |manifest: Manifest| (Outcome::Ready, manifest);
         if let Decision::Ready(manifest) =
             reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)
@@ -404,7 +522,7 @@ impl Session<'_> {
                 let (now, _) = self.lock_entry(spec, facts, plan)?;
                 let mut changes = lock::changes(Some(locked), &now);
                 changes.retain(|change| {
-                    check == LockCheck::All || !lock::is_of_the_machine(&change.field)
+                    check == LockCheck::All || !lock::is_of_the_toolchain(&change.field)
                 });
                 changes
             }

@@ -5,9 +5,11 @@
 //! Results are kept in the cache: the same request of the same tree with the same tools has
 //! the same answer, so a second `plan` starts no process.
 
+use std::collections::BTreeMap;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::environment::Environment;
+use super::environment::{Environment, Probing};
 use super::lock;
 use super::{exec, fs, kconfig, toolchain};
 use crate::config::{self, DotConfig};
@@ -36,6 +38,9 @@ pub enum Error {
     /// A goal that makes no configuration.
     #[error(transparent)]
     Goal(#[from] goal::Error),
+    /// Without running the tree's commands there is no answer.
+    #[error("only the kernel's own make knows this configuration")]
+    OnlyMake,
     /// The result is not a `.config`.
     #[error("{path} is not a kernel configuration")]
     Invalid {
@@ -55,6 +60,9 @@ impl Error {
             Error::Make(error) => error.hint(),
             Error::Kconfig(error) => error.hint(),
             Error::Goal(error) => error.hint(),
+            Error::OnlyMake => {
+                Some("leave out `--probes`, if the tree may run its commands".to_owned())
+            }
             Error::Invalid { .. } => {
                 Some("name a `.config` as the kernel's make leaves it, or a defconfig".to_owned())
             }
@@ -81,8 +89,10 @@ pub fn resolve(
         Some(_) => Resolver::Native,
         None => Resolver::Make,
     };
+    let runs = matches!(environment.probing, Probing::Run);
     let cached = cached(request, start.as_ref(), tree, toolchain, environment);
-    if let Some(bytes) = fs::read_optional(&cached)?
+    if runs
+        && let Some(bytes) = fs::read_optional(&cached)?
         && let Ok(text) = String::from_utf8(bytes)
         && let Ok(config) = DotConfig::parse(&text)
     {
@@ -90,13 +100,16 @@ pub fn resolve(
     }
     let text = match way {
         Some(way) => text(&way.walk(tree, toolchain, dirs, environment)?.resolve()),
+        None if !runs => return Err(Error::OnlyMake),
         None => run(request, start.as_ref(), toolchain, dirs, environment, cores)?,
     };
     let config = DotConfig::parse(&text).map_err(|source| Error::Invalid {
         path: scratch(dirs).join(".config"),
         source,
     })?;
-    fs::write_atomic(&cached, text.as_bytes())?;
+    if runs {
+        fs::write_atomic(&cached, text.as_bytes())?;
+    }
     Ok((config, resolver))
 }
 
@@ -295,15 +308,23 @@ impl Way {
     ) -> Result<Native, Error> {
         let directory = scratch(dirs);
         fs::create_dir_all(&directory)?;
+        let mut make_variables: BTreeMap<_, _> = toolchain.make_variables().into_iter().collect();
+        let cache = probe_cache(environment);
+        let probes = environment.probing.probes(&cache);
+        if !matches!(environment.probing, Probing::Run) {
+            // The compiler is the machine's own, and was asked before.
+            let text = toolchain.cc_version_text.replace('#', "");
+            make_variables.insert("CC_VERSION_TEXT".to_owned(), text);
+        }
         let loaded = kconfig::load_tree(
             &kconfig::Tree {
                 source: &tree.dir,
                 directory: &directory,
                 arch: toolchain.arch.row().kernel_arch,
-                make_variables: &toolchain.make_variables().into_iter().collect(),
+                make_variables: &make_variables,
                 environment: &environment.tool_variables(),
             },
-            &kconfig::Probes::Run(Some(&probe_cache(environment))),
+            &probes,
         )?;
         let (mode, name, text) = match self {
             Way::Ask { mode, name, text } => (mode, name, text),

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::kconfig::Probes;
+use super::kconfig::probe::Record;
+
+use crate::root::{self, Root};
 
 /// What kernelkit takes from the process environment. Anything not named here
 /// has no influence on a build.
@@ -24,8 +29,40 @@ pub struct Environment {
     pub temp_dir: Utf8PathBuf,
     /// True where `CI` is set to anything but an empty string.
     pub ci: bool,
+    /// The Debian root that tools run in, instead of the machine's own `/usr`.
+    pub root: Option<Root>,
+    /// Where the output of trees' `$(shell …)` comes from.
+    pub probing: Probing,
     /// Every variable whose value is UTF-8, for the few places that pass one on by name.
     pub variables: BTreeMap<String, String>,
+}
+
+/// Where the output of a tree's `$(shell …)` comes from.
+///
+/// A tree's Kconfig files run commands while they are read, any that they like; so do the
+/// goals of its Makefiles. Whoever only wants to look at a tree that is not trusted takes a
+/// record, or nothing.
+#[derive(Clone, Debug, Default)]
+pub enum Probing {
+    /// The commands run, unless it is known what they print.
+    #[default]
+    Run,
+    /// From a record; a command that is not in it is an error.
+    Recorded(Record),
+    /// Nothing is printed: symbols and their structure are right, values that hang on the
+    /// tools are not.
+    Nothing,
+}
+
+impl Probing {
+    /// The same for one tree, with outputs kept below `cache`.
+    pub fn probes<'a>(&'a self, cache: &'a Utf8Path) -> Probes<'a> {
+        match self {
+            Probing::Run => Probes::Run(Some(cache)),
+            Probing::Recorded(record) => Probes::Recorded(record),
+            Probing::Nothing => Probes::None,
+        }
+    }
 }
 
 /// The current directory is not UTF-8 or does not exist.
@@ -70,16 +107,28 @@ impl Environment {
                 .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
             temp_dir: dir("TMPDIR").unwrap_or_else(|| "/tmp".into()),
             ci: get("CI").is_some(),
+            probing: Probing::Run,
             current_dir,
             home,
             cache_dir,
             store_dir,
+            root: None,
             variables,
         }
     }
 
+    /// The same with tools that run inside `root`.
+    #[must_use]
+    pub fn inside(&self, root: Root) -> Self {
+        Environment {
+            path: root.path(),
+            root: Some(root),
+            ..self.clone()
+        }
+    }
+
     /// The environment every tool is started with: `PATH`, `HOME`, `TMPDIR`, the C
-    /// locale, UTC, no byte code of Python's, and nothing else.
+    /// locale, UTC, no byte code of Python's, the root where there is one, and nothing else.
     pub fn tool_variables(&self) -> BTreeMap<String, String> {
         [
             ("HOME", self.home.as_str()),
@@ -91,6 +140,11 @@ impl Environment {
             ("TZ", "UTC"),
         ]
         .into_iter()
+        .chain(
+            self.root
+                .as_ref()
+                .map(|root| (root::VARIABLE, root.dir().as_str())),
+        )
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
     }

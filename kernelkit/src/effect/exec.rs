@@ -6,6 +6,7 @@
 //! the caller's group.
 //! [`install_interrupt_handler`] stops every running child on Ctrl-C.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
@@ -20,6 +21,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 use crate::process::Call;
+use crate::root;
 
 /// Last lines of a failed child's output that an error keeps.
 const TAIL_LINES: usize = 20;
@@ -80,6 +82,17 @@ impl Error {
             Error::NotFound { .. } => Some(
                 "`cargo kernel doctor` says which package has it; `--setup` installs it".to_owned(),
             ),
+            Error::Failed { call, tail, .. }
+                if call.env.contains_key(root::VARIABLE)
+                    && tail.iter().any(|line| line.contains("unshare")) =>
+            {
+                Some(
+                    "this machine does not let you make a user namespace, which the toolchain's root needs: as root, \
+                     `sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000` (and \
+                     kernel.apparmor_restrict_unprivileged_userns=0 where there is such a key), or use `toolchain = \"host\"`"
+                        .to_owned(),
+                )
+            }
             Error::Failed { call, log, .. } => Some(match log {
                 Some(log) => format!("the whole output is in {log}; to run it by hand: {call}"),
                 None => format!("to run it by hand: {call}"),
@@ -206,6 +219,10 @@ fn attached(call: &Call) -> Result<duct::Expression, Error> {
         program: call.program.clone(),
         call: Box::new(call.clone()),
     })?;
+    let (program, call) = match root::enter(call) {
+        Some(entered) => (entered.program.clone().into(), Cow::Owned(entered)),
+        None => (program, Cow::Borrowed(call)),
+    };
     Ok(duct::cmd(program.as_std_path(), &call.args)
         .dir(&call.dir)
         .full_env(&call.env)

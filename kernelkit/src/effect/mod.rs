@@ -10,6 +10,7 @@ pub mod doctor;
 mod drift;
 pub mod environment;
 pub mod exec;
+pub mod explain;
 pub mod fs;
 pub mod kconfig;
 pub mod library;

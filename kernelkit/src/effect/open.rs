@@ -1,5 +1,36 @@
 //! A kernel's configuration with its Kconfig files: values can be looked up, explained,
 //! compared and saved.
+//!
+//! ```no_run
+//! use kernelkit::effect::build::Session;
+//! use kernelkit::effect::environment::Environment;
+//! use kernelkit::effect::{library, save, workspace};
+//! use kernelkit::kconfig;
+//! use kernelkit::spec::{Overrides, parse_source};
+//!
+//! let environment = Environment::read()?;
+//! let spec = workspace::load(&environment, None, &Overrides::default())?;
+//! let session = Session {
+//!     environment: &environment,
+//!     spec: &spec,
+//!     library: &library::load(&[])?,
+//!     offline: true,
+//! };
+//! // A kernel of the workspace's Cargo.toml, as it is and on another tree.
+//! let kernel = &spec.kernels[0];
+//! let now = session.open(kernel, None, &mut |_| {})?;
+//! let source = parse_source("../linux-next", &environment.current_dir)?;
+//! let then = session.open(kernel, Some(source), &mut |_| {})?;
+//! for change in kconfig::diff(&now.resolve(), &then.resolve()) {
+//!     println!("{} {:?} {:?}", change.symbol, change.old_text(), change.new_text());
+//! }
+//! // The fewest settings over the kernel's base that give an edited file.
+//! let base = session.open(&save::base_of(kernel), None, &mut |_| {})?;
+//! for setting in save::settings(&base, b"CONFIG_NET=y\n")? {
+//!     println!("{setting}");
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use super::build::{Error, Notice, Session};
 use super::configure::{self, Native};

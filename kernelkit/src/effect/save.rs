@@ -370,7 +370,7 @@ impl Trial<'_> {
         let facts = self.facts;
         let request = request::request(&spec, &library, &facts.tree)?;
         let dirs = Dirs::new(&facts.tree.dir, &self.session.state(&spec));
-        let config = configure::resolve(
+        let (config, _) = configure::resolve(
             &request,
             &facts.tree,
             &facts.toolchain,
@@ -378,7 +378,7 @@ impl Trial<'_> {
             self.session.environment,
             facts.cores,
         )?;
-        Ok((request, config.0))
+        Ok((request, config))
     }
 }
 

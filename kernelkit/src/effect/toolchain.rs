@@ -97,7 +97,14 @@ pub fn detect(
     cache: &Utf8Path,
 ) -> Result<Toolchain, Error> {
     let found = look_up(arch, compiler, environment)?;
-    let record_path = cache.join(format!("toolchain/{arch}-{}.json", name_of(compiler)));
+    let root = environment.root.as_ref();
+    let place = root.map_or(String::new(), |root| {
+        format!("{}-", root.dir().file_name().unwrap_or_default())
+    });
+    let record_path = cache.join(format!(
+        "toolchain/{place}{arch}-{}.json",
+        name_of(compiler)
+    ));
     let record: Option<Record> = fs::read_optional(&record_path)
         .ok()
         .flatten()
@@ -231,7 +238,9 @@ fn look_up(arch: Arch, compiler: Compiler, environment: &Environment) -> Result<
         let place = match row.role {
             Role::Cc | Role::Hostcc => find_compiler(&program, path),
             // Debian keeps /usr/sbin off the PATH of ordinary users.
-            Role::Depmod => exec::find_on_path(&program, &format!("{path}:/usr/sbin:/sbin")),
+            Role::Depmod if environment.root.is_none() => {
+                exec::find_on_path(&program, &format!("{path}:/usr/sbin:/sbin"))
+            }
             _ => exec::find_on_path(&program, path),
         };
         match place {
@@ -502,7 +511,18 @@ impl Examiner<'_> {
     /// Where the compiler has one of its own files; a bare name is how gcc says that it has none.
     fn ask_for_file(&self, question: &str) -> Result<Option<Utf8PathBuf>, Error> {
         let answer = Utf8PathBuf::from(self.first_line(self.cc, question)?);
-        Ok(Some(answer).filter(|answer| answer.is_absolute() && answer.is_file()))
+        Ok(Some(answer)
+            .filter(|answer| answer.is_absolute())
+            .map(|answer| self.outside(answer))
+            .filter(|answer| answer.is_file()))
+    }
+
+    /// Where a file that a tool names is, seen from here.
+    fn outside(&self, path: Utf8PathBuf) -> Utf8PathBuf {
+        match &self.environment.root {
+            Some(root) => root.outside(&path),
+            None => path,
+        }
     }
 
     fn call(&self, program: &Utf8Path, arg: &str) -> Call {
@@ -542,8 +562,20 @@ impl Examiner<'_> {
 
     /// What the dynamic loader would load for `file`; nothing for a script or a static program.
     fn libraries(&self, file: &Utf8Path) -> Result<Vec<(String, Utf8PathBuf)>, Error> {
-        let (output, _) = exec::capture_unchecked(&self.call("ldd".into(), file.as_str()))?;
-        Ok(toolchain::parse_ldd(&output.text()))
+        let call = match &self.environment.root {
+            // What ldd does, without the package that has it (ld.so(8)).
+            Some(root) => {
+                let loader = root.outside("/usr/lib64/ld-linux-x86-64.so.2".into());
+                self.call(&loader, "--list")
+                    .arg(root.inside(file).into_string())
+            }
+            None => self.call("ldd".into(), file.as_str()),
+        };
+        let (output, _) = exec::capture_unchecked(&call)?;
+        let libraries = toolchain::parse_ldd(&output.text()).into_iter();
+        Ok(libraries
+            .map(|(name, path)| (name, self.outside(path)))
+            .collect())
     }
 
     fn rustup_home(&self) -> Utf8PathBuf {

@@ -61,6 +61,8 @@ pub(super) type Kept = (SymbolId, Target);
 
 /// Evaluations of the whole tree, at most: each costs about a millisecond.
 const TRIALS: u32 = 40;
+/// Of those, spent on others as short once one was found that costs no request.
+const COMPARED: u32 = 8;
 /// How often a proposal that does not hold yet is searched on from.
 const ROUNDS: u32 = 3;
 
@@ -101,6 +103,7 @@ pub(super) fn find(
         count: 0,
     };
     let mut best: Option<(Weight, Way)> = None;
+    let mut limit = TRIALS;
     let mut steps = 0;
     let mut seen: HashSet<Vec<(SymbolId, Target)>> = HashSet::new();
     let mut queue: BinaryHeap<Proposal> = BinaryHeap::new();
@@ -110,12 +113,15 @@ pub(super) fn find(
         let settled = best
             .as_ref()
             .is_some_and(|((harm, least, ..), _)| *harm == 0 && cost > *least);
-        if settled || trial.count >= TRIALS {
+        if settled || trial.count >= limit {
             break;
         }
         let after = trial.run(&way);
         if target_holds(&after, symbol, target) {
             let (weight, way) = trial.prune(&index, way, &after);
+            if weight.0 == 0 {
+                limit = limit.min(trial.count + COMPARED);
+            }
             if best.as_ref().is_none_or(|(least, _)| weight < *least) {
                 best = Some((weight, way));
             }

@@ -18,8 +18,8 @@ pub(super) struct Names {
     hashes: Vec<u32>,
     /// Which names were written in quotes: another symbol than the bare word.
     quoted: Vec<bool>,
-    /// Symbol + 1, or 0 where free; the length is a power of two.
-    table: Vec<u32>,
+    /// Hash and symbol + 1, or 0 where free; the length is a power of two.
+    table: Vec<(u32, u32)>,
 }
 
 impl Names {
@@ -48,10 +48,10 @@ impl Names {
         let mut slot = hash as usize & mask;
         loop {
             match self.table[slot] {
-                0 => return Err(slot),
-                entry => {
+                (_, 0) => return Err(slot),
+                (entry_hash, entry) => {
                     let symbol = entry - 1;
-                    if self.hashes[symbol as usize] == hash
+                    if entry_hash == hash
                         && self.quoted[symbol as usize] == quoted
                         && self.get(symbol) == name
                     {
@@ -81,7 +81,7 @@ impl Names {
             Ok(symbol) => (symbol, false),
             Err(slot) => {
                 let symbol = self.push(name, quoted, hash);
-                self.table[slot] = symbol + 1;
+                self.table[slot] = (hash, symbol + 1);
                 (symbol, true)
             }
         }
@@ -103,10 +103,10 @@ impl Names {
 
     fn grow(&mut self) {
         let length = (self.table.len() * 2).max(1 << 12);
-        let old = std::mem::replace(&mut self.table, vec![0; length]);
-        for entry in old.into_iter().filter(|entry| *entry != 0) {
-            let mut slot = self.hashes[entry as usize - 1] as usize & (length - 1);
-            while self.table[slot] != 0 {
+        let old = std::mem::replace(&mut self.table, vec![(0, 0); length]);
+        for entry in old.into_iter().filter(|(_, symbol)| *symbol != 0) {
+            let mut slot = entry.0 as usize & (length - 1);
+            while self.table[slot].1 != 0 {
                 slot = (slot + 1) & (length - 1);
             }
             self.table[slot] = entry;

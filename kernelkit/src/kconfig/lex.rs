@@ -1,5 +1,6 @@
 //! Bytes to tokens, over a stack of included files.
 
+use std::io::BufRead as _;
 use std::sync::Arc;
 
 use super::Error;
@@ -148,6 +149,17 @@ fn is_word(byte: u8) -> bool {
     TABLE[usize::from(byte)]
 }
 
+/// Bytes before the newline. Half of a tree's text is help, which is skipped by lines.
+fn line_length(text: &[u8]) -> usize {
+    let mut rest = text;
+    let skipped = rest.skip_until(b'\n').expect("memory can be read");
+    match text[..skipped].last() {
+        Some(b'\n') => skipped - 1,
+        // The last line may lack its newline.
+        _ => skipped,
+    }
+}
+
 impl Lexer<'_> {
     pub(super) fn push_file(&mut self, file: u32, bytes: Arc<[u8]>) {
         self.frames.push(Frame {
@@ -230,9 +242,7 @@ impl Lexer<'_> {
                     return Ok(Token::Newline);
                 }
                 (b'#', _) => {
-                    let rest = &bytes[frame.position..];
-                    let length = rest.iter().position(|byte| *byte == b'\n');
-                    frame.position += length.unwrap_or(rest.len());
+                    frame.position += line_length(&bytes[frame.position..]);
                     continue;
                 }
                 (b'\\', Some(b'\n')) => {
@@ -355,9 +365,13 @@ impl Lexer<'_> {
                     position += 1;
                 }
                 Some(b'$') => position = self.reference(&bytes, position, &mut text)?,
-                Some(byte) => {
-                    text.push(*byte);
-                    position += 1;
+                Some(_) => {
+                    let rest = &bytes[position..];
+                    let special =
+                        |byte: &u8| matches!(*byte, b'\n' | b'\\' | b'$') || *byte == quote;
+                    let plain = rest.iter().position(special).unwrap_or(rest.len());
+                    text.extend_from_slice(&rest[..plain]);
+                    position += plain;
                 }
             }
         }
@@ -370,8 +384,7 @@ impl Lexer<'_> {
     pub(super) fn value(&mut self) -> Vec<u8> {
         let frame = self.frame_mut();
         let rest = &frame.bytes[frame.position..];
-        let length = rest.iter().position(|byte| *byte == b'\n');
-        let line = &rest[..length.unwrap_or(rest.len())];
+        let line = &rest[..line_length(rest)];
         frame.position += line.len();
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let start = line.iter().position(|byte| !blank(byte));
@@ -397,10 +410,7 @@ impl Lexer<'_> {
                 }
                 blank += 1;
             }
-            let length = rest[blank..]
-                .iter()
-                .position(|byte| *byte == b'\n')
-                .map_or(rest.len(), |length| blank + length);
+            let length = blank + line_length(&rest[blank..]);
             if length > blank {
                 // Only the very first line may stand at the margin.
                 if column == 0 && frame.position > first {

@@ -4,8 +4,8 @@
 
 use super::diagnostic::Diagnostic;
 use super::model::{
-    Expr, ExprId, M, Model, N, NONE, NodeId, NodeKind, Property, PropertyKind, Step, SymbolId,
-    Type, Y,
+    Expr, ExprId, M, Model, N, NONE, NodeId, NodeKind, Position, Property, PropertyKind, Step,
+    SymbolId, Type, Y,
 };
 use super::{Dialect, Error};
 
@@ -103,6 +103,11 @@ impl Model {
             if dialect.choice_is_symbol {
                 self.share_type(symbol, &symbols);
             }
+            let properties = symbols.iter().flat_map(|member| self.properties(*member));
+            self.choices[index].prompts = properties
+                .filter(|property| matches!(property.kind, PropertyKind::Prompt(_)))
+                .map(|property| property.condition)
+                .collect();
             self.choices[index].members = symbols;
         }
     }
@@ -189,9 +194,13 @@ impl Model {
             Term::On(leaf) => *leaf == symbol,
             Term::Other(expr) => self.mentions(*expr, symbol),
         };
-        terms.iter().any(mentions)
-            && self
-                .terms(self.shown_if(holder))
+        if !terms.iter().any(mentions) {
+            return false;
+        }
+        let needed = self.terms(self.shown_if(holder));
+        // Each is compared with each: no tree of this world comes near.
+        needed.len() * terms.len() <= MAX_COMPARISONS
+            && needed
                 .iter()
                 .all(|needed| terms.iter().any(|term| self.same(term, needed)))
     }
@@ -371,7 +380,7 @@ impl Model {
     }
 
     /// Brings everything into an order in which it can be evaluated.
-    pub(super) fn order(&mut self, dialect: Dialect) -> Result<(), Error> {
+    pub(super) fn order(&mut self, dialect: Dialect, files: &[String]) -> Result<(), Error> {
         let mut walk = Walk::new(self);
         let mut schedule = Vec::with_capacity(self.exprs.0.len() + self.symbols.len());
         // MODULES is evaluated before everything else.
@@ -387,7 +396,10 @@ impl Model {
             self.schedule = schedule;
             Ok(())
         } else {
+            let place = walk.circles.place;
             Err(Error::RecursiveDependency {
+                file: files[place.file as usize].clone(),
+                line: place.line,
                 circles: walk.circles.links,
             })
         }
@@ -455,19 +467,31 @@ impl Model {
                     return Child::Of(property.condition, Via::Operand);
                 }
                 index -= own.len();
-                // Members' properties one after the other.
-                for member in &choice.members {
-                    let properties = self.properties(*member);
-                    if let Some(property) = properties.get(index) {
-                        return match property.kind {
-                            PropertyKind::Prompt(_) => Child::Of(property.condition, Via::Prompt),
-                            _ => Child::Of(ExprId::Y, Via::Operand),
-                        };
-                    }
-                    index -= properties.len();
+                match choice.prompts.get(index) {
+                    Some(condition) => Child::Of(*condition, Via::Prompt),
+                    None => Child::End,
                 }
-                Child::End
             }
+        }
+    }
+
+    /// Where one of a circle's symbols is defined; where none is, where one is selected.
+    fn place_of(&self, links: &[(SymbolId, Via)]) -> Position {
+        let mut nodes = links
+            .iter()
+            .map(|(symbol, _)| self.symbol(*symbol).first_node);
+        if let Some(node) = nodes.find(|node| *node != NONE) {
+            return self.node(node).position;
+        }
+        let selects = |property: &&Property| match property.kind {
+            PropertyKind::Select(target) | PropertyKind::Imply(target) => target == links[0].0,
+            _ => false,
+        };
+        let property = self.properties.iter().find(selects);
+        let property = property.expect("without a definition only a select makes it depend");
+        Position {
+            line: property.line,
+            ..self.node(property.node).position
         }
     }
 
@@ -479,6 +503,12 @@ impl Model {
         dialect: Dialect,
         circles: &mut Circles,
     ) {
+        // The ways into a large circle are many, and each costs its length.
+        circles.met += 1;
+        let enough = circles.links.len() >= MAX_CIRCLES || circles.met > MAX_MEETINGS;
+        if enough && !circles.links.is_empty() {
+            return;
+        }
         let start = stack
             .iter()
             .position(|(open, _)| *open == step)
@@ -498,8 +528,11 @@ impl Model {
         }
         let mut symbols: Vec<SymbolId> = links.iter().map(|(symbol, _)| *symbol).collect();
         symbols.sort_unstable();
-        if links.is_empty() || circles.covers(&symbols) || circles.known.len() >= MAX_CIRCLES {
+        if links.is_empty() || circles.covers(&symbols) {
             return;
+        }
+        if circles.links.is_empty() {
+            circles.place = self.place_of(&links);
         }
         circles.known.push(symbols);
         let name = |symbol: SymbolId| {
@@ -525,10 +558,16 @@ impl Circles {
     /// Whether all of `symbols` are in one circle that is known already: a short cut
     /// through it says nothing new.
     fn covers(&self, symbols: &[SymbolId]) -> bool {
-        let inside = |known: &Vec<SymbolId>| symbols.iter().all(|symbol| known.contains(symbol));
+        let inside = |known: &Vec<SymbolId>| {
+            let mut symbols = symbols.iter();
+            symbols.all(|symbol| known.binary_search(symbol).is_ok())
+        };
         self.known.iter().any(inside)
     }
 }
+
+/// Pairs of terms that are compared to find a submenu.
+const MAX_COMPARISONS: usize = 10_000;
 
 /// A part of a conjunction.
 #[derive(PartialEq)]
@@ -633,6 +672,7 @@ impl Walk {
 
 /// More circles than this help nobody.
 const MAX_CIRCLES: usize = 100;
+const MAX_MEETINGS: usize = 1000;
 
 /// Recursive dependencies found so far.
 #[derive(Default)]
@@ -640,6 +680,10 @@ struct Circles {
     /// The symbols of each, sorted: one circle is often met on several ways.
     known: Vec<Vec<SymbolId>>,
     links: Vec<Vec<String>>,
+    /// Where a symbol of the first one is defined.
+    place: Position,
+    /// How often the way came back to where it had been.
+    met: usize,
 }
 
 enum Child {

@@ -184,11 +184,16 @@ impl<'a> Lines<'a> {
 
     /// Deletes every line with `symbol` and a blank or equals sign behind it.
     fn delete(&mut self, symbol: &[u8]) {
-        for mention in self.mentions.get(symbol).into_iter().flatten() {
+        let Some(mentions) = self.mentions.get_mut(symbol) else {
+            return;
+        };
+        // What is gone is not looked at again: a symbol may be set a million times.
+        mentions.retain(|mention| {
             if mention.setting {
                 self.lines[mention.line as usize].clear();
             }
-        }
+            !self.lines[mention.line as usize].is_empty()
+        });
     }
 
     fn merge_words(

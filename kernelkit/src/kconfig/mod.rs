@@ -9,6 +9,102 @@
 //!
 //! This module is pure: files come through a [`Reader`], the output of `$(shell …)`
 //! through a closure. [`effect::kconfig`](crate::effect::kconfig) has both for real trees.
+//!
+//! # All of it on a tree in memory
+//!
+//! [`Kconfig::load`] reads a tree and [`Kconfig::resolve`] answers; [`Mode`] has what
+//! `make olddefconfig`, `make allnoconfig` and their kin do. [`Resolution::explain`] and
+//! [`Resolution::check`] say why, [`diff`] and [`upgrade`] compare,
+//! [`Resolution::savedefconfig`] and [`Kconfig::fragment`] save.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use camino::Utf8Path;
+//! use kernelkit::kconfig::{Dialect, Input, Kconfig, Mode, Request, Resolution};
+//!
+//! /// A tree in memory; nothing in it needs a `$(shell …)`.
+//! fn load(text: &'static str) -> Result<Kconfig, kernelkit::kconfig::Error> {
+//!     let reader = move |path: &Utf8Path| match path.as_str() {
+//!         "Kconfig" => Ok(text.as_bytes().to_vec()),
+//!         _ => Err(std::io::ErrorKind::NotFound.into()),
+//!     };
+//!     let mut probe = |_: &[u8]| Ok(Vec::new());
+//!     Kconfig::load(&reader, "Kconfig", &mut probe, &BTreeMap::new(), Dialect::V7)
+//! }
+//!
+//! /// What `make olddefconfig` makes of a `.config`.
+//! fn resolve<'k>(kconfig: &'k Kconfig, text: &str) -> Resolution<'k> {
+//!     kconfig.resolve(&Request {
+//!         mode: Mode::Olddefconfig,
+//!         inputs: &[Input { name: "mine.config", text: text.as_bytes() }],
+//!         warn_unknown: true,
+//!     })
+//! }
+//!
+//! let kconfig = load(
+//!     "config NET\n\tbool \"Networking\"\n\
+//!      config E1000\n\tbool \"Intel E1000\"\n\tdepends on NET\n\
+//!      config QUEUES\n\tint \"Queues\"\n\tdefault 4 if NET\n\tdefault 1\n",
+//! )?;
+//! let resolution = resolve(&kconfig, "CONFIG_NET=y\n");
+//! let config = String::from_utf8(resolution.dot_config())?;
+//! assert!(config.ends_with("CONFIG_NET=y\n# CONFIG_E1000 is not set\nCONFIG_QUEUES=4\n"));
+//!
+//! // Where a value comes from:
+//! let queues = resolution.explain("QUEUES").unwrap();
+//! assert_eq!(queues.origin.to_string(), "default at Kconfig:8");
+//!
+//! // Why a request is not honoured, and the smallest change that helps:
+//! let resolution = resolve(&kconfig, "CONFIG_E1000=y\n");
+//! let refusal = resolution.check("E1000", "y").unwrap();
+//! assert!(refusal.sentence.contains("it depends on `NET`"), "{}", refusal.sentence);
+//! let fix = refusal.fix.unwrap();
+//! assert_eq!(fix.settings[0].to_string(), "CONFIG_NET=y");
+//!
+//! // Two configurations, of one tree or of two:
+//! use kernelkit::kconfig::diff;
+//! let (off, on) = (resolve(&kconfig, ""), resolve(&kconfig, "CONFIG_NET=y\n"));
+//! let changes = diff(&off, &on);
+//! let told: Vec<String> = changes
+//!     .iter()
+//!     .map(|change| format!("{}: {:?} {:?}", change.symbol, change.old_text(), change.new_text()))
+//!     .collect();
+//! assert_eq!(
+//!     told,
+//!     [
+//!         r#"NET: Some("n") Some("y")"#,
+//!         r#"E1000: None Some("n")"#,
+//!         r#"QUEUES: Some("1") Some("4")"#,
+//!     ]
+//! );
+//!
+//! // As a defconfig, or as a fragment over another configuration:
+//! let wanted = resolve(&kconfig, "CONFIG_NET=y\nCONFIG_QUEUES=1\n");
+//! assert_eq!(wanted.savedefconfig(), b"CONFIG_NET=y\nCONFIG_QUEUES=1\n");
+//! let base = Request {
+//!     mode: Mode::Olddefconfig,
+//!     inputs: &[Input { name: "base", text: b"CONFIG_NET=y\n" }],
+//!     warn_unknown: false,
+//! };
+//! let settings = kconfig.fragment(&base, &wanted)?;
+//! let lines: Vec<String> = settings.iter().map(ToString::to_string).collect();
+//! assert_eq!(lines, ["CONFIG_QUEUES=1"]);
+//!
+//! // What becomes of a configuration on another tree:
+//! let newer = load(
+//!     "config NET\n\tbool \"Networking\"\n\
+//!      config E1000E\n\tbool \"Intel E1000\"\n\tdepends on NET\n",
+//! )?;
+//! use kernelkit::kconfig::upgrade;
+//! let old = resolve(&kconfig, "CONFIG_NET=y\nCONFIG_E1000=y\n");
+//! let new = resolve(&newer, "CONFIG_NET=y\nCONFIG_E1000=y\n");
+//! let upgrade = upgrade(&old, &new);
+//! assert_eq!(upgrade.renamed[0].new, ["E1000E"]);
+//! assert!(upgrade.renamed[0].guess);
+//! assert_eq!(upgrade.removed[0].symbol, "QUEUES");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 mod config_file;
 mod diagnostic;
 mod diff;
@@ -145,11 +241,11 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file that includes itself.
-    #[error("recursive inclusion of `{name}`")]
+    #[error("{}:{}: recursive inclusion of `{name}`", path[0].0, path[0].1)]
     RecursiveInclusion {
         /// The name as written.
         name: String,
-        /// File and line of each `source`, innermost first.
+        /// File and line of each `source`, innermost first. Never empty.
         path: Vec<(String, u32)>,
     },
     /// A file that is included a second time.
@@ -186,8 +282,12 @@ pub enum Error {
         diagnostics: Vec<Diagnostic>,
     },
     /// Symbols that depend on each other in a circle.
-    #[error("recursive dependency: {}", circles[0].join(", "))]
+    #[error("{file}:{line}: recursive dependency: {}", circles[0].join(", "))]
     RecursiveDependency {
+        /// The file that defines a symbol of the first circle.
+        file: String,
+        /// Its line there.
+        line: u32,
         /// Each circle, one sentence a link: `symbol A depends on B`. Never empty.
         circles: Vec<Vec<String>>,
     },

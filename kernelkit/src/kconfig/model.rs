@@ -16,7 +16,7 @@ pub(super) const M: SymbolId = 1;
 pub(super) const Y: SymbolId = 2;
 
 /// Where something is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// Index of the file, for [`Kconfig::file_name`](super::Kconfig::file_name).
     pub file: u32,
@@ -400,6 +400,8 @@ pub(super) struct Choice {
     pub(super) members: Vec<SymbolId>,
     /// The member of each entry: a symbol with two entries stands here twice.
     pub(super) entries: Vec<SymbolId>,
+    /// When each member's prompts are shown.
+    pub(super) prompts: Vec<ExprId>,
 }
 
 /// What is evaluated, each after everything it depends on.

@@ -529,6 +529,7 @@ impl Parser<'_> {
                     optional: false,
                     members: Vec::new(),
                     entries: Vec::new(),
+                    prompts: Vec::new(),
                 });
                 self.model.symbols[symbol as usize].own_choice = index as u32;
                 index
@@ -935,7 +936,7 @@ impl Parser<'_> {
             diagnostics.extend(errors);
             return Err(Error::Invalid { diagnostics });
         }
-        self.model.order(self.dialect)?;
+        self.model.order(self.dialect, &files)?;
         Ok(Parsed {
             model: self.model,
             files,

@@ -166,19 +166,33 @@ impl Resolution<'_> {
         self.check_among(name, wanted, &self.input_requests())
     }
 
-    /// The same for each of the `requests`, names and values, that does not hold: fixes
-    /// keep the other requests, and nothing else.
+    /// The same, with a fix that keeps the `requests`, names and values, and nothing else.
+    pub fn check_with(
+        &self,
+        name: &str,
+        wanted: &str,
+        requests: &[(&str, &str)],
+    ) -> Option<Refusal> {
+        self.check_among(name, wanted, &self.kept(requests))
+    }
+
+    /// Why requests do not hold, in their order, for each that does not. Fixes keep the
+    /// other requests, and nothing else.
     pub fn check_all(&self, requests: &[(&str, &str)]) -> Vec<Refusal> {
-        let kept: Vec<Kept> = requests
+        let kept = self.kept(requests);
+        requests
+            .iter()
+            .filter_map(|(name, wanted)| self.check_among(name, wanted, &kept))
+            .collect()
+    }
+
+    fn kept(&self, requests: &[(&str, &str)]) -> Vec<Kept> {
+        requests
             .iter()
             .filter_map(|(name, wanted)| {
                 let symbol = self.values.kconfig.find(name)?;
                 Some((symbol, self.target(symbol, wanted).ok()?))
             })
-            .collect();
-        requests
-            .iter()
-            .filter_map(|(name, wanted)| self.check_among(name, wanted, &kept))
             .collect()
     }
 
@@ -577,7 +591,11 @@ impl Resolution<'_> {
                     let negated = matches!(want, Want::AtMost(_));
                     let constant =
                         |symbol: SymbolId| values.model().symbol(symbol).first_node == NONE;
-                    let symbol = if constant(a) && !constant(b) { b } else { a };
+                    if constant(a) && constant(b) {
+                        // Nothing can be done about texts that the tree was read with.
+                        continue;
+                    }
+                    let symbol = if constant(a) { b } else { a };
                     let text = match (comparison, negated) {
                         (_, false) => text,
                         (Comparison::Equal, true) => text.replacen('=', "!=", 1),

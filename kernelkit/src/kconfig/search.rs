@@ -95,20 +95,32 @@ impl Resolution<'_> {
         let kconfig = self.values.kconfig;
         let upper = name.to_ascii_uppercase();
         let words: Vec<&str> = upper.split('_').filter(|word| !word.is_empty()).collect();
-        let mut close: Vec<(u32, String)> = kconfig
+        let mut close: Vec<(u32, usize, String)> = kconfig
             .defined()
             .filter_map(|symbol| {
                 let other = kconfig.name(symbol);
-                likeness(&upper, &words, &other).map(|distance| (distance, other))
+                likeness(&upper, &words, &other).map(|distance| (distance, other.len(), other))
             })
             .collect();
         close.sort();
-        let renamed = renames::renamed(&upper)
-            .map(|rename| rename.new.to_owned())
-            .filter(|new| kconfig.find(new).is_some());
-        let others = close.into_iter().map(|(_, other)| other);
+        // An old name in a new tree, or a new name in an old one.
+        let newer = renames::renamed(&upper).map(|rename| rename.new);
+        let older = renames::RENAMES
+            .iter()
+            .filter(|rename| rename.new == upper)
+            .map(|rename| rename.old);
+        let defined = |name: &&str| {
+            let symbol = kconfig.find(name);
+            symbol.is_some_and(|symbol| kconfig.model.symbol(symbol).first_node != NONE)
+        };
+        let renamed = newer
+            .into_iter()
+            .chain(older)
+            .filter(defined)
+            .map(str::to_owned);
+        let others = close.into_iter().map(|(_, _, other)| other);
         let mut names: Vec<String> = Vec::new();
-        for other in renamed.into_iter().chain(others) {
+        for other in renamed.chain(others) {
             if !names.contains(&other) && names.len() < 3 {
                 names.push(other);
             }

@@ -188,7 +188,7 @@ fn failing(causes: &[Cause]) -> String {
         let verb = match cause.kind {
             "depends on" => "it depends on",
             "visible if" => "its menu is visible if",
-            _ => "it is there if",
+            _ => "it needs",
         };
         let condition = shortened(&cause.condition);
         let _ = write!(

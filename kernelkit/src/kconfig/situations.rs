@@ -468,7 +468,7 @@ const SITUATIONS: &[Situation] = &[
         kconfig: "config A;bool 'a' if EXPERT;default y;config EXPERT;bool 'expert'",
         input: "# CONFIG_A is not set",
         ask: "A=n",
-        sentence: "its prompt is not visible, so it keeps its default y: it is there if `EXPERT` (Kconfig:2), but EXPERT is n",
+        sentence: "its prompt is not visible, so it keeps its default y: it needs `EXPERT` (Kconfig:2), but EXPERT is n",
         fix: "EXPERT=y # A is not set",
     },
     Situation {
@@ -477,7 +477,7 @@ const SITUATIONS: &[Situation] = &[
         kconfig: "if B;config A;bool 'a' if C;endif;config B;bool 'b';config C;bool 'c'",
         input: "CONFIG_B=y;CONFIG_A=y",
         ask: "A=y",
-        sentence: "its prompt is not visible: it is there if `C` (Kconfig:3), but C is n",
+        sentence: "its prompt is not visible: it needs `C` (Kconfig:3), but C is n",
         fix: "C=y A=y",
     },
     Situation {
@@ -639,7 +639,7 @@ const SITUATIONS: &[Situation] = &[
         kconfig: "choice;prompt 'c' if B;config ONE;bool '1';config TWO;bool '2';endchoice;config B;bool 'b'",
         input: "CONFIG_TWO=y",
         ask: "TWO=y",
-        sentence: "its prompt is not visible: it is there if `B` (Kconfig:2), but B is n",
+        sentence: "its prompt is not visible: it needs `B` (Kconfig:2), but B is n",
         fix: "B=y TWO=y",
     },
     Situation {

@@ -1,3 +1,5 @@
+mod hostile;
+
 use std::collections::BTreeMap;
 
 use camino::Utf8Path;
@@ -325,13 +327,13 @@ fn errors_name_file_and_line() {
     check(
         "config A\n\tbool\n\tselect A\n",
         new,
-        "recursive dependency: symbol A is selected by A",
+        "Kconfig:1: recursive dependency: symbol A is selected by A",
     );
     check("choice\nendchoice\n", new, "the Kconfig files have errors");
     check(
         "source \"Kconfig\"\n",
         new,
-        "recursive inclusion of `Kconfig`",
+        "Kconfig:1: recursive inclusion of `Kconfig`",
     );
 }
 

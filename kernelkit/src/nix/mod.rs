@@ -11,6 +11,7 @@
 //! | [`hash`] | digests as Nix writes them: nixbase32, SRI, hexadecimal |
 //! | [`store_path`] | store paths and how they follow from content |
 //! | [`derivation`] | `.drv` files: reading, writing, and the paths of outputs |
+//! | [`debian_root`] | a toolchain made of Debian packages: which, and where their files lie |
 //! | [`nar`] | Nix archives, the form in which a store path is hashed and copied |
 //! | [`narinfo`] | the files of a binary cache, and their signatures |
 //! | [`command`] | the programs `nix` and `nix-store`, and what differs by version |
@@ -34,6 +35,7 @@
 //! # Ok::<(), kernelkit::nix::derivation::Error>(())
 //! ```
 
+pub mod debian_root;
 pub mod derivation;
 pub mod failure;
 pub mod hash;

@@ -4,7 +4,7 @@
 
 use camino::Utf8PathBuf;
 
-use super::{Compiler, ConfigBase, Jobs, KernelName, Timestamp};
+use super::{Compiler, ConfigBase, Jobs, KernelName, Timestamp, ToolchainName};
 use crate::arch::Arch;
 use crate::source::Source;
 use crate::sourced::Sourced;
@@ -36,6 +36,7 @@ layer! {
     debug: bool,
     label: String,
     compiler: Compiler,
+    toolchain: ToolchainName,
     make_flags: Vec<String>,
     targets: Vec<String>,
     jobs: Jobs,

@@ -74,6 +74,8 @@ pub struct KernelSpec {
     pub label: Option<Sourced<String>>,
     /// gcc or clang.
     pub compiler: Sourced<Compiler>,
+    /// The machine's own tools, or those of a pinned Debian root.
+    pub toolchain: Sourced<ToolchainName>,
     /// Extra make variables and flags, such as `W=1`; they are part of the identity.
     pub make_flags: Sourced<Vec<String>>,
     /// Make goals; empty means the kernel's default goal.
@@ -189,6 +191,51 @@ pub enum ConfigBase {
         /// Unset symbols are `n` (allnoconfig) rather than their default (alldefconfig).
         allnoconfig: bool,
     },
+}
+
+/// Where the tools come from: `host`, or the name of a pinned Debian root such as `debian-12`:
+/// lower-case letters, digits, `-` and `.`, starting with a letter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ToolchainName(std::borrow::Cow<'static, str>);
+
+/// Not a toolchain's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` cannot be the name of a toolchain")]
+pub struct InvalidToolchainName(String);
+
+impl ToolchainName {
+    /// The machine's own.
+    pub const HOST: ToolchainName = ToolchainName(std::borrow::Cow::Borrowed("host"));
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is the machine's own.
+    pub fn is_host(&self) -> bool {
+        *self == ToolchainName::HOST
+    }
+}
+
+impl std::str::FromStr for ToolchainName {
+    type Err = InvalidToolchainName;
+    fn from_str(text: &str) -> Result<Self, InvalidToolchainName> {
+        let allowed = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+        };
+        if text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(allowed) {
+            Ok(ToolchainName(text.to_owned().into()))
+        } else {
+            Err(InvalidToolchainName(text.to_owned()))
+        }
+    }
+}
+
+impl std::fmt::Display for ToolchainName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// Which compiler family builds the kernel.

@@ -11,7 +11,7 @@ use super::input::{Document, Input, Outcome, Place, toml_key};
 use super::layer::{Common, Layer};
 use super::overrides::Overrides;
 use super::settings::{Read, Setting, Table, find, suggest_key};
-use super::{Compiler, ConfigBase, Jobs, KernelName, KernelSpec, Spec, Timestamp};
+use super::{Compiler, ConfigBase, Jobs, KernelName, KernelSpec, Spec, Timestamp, ToolchainName};
 use crate::arch::Arch;
 use crate::sourced::{Origin, Sourced};
 
@@ -596,6 +596,7 @@ fn complete(
         debug: or(layer.debug, false),
         label: layer.label,
         compiler: or(layer.compiler, Compiler::Gcc),
+        toolchain: or(layer.toolchain, ToolchainName::HOST),
         make_flags: or(layer.make_flags, Vec::new()),
         targets: or(layer.targets, Vec::new()),
         jobs: or(layer.jobs, Jobs::Auto),

@@ -322,6 +322,18 @@ pub static SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        key: "toolchain",
+        kind: "string",
+        default: "\"host\"",
+        example: "\"debian-12\"",
+        flag: Some("--toolchain"),
+        doc: "Where the tools come from: `host` is this machine's; any other name is that of a pinned Debian root (`cargo kernel toolchain list`), which is the same on every machine.",
+        read: Read::Kernel(|layer, input| {
+            layer.toolchain = input.sourced(input.parsed(value::toolchain)?);
+            Ok(())
+        }),
+    },
+    Setting {
         key: "make-flags",
         kind: "list of strings",
         default: "",

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp as Instant;
 
 use super::error::suggest;
-use super::{Compiler, Jobs, KernelName, Timestamp};
+use super::{Compiler, InvalidToolchainName, Jobs, KernelName, Timestamp, ToolchainName};
 use crate::arch::{Arch, UnknownArch};
 use crate::goal;
 
@@ -143,6 +143,15 @@ pub(super) fn label(text: &str) -> Result<String, InvalidValue> {
         format!("`{text}` cannot be a label"),
         format!("use letters, digits, `.`, `_` and `-`, at most {LONGEST}"),
     ))
+}
+
+pub(super) fn toolchain(text: &str) -> Result<ToolchainName, InvalidValue> {
+    text.parse().map_err(|error: InvalidToolchainName| {
+        InvalidValue::new(
+            error.to_string(),
+            "use `host`, or the name of a Debian root such as `debian-12`".to_owned(),
+        )
+    })
 }
 
 /// A size as ccache takes it: a number and one of `k M G T Ki Mi Gi Ti`.

@@ -4,8 +4,10 @@ use std::io::Write as _;
 use camino::Utf8PathBuf;
 use kernelkit::effect::source::{DebianError, Error, LabelHint, Verification};
 use kernelkit::source::{Sha256, Source, TreeId};
+use sha1::Digest as _;
 
 use crate::archive::tar_of;
+use crate::http::Server;
 use crate::world::{World, chmod, oracle, write};
 
 /// A world with an apt of its own that knows one package.
@@ -183,7 +185,10 @@ fn what_apt_does_not_have_is_said_with_what_it_has() {
         "there are linux-source-6.1, linux-source-6.12"
     );
     let version = refused("linux-source-6.12", Some("1"));
-    assert_eq!(version.hint().unwrap(), "there are 6.12.117-1~deb12u1");
+    assert_eq!(
+        version.hint().unwrap(),
+        "there are 6.12.117-1~deb12u1; snapshot.debian.org, which keeps old versions, does not have it or cannot be reached"
+    );
     for name in ["", "-o=evil", "a b", "../x"] {
         assert!(matches!(
             refused(name, None),
@@ -222,4 +227,46 @@ fn a_package_without_a_source_is_refused() {
             .unwrap_err();
         assert!(matches!(error, Error::Archive(_)), "{error}");
     }
+}
+
+#[test]
+fn a_version_that_apt_has_dropped_comes_from_the_archive() {
+    let mut apt = Apt::new();
+    let server = Server::start();
+    apt.world.snapshot = server.url.clone();
+    let bytes = fs::read(&apt.deb).unwrap();
+    let hash: String = sha1::Sha1::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let list = "/mr/binary/linux-source-6.12/6.12.50-1%7edeb12u1/binfiles";
+    let source = Source::Debian {
+        package: "linux-source-6.12".to_owned(),
+        version: Some("6.12.50-1~deb12u1".to_owned()),
+    };
+    // It does not know it either.
+    let error = apt.world.prepare(&source).unwrap_err();
+    assert!(
+        matches!(error, Error::Debian(DebianError::UnknownVersion { .. })),
+        "{error}"
+    );
+    let answer = format!(r#"{{"result": [{{"architecture": "all", "hash": "{hash}"}}]}}"#);
+    server.put(list, answer.clone());
+    server.put(&format!("/file/{hash}"), b"something else".to_vec());
+    let error = apt.world.prepare(&source).unwrap_err();
+    assert!(
+        matches!(error, Error::Debian(DebianError::Damaged { .. })),
+        "{error}"
+    );
+    server.put(&format!("/file/{hash}"), bytes.clone());
+    let tree = apt.world.prepare(&source).unwrap();
+    assert_eq!(tree.id, apt.id);
+    assert_eq!(tree.verification, Verification::Unverified);
+    let archive = tree.archive.clone().unwrap();
+    assert_eq!(archive.sha256, Sha256::of(&bytes));
+    assert_eq!(archive.url, format!("{}/file/{hash}", server.url));
+    // The second time nobody is asked.
+    server.remove(list);
+    apt.world.offline = true;
+    assert_eq!(apt.world.prepare(&source).unwrap(), tree);
 }

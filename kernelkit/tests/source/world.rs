@@ -20,6 +20,7 @@ pub(crate) struct World {
     pub(crate) root: Utf8PathBuf,
     pub(crate) environment: Environment,
     pub(crate) mirror: Mirror,
+    pub(crate) snapshot: String,
     pub(crate) keyring: Option<Utf8PathBuf>,
     pub(crate) offline: bool,
     /// What `Context::now` is ahead of the clock: with enough of it a file just written
@@ -49,6 +50,8 @@ impl World {
             environment: Environment::from_variables(root.clone(), variables),
             root,
             mirror: Mirror::default(),
+            // Nobody listens there: no test goes outside.
+            snapshot: "http://127.0.0.1:9".to_owned(),
             keyring: None,
             offline: false,
             ahead: Duration::ZERO,
@@ -58,6 +61,7 @@ impl World {
     pub(crate) fn context(&self) -> Context<'_> {
         Context {
             mirror: self.mirror.clone(),
+            snapshot: self.snapshot.clone(),
             keyring: self.keyring.clone(),
             offline: self.offline,
             retry_pause: Duration::ZERO,

@@ -11,25 +11,25 @@ use kernelkit::process::Call;
 use serde::Deserialize;
 
 use crate::Result;
-use crate::bench::{Row, Setting, Side, Sides};
+use crate::bench::{Goal, Row, Setting, Side, Sides};
 
 pub(super) const ROWS: &[Row] = &[
     Row {
         name: "cold-build",
         about: "build from nothing / make olddefconfig + make",
-        goal: Some(1.02),
+        goal: Some(Goal::Ratio(1.02)),
         prepare: cold_build,
     },
     Row {
         name: "noop-pinned",
         about: "nothing to do, pinned source / make with nothing to do",
-        goal: Some(0.05),
+        goal: Some(Goal::Ratio(0.05)),
         prepare: |setting| nothing_to_do(setting, "noop-pinned", "debian:linux-source-6.12"),
     },
     Row {
         name: "noop-directory",
         about: "nothing to do, a directory that must be scanned / make with nothing to do",
-        goal: Some(0.2),
+        goal: Some(Goal::Ratio(0.2)),
         prepare: |setting| nothing_to_do(setting, "noop-directory", setting.tree.as_str()),
     },
     Row {
@@ -221,6 +221,7 @@ fn cold_build(setting: &Setting<'_>) -> Result<Sides> {
             before: make.start(&project)?,
             timed: vec![make.configure, make.compile],
         }),
+        goal: None,
         holds: None,
     })
 }
@@ -239,6 +240,7 @@ fn nothing_to_do(setting: &Setting<'_>, row: &str, source: &str) -> Result<Sides
             before: Vec::new(),
             timed: vec![make.compile],
         }),
+        goal: None,
         holds: None,
     })
 }
@@ -266,6 +268,7 @@ fn one_edit(setting: &Setting<'_>) -> Result<Sides> {
             before: vec![edit],
             timed: vec![make.compile],
         }),
+        goal: None,
         holds: Some(Box::new(move || {
             let now = fs::read_to_string(&release)?;
             if last.replace(now.clone()) == now {
@@ -308,6 +311,7 @@ fn plan_100(setting: &Setting<'_>) -> Result<Sides> {
             timed: vec![project.kernel(&["plan", "--quiet"])],
         },
         reference: None,
+        goal: None,
         holds: None,
     })
 }

@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
-/// The seconds of each run of a row.
+use crate::bench::Goal;
+
+/// Each run of a row.
 pub(super) struct Outcome {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
-    /// What the ratio should be at most.
-    pub(super) goal: Option<f64>,
+    pub(super) goal: Option<Goal>,
+    /// Seconds, or MiB where memory is the goal.
     pub(super) ours: Vec<f64>,
     /// Empty where there is nothing to compare with.
     pub(super) reference: Vec<f64>,
@@ -20,8 +22,11 @@ impl Outcome {
 
     /// Whether the goal is met; `None` where there is no goal.
     fn met(&self) -> Option<bool> {
-        let most = self.goal?;
-        Some(self.ratio().is_some_and(|ratio| ratio <= most))
+        let (value, most) = match self.goal? {
+            Goal::Ratio(most) => (self.ratio(), most),
+            Goal::Seconds(most) | Goal::Memory(most) => (median(&self.ours), most),
+        };
+        Some(value.is_some_and(|value| value <= most))
     }
 }
 
@@ -39,23 +44,32 @@ fn median(runs: &[f64]) -> Option<f64> {
 
 /// One line a row.
 pub(super) fn table(outcomes: &[Outcome]) -> String {
-    let seconds = |runs: &[f64]| median(runs).map_or("-".to_owned(), |s| format!("{s:.3} s"));
     let mut text = format!(
-        "{:<22} {:>12} {:>12} {:>8} {:>10}  {:<6}  what\n",
+        "{:<22} {:>12} {:>12} {:>8} {:>11}  {:<6}  what\n",
         "row", "ours", "reference", "ratio", "goal", ""
     );
     for outcome in outcomes {
         let ratio = outcome
             .ratio()
-            .map_or("-".to_owned(), |ratio| format!("{ratio:.3}"));
-        let goal = outcome
-            .goal
-            .map_or("-".to_owned(), |most| format!("<= {most}"));
+            .map_or("-".to_owned(), |ratio| format!("{ratio:.4}"));
+        let goal = match outcome.goal {
+            None => "-".to_owned(),
+            Some(Goal::Ratio(most)) => format!("<= {most}"),
+            Some(Goal::Seconds(most)) => format!("<= {most} s"),
+            Some(Goal::Memory(most)) => format!("<= {most} MiB"),
+        };
+        let unit = match outcome.goal {
+            Some(Goal::Memory(_)) => "MiB",
+            _ => "s",
+        };
+        let value = |runs: &[f64]| {
+            median(runs).map_or("-".to_owned(), |value| format!("{value:.3} {unit}"))
+        };
         text.push_str(&format!(
-            "{:<22} {:>12} {:>12} {ratio:>8} {goal:>10}  {:<6}  {}\n",
+            "{:<22} {:>12} {:>12} {ratio:>8} {goal:>11}  {:<6}  {}\n",
             outcome.name,
-            seconds(&outcome.ours),
-            seconds(&outcome.reference),
+            value(&outcome.ours),
+            value(&outcome.reference),
             match outcome.met() {
                 None => "",
                 Some(true) => "met",
@@ -78,7 +92,11 @@ pub(super) fn json(outcomes: &[Outcome]) -> Value {
                 "ours": { "median": median(&outcome.ours), "runs": outcome.ours },
                 "reference": { "median": median(&outcome.reference), "runs": outcome.reference },
                 "ratio": outcome.ratio(),
-                "goal": outcome.goal,
+                "goal": outcome.goal.map(|goal| match goal {
+                    Goal::Ratio(most) => json!({ "ratio": most }),
+                    Goal::Seconds(most) => json!({ "seconds": most }),
+                    Goal::Memory(most) => json!({ "mebibytes": most }),
+                }),
                 "met": outcome.met(),
             })
         })
@@ -90,7 +108,7 @@ pub(super) fn json(outcomes: &[Outcome]) -> Value {
 mod tests {
     use super::*;
 
-    fn outcome(goal: Option<f64>, ours: &[f64], reference: &[f64]) -> Outcome {
+    fn outcome(goal: Option<Goal>, ours: &[f64], reference: &[f64]) -> Outcome {
         Outcome {
             name: "row",
             about: "a against b",
@@ -110,9 +128,12 @@ mod tests {
     #[test]
     fn a_goal_without_a_measurement_is_not_met() {
         let rows = [
-            (outcome(Some(0.5), &[1.0], &[2.0]), Some(true)),
-            (outcome(Some(0.5), &[1.1], &[2.0]), Some(false)),
-            (outcome(Some(0.5), &[1.0], &[]), Some(false)),
+            (outcome(Some(Goal::Ratio(0.5)), &[1.0], &[2.0]), Some(true)),
+            (outcome(Some(Goal::Ratio(0.5)), &[1.1], &[2.0]), Some(false)),
+            (outcome(Some(Goal::Ratio(0.5)), &[1.0], &[]), Some(false)),
+            (outcome(Some(Goal::Seconds(1.5)), &[1.0], &[]), Some(true)),
+            (outcome(Some(Goal::Seconds(0.5)), &[1.0], &[]), Some(false)),
+            (outcome(Some(Goal::Memory(0.5)), &[1.0], &[]), Some(false)),
             (outcome(None, &[1.0], &[2.0]), None),
         ];
         for (index, (outcome, met)) in rows.iter().enumerate() {
@@ -122,19 +143,19 @@ mod tests {
 
     #[test]
     fn table_and_json_tell_the_same() {
-        let outcomes = [outcome(Some(1.02), &[1.0, 3.0, 2.0], &[2.0])];
+        let outcomes = [outcome(Some(Goal::Ratio(1.02)), &[1.0, 3.0, 2.0], &[2.0])];
         let line = table(&outcomes).lines().nth(1).unwrap().to_owned();
         let words: Vec<_> = line.split_whitespace().collect();
         assert_eq!(
             words,
             [
-                "row", "2.000", "s", "2.000", "s", "1.000", "<=", "1.02", "met", "a", "against",
+                "row", "2.000", "s", "2.000", "s", "1.0000", "<=", "1.02", "met", "a", "against",
                 "b"
             ]
         );
         let row = &json(&outcomes)["rows"][0];
         assert_eq!(row["ours"]["median"], 2.0);
-        assert_eq!(row["goal"], 1.02);
+        assert_eq!(row["goal"]["ratio"], 1.02);
         assert_eq!(row["met"], true);
     }
 }

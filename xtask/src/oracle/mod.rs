@@ -128,6 +128,8 @@ struct Known {
     part: &'static str,
     /// Theirs as it would be without the difference; the rest must still be ours.
     without: fn(&str, &str) -> String,
+    /// Ours, brought into the same form.
+    ours: fn(&str) -> String,
     /// Why it cannot matter.
     why: &'static str,
 }
@@ -139,42 +141,63 @@ const KNOWN: &[Known] = &[
         step: "",
         part: "stderr",
         without: |theirs, _| theirs.to_owned(),
+        ours: str::to_owned,
         why: "bytes of a bad value that are not UTF-8 are shown as U+FFFD",
     },
     Known {
         step: "",
         part: "stderr",
         without: |theirs, _| without_remarks(theirs),
+        ours: str::to_owned,
         why: "conf says which comparisons it simplifies",
+    },
+    Known {
+        step: "",
+        part: "stderr",
+        without: |theirs, _| without_repeats(theirs),
+        ours: without_repeats,
+        why: "of unmet dependencies conf simplifies the expressions, and up to 6.x it repeats them",
+    },
+    Known {
+        step: "",
+        part: "stderr",
+        without: |theirs, _| without_numbers(theirs),
+        ours: str::to_owned,
+        why: "conf tells a tree's authors of numbers that are undefined symbols",
     },
     Known {
         step: "--helpnewconfig",
         part: "stdout",
         without: |theirs, _| without_places(theirs),
+        ours: str::to_owned,
         why: "under a help text conf also prints places and conditions, for people",
     },
     Known {
         step: "--oldconfig",
         part: "stdout",
         without: only_the_end,
+        ours: str::to_owned,
         why: ASKS,
     },
     Known {
         step: "--oldconfig",
         part: "stderr",
         without: |theirs, _| theirs.replace(END_OF_INPUT, ""),
+        ours: str::to_owned,
         why: ASKS,
     },
     Known {
         step: "--syncconfig",
         part: "stdout",
         without: only_the_end,
+        ours: str::to_owned,
         why: ASKS,
     },
     Known {
         step: "--syncconfig",
         part: "stderr",
         without: |theirs, _| theirs.replace(END_OF_INPUT, ""),
+        ours: str::to_owned,
         why: ASKS,
     },
 ];
@@ -185,6 +208,51 @@ const END_OF_INPUT: &str = "\nError in reading or end of file.\n";
 fn only_the_end(theirs: &str, ours: &str) -> String {
     let end = if theirs.ends_with(ours) { ours } else { theirs };
     end.to_owned()
+}
+
+/// Each warning of unmet dependencies once, and of its expressions the symbols
+/// that select and the values.
+fn without_repeats(text: &str) -> String {
+    const START: &str = "\nWARNING: unmet direct dependencies detected for ";
+    let mut blocks = text.split(START);
+    let mut out = blocks.next().unwrap_or_default().to_owned();
+    let mut seen: Vec<String> = Vec::new();
+    for block in blocks {
+        let head = |line: &str| {
+            let end = match line.starts_with("  - ") {
+                true => line[4..].find(' ').map(|end| end + 4),
+                false => line.find("]:").map(|end| end + 2),
+            };
+            line[..end.unwrap_or(line.len())].to_owned()
+        };
+        let (symbol, rest) = block.split_once('\n').unwrap_or((block, ""));
+        let mut about = symbol.to_owned();
+        let mut others = String::new();
+        for line in rest.split_inclusive('\n') {
+            match others.is_empty() && line.starts_with("  ") {
+                true => about.push_str(&head(line.trim_end())),
+                false => others.push_str(line),
+            }
+        }
+        if !seen.contains(&about) {
+            out.push_str(&format!("{START}{about}\n"));
+            seen.push(about);
+        }
+        out.push_str(&others);
+    }
+    out
+}
+
+fn without_numbers(theirs: &str) -> String {
+    theirs
+        .split_inclusive('\n')
+        .filter(|line| {
+            let about = line
+                .split_once(":warning: ")
+                .map_or("", |(_, about)| about.trim_end());
+            about != "range is invalid" && !about.ends_with(": number is invalid")
+        })
+        .collect()
 }
 
 fn without_remarks(theirs: &str) -> String {
@@ -581,4 +649,44 @@ fn table(totals: &BTreeMap<Row, Count>) -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_unmet_dependencies_symbols_and_values_stay() {
+        let block = |symbol: &str, expression: &str, selector: &str| {
+            format!(
+                "\nWARNING: unmet direct dependencies detected for {symbol}\n  \
+                 Depends on [n]: {expression}\n  Selected by [y]:\n  - {selector}\n"
+            )
+        };
+        let theirs = block("A", "B [=n] && C [=n]", "D [=y] && E [=y]").repeat(2);
+        assert_eq!(
+            without_repeats(&theirs),
+            without_repeats(&block("A", "B && C", "D [=y]"))
+        );
+        for other in [
+            block("A", "B", "F [=y]"),
+            block("X", "B", "D"),
+            String::new(),
+        ] {
+            assert_ne!(without_repeats(&theirs), without_repeats(&other));
+        }
+        assert!(without_repeats(&format!("{theirs}more\n")).ends_with("\nmore\n"));
+    }
+
+    #[test]
+    fn help_texts_end_at_their_types() {
+        let text = "-----\n\nCONFIG_A:\n\nSome\nhelp.\n\nSymbol: A [=n]\nType  : bool\n";
+        let end = "\n\n\n-----\n";
+        let theirs = format!("{text}Defined at K:1\n  Prompt: a\n{end}");
+        let choice = format!("-----\n\nA choice.\n\nDefined at K:1\n  Prompt: a\n{end}");
+        assert_eq!(
+            without_places(&format!("{choice}{theirs}")),
+            format!("{text}{end}")
+        );
+    }
 }

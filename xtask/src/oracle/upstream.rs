@@ -76,16 +76,39 @@ fn run(pair: &mut Pair<'_>, python: &str, path: &str) -> Result {
             pair.count.passed += 1;
             continue;
         }
+        if let Some((_, why)) = KNOWN.iter().find(|(known, _)| known == name) {
+            pair.count.known += 1;
+            pair.reports
+                .push(format!("known: {name} of {}: {why}\n", tree.version));
+            continue;
+        }
         pair.count.failed += 1;
         pair.reports.push(format!(
-            "DIFFERS area upstream-tests, tree {}, test {name}\n  theirs: {} -k {name}\n  ours: {} -k {name}\n",
+            "DIFFERS area upstream-tests, tree {}, test {name}\n  theirs: {}\n  ours: {}\n",
             tree.version, calls[0], calls[1],
         ));
     }
     Ok(())
 }
 
-/// Test functions and whether they passed, from pytest's `-rA` summary.
+/// Tests that kernelkit-conf cannot pass, and why.
+const KNOWN: &[(&str, &str)] = &[
+    ("auto_submenu::test", ASKS),
+    ("choice::test_oldask0", ASKS),
+    ("choice::test_oldask1", ASKS),
+    ("choice_value_with_m_dep::test", ASKS),
+    ("new_choice_with_dep::test", ASKS),
+    ("no_write_if_dep_unmet::test", ASKS),
+    ("transitional::test", ASKS),
+    (
+        "err_recursive_dep::test",
+        "up to 6.x conf names the same circles in the order of its hash table",
+    ),
+];
+
+const ASKS: &str = "it looks at the questions of oldconfig; kernelkit-conf asks none";
+
+/// Test functions, as `directory::function`, and whether they passed, from pytest's `-rA` summary.
 fn parse(text: &str) -> BTreeMap<String, bool> {
     text.lines()
         .filter_map(|line| {
@@ -95,8 +118,9 @@ fn parse(text: &str) -> BTreeMap<String, bool> {
                 "FAILED" | "ERROR" => false,
                 _ => return None,
             };
-            let name = rest.split(" - ").next()?.rsplit("::").next()?;
-            Some((name.trim().to_owned(), passed))
+            let (file, function) = rest.split(" - ").next()?.split_once("::")?;
+            let directory = file.strip_suffix("/__init__.py")?.rsplit('/').next()?;
+            Some((format!("{directory}::{}", function.trim()), passed))
         })
         .collect()
 }
@@ -113,8 +137,8 @@ mod tests {
                     FAILED ../tests/choice/__init__.py::test_two - assert 1 == 0\n\
                     ====== 1 failed, 1 passed in 0.1s ======\n";
         let expected = [
-            ("test_one".to_owned(), true),
-            ("test_two".to_owned(), false),
+            ("choice::test_one".to_owned(), true),
+            ("choice::test_two".to_owned(), false),
         ];
         assert_eq!(parse(text), expected.into());
     }

@@ -1,14 +1,17 @@
 //! `cargo kernel config check`
 
 use kernelkit::merge;
-use serde_json::json;
 
 use crate::cli::{Global, Kernels};
 use crate::commands::{self, Workspace};
 use crate::error::{DONE, Failure, NO};
-use crate::ui::Ui;
+use crate::refused;
+use crate::ui::{STRONG, Ui};
 
 /// Check that every requested symbol is in the result; exits with 100 where one is not
+///
+/// Each request that does not hold is shown at its line, with the reason and the smallest
+/// fix. What a fragment calls optional is a note.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -18,27 +21,47 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let workspace = Workspace::load(global, &args.kernels.overrides)?;
     let mut code = DONE;
-    for kernel in workspace.select(&args.kernels.names)? {
+    let kernels = workspace.select(&args.kernels.names)?;
+    for kernel in &kernels {
         let name = kernel.name.as_str();
         let facts = commands::gather(&workspace, kernel, ui)?;
-        let unmet = merge::verify(&facts.request.merged, &facts.config);
-        for unmet in &unmet {
-            ui.message("unmet", json!({ "kernel": name, "unmet": unmet }));
+        let merged = &facts.request.merged;
+        let unmet = merge::verify(merged, &facts.config);
+        let refused = workspace.session().refused(kernel, &facts, unmet)?;
+        if kernels.len() > 1 && !refused.is_empty() && !ui.is_json() {
+            ui.data(format_args!("{STRONG}{name}{STRONG:#}"));
+        }
+        for (index, refused) in refused.iter().enumerate() {
+            ui.message("unmet", refused::to_json(name, refused));
             if !ui.is_json() {
-                ui.data(format_args!(
-                    "{unmet}{}",
-                    if unmet.optional { " (optional)" } else { "" }
-                ));
+                if index > 0 {
+                    ui.data("");
+                }
+                ui.data(refused::render(refused));
             }
         }
-        if unmet.iter().any(|unmet| !unmet.optional) {
+        let requests = merged.requests().len();
+        let lacking = refused
+            .iter()
+            .filter(|refused| !refused.request.optional)
+            .count();
+        if lacking > 0 {
             code = NO;
+            ui.status(
+                "Checked",
+                format_args!("{name}: {lacking} of {requests} requests do not hold"),
+            );
+        } else if refused.is_empty() {
+            ui.status(
+                "Checked",
+                format_args!("{name}: all {requests} requests hold"),
+            );
         } else {
             ui.status(
                 "Checked",
                 format_args!(
-                    "{name}: all {} requests hold",
-                    facts.request.merged.requests().len()
+                    "{name}: all {requests} requests hold but {} optional",
+                    refused.len()
                 ),
             );
         }

@@ -11,7 +11,7 @@ use kernelkit::source::Source;
 use kernelkit::spec::KernelSpec;
 use serde_json::json;
 
-use super::{by_menu, menu_title};
+use super::{by_menu, menu_title, warn_of_doubts};
 use crate::cli::{Global, Overrides};
 use crate::commands::{self, Workspace};
 use crate::error::{DONE, Failure, NO};
@@ -106,7 +106,11 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         let side = [&old, &new][index];
         match side {
             Side::Kernel(..) => trees[index].resolve(),
-            Side::File(path) => trees[index].read(path.as_str(), &texts[index]),
+            Side::File(path) => {
+                let resolution = trees[index].read(path.as_str(), &texts[index]);
+                warn_of_doubts(&resolution, ui);
+                resolution
+            }
         }
     };
     let changes = kconfig::diff(&resolution(0), &resolution(1));
@@ -192,7 +196,7 @@ fn side<'a>(workspace: &'a Workspace, word: &str) -> Result<Side<'a>, Failure> {
     Err(Failure::message(
         format!("`{word}` is neither a kernel nor a file"),
         format!(
-            "the kernels are {}; another source of one is `NAME@SOURCE`",
+            "kernels here: {}; one of them from another source is `NAME@SOURCE`",
             names.join(", ")
         ),
     ))

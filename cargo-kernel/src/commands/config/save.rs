@@ -3,10 +3,10 @@
 use camino::Utf8PathBuf;
 use kernelkit::effect::{fs, save};
 use kernelkit::fragment::Layer;
-use kernelkit::kconfig::Resolution;
 use kernelkit::spec::KernelSpec;
 use serde_json::json;
 
+use super::warn_of_doubts;
 use crate::cli::{Global, Kernels, Overrides};
 use crate::commands::{self, Workspace};
 use crate::error::{DONE, Failure};
@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     let wanted = match &from {
         Some((path, text)) => {
             let resolution = opened.read(path.as_str(), text);
-            warn(&resolution, ui);
+            warn_of_doubts(&resolution, ui);
             resolution
         }
         None => opened.resolve(),
@@ -129,17 +129,4 @@ fn fragment(
     let over = save::describe_base(&kernel.base.value);
     let summary = format!("what {} has over {over}", kernel.name);
     Ok(save::to_text(&summary, &settings))
-}
-
-/// Lines that the tree does not take as they are.
-fn warn(resolution: &Resolution<'_>, ui: &Ui) {
-    for diagnostic in resolution.diagnostics() {
-        ui.warning(diagnostic);
-    }
-    for dropped in resolution.dropped() {
-        ui.warning(format!(
-            "{}: CONFIG_{} is {}, not {}",
-            dropped.place, dropped.symbol, dropped.actual, dropped.wanted
-        ));
-    }
 }

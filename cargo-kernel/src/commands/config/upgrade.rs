@@ -2,7 +2,9 @@
 
 use anstyle::Style;
 use kernelkit::effect::open::Opened;
-use kernelkit::kconfig::{self, Origin, Refusal, Type, Upgrade, Value, spell};
+use kernelkit::kconfig::{
+    self, Change, Origin, Refusal, Renamed, Tristate, Type, Upgrade, Value, spell,
+};
 use kernelkit::merge;
 use serde_json::json;
 
@@ -25,7 +27,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SOURCE")]
     to: String,
 
-    /// Show symbols too that are set without being asked for, and those that are off
+    /// Show symbols too that have no prompt, are off, or are set without being asked for
     #[arg(long)]
     all: bool,
 
@@ -80,14 +82,19 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             kernel.name,
             versions[0],
             versions[1],
-            upgrade.removed.len(),
-            upgrade.renamed.len(),
-            upgrade.changed.len(),
-            lost.len(),
+            told(&mut upgrade.removed.iter()),
+            upgrade.renamed.iter().filter(|renamed| is_on(&renamed.old_value)).count(),
+            told(&mut upgrade.changed.iter().map(|changed| &changed.change)),
+            lost.iter().filter(|lost| !lost.unmet.optional).count(),
         ),
     );
     let fails = lost.iter().any(|lost| !lost.unmet.optional);
     Ok(if fails { NO } else { DONE })
+}
+
+/// How many changes are shown without `--all`.
+fn told(changes: &mut dyn Iterator<Item = &Change>) -> usize {
+    changes.filter(|change| is_told(change)).count()
 }
 
 /// The requests that the new version does not honour, and why.
@@ -141,6 +148,11 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
                 continue;
             };
             ui.data(format_args!("    {}", refusal.sentence));
+            let mut renamed = upgrade.renamed.iter().filter(|renamed| renamed.guess);
+            if let Some(renamed) = renamed.find(|renamed| renamed.old == refusal.symbol) {
+                let new = renamed.new.join(" and CONFIG_");
+                ui.data(format_args!("    it is probably CONFIG_{new} now"));
+            }
             for setting in refusal.fix.iter().flat_map(|fix| &fix.settings) {
                 ui.data(format_args!("    {setting}"));
             }
@@ -149,7 +161,7 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
     let show = |kind: Type, value: &Option<Value>| {
         value
             .as_ref()
-            .map_or_else(|| "none".to_owned(), |value| spell(kind, value))
+            .map_or_else(|| "absent".to_owned(), |value| spell(kind, value))
     };
     let (asked, unasked): (Vec<_>, Vec<_>) = upgrade.new.iter().partition(|new| new.asked);
     for (title, list) in [
@@ -181,9 +193,14 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
             }
         }
     }
-    if !upgrade.renamed.is_empty() {
+    let renamed: Vec<&Renamed> = upgrade
+        .renamed
+        .iter()
+        .filter(|renamed| all || is_on(&renamed.old_value))
+        .collect();
+    if !renamed.is_empty() {
         heading("Renamed");
-        for renamed in &upgrade.renamed {
+        for renamed in renamed {
             let verb = if renamed.guess { "is probably" } else { "is" };
             let old = show(Type::Unknown, &renamed.old_value);
             let new: Vec<String> = renamed
@@ -202,7 +219,7 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
     let removed = upgrade
         .removed
         .iter()
-        .filter(|change| all || change.has_effect());
+        .filter(|change| all || is_told(change));
     for (index, change) in removed.enumerate() {
         if index == 0 {
             heading("Removed");
@@ -222,7 +239,7 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
     let changed = upgrade
         .changed
         .iter()
-        .filter(|changed| all || changed.change.has_effect());
+        .filter(|changed| all || is_told(&changed.change));
     for (index, changed) in changed.enumerate() {
         if index == 0 {
             heading("Changed");
@@ -239,6 +256,15 @@ fn print(upgrade: &Upgrade, lost: &[Lost], all: bool, ui: &Ui) {
             origins(&changed.old_origin, &changed.new_origin)
         ));
     }
+}
+
+/// Whether a change is shown without `--all`: what has no prompt follows from the rest.
+fn is_told(change: &Change) -> bool {
+    change.has_effect() && change.prompt.is_some()
+}
+
+fn is_on(value: &Option<Value>) -> bool {
+    !matches!(value, None | Some(Value::Tristate(Tristate::N)))
 }
 
 /// Why a value is another one now.

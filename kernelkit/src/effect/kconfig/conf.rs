@@ -128,7 +128,11 @@ pub fn run(options: &Options) -> Result<Outcome, Error> {
             Dialect::V7,
         )?,
     };
-    let reader = TreeReader::new(options.directory.clone());
+    let directory = options.directory.clone();
+    let reader = match (&options.cache, &source_tree) {
+        (Some(cache), Some(tree)) => TreeReader::reading_ahead(directory, cache, tree.as_str()),
+        _ => TreeReader::new(directory),
+    };
     let recorded = match &options.probes {
         Probes::Run => None,
         Probes::Recorded(path) => {
@@ -157,6 +161,7 @@ pub fn run(options: &Options) -> Result<Outcome, Error> {
             outcome.stderr.append(&mut prober.stderr);
             // Without a cache the next call is slower, and that is all.
             let _ = prober.save();
+            reader.save();
             (loaded, prober.record)
         }
     };
@@ -225,7 +230,7 @@ fn report(error: &KconfigError, outcome: &mut Outcome) {
             "{file}:{line}: error: repeated inclusion of {name}\n\
              {first_file}:{first_line}: note: location of first inclusion of {name}\n"
         ),
-        KconfigError::RecursiveDependency { circles } => {
+        KconfigError::RecursiveDependency { circles, .. } => {
             let mut text = String::new();
             for circle in circles {
                 text.push_str("error: recursive dependency detected!\n");

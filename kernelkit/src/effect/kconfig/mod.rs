@@ -1,5 +1,46 @@
 //! Real kernel trees for [`crate::kconfig`]: files, probes and the drop-in for `conf`.
+//!
+//! [`load_tree`] reads a tree once; then everything that [`crate::kconfig`] offers can be
+//! asked, without a process and without a file. `examples/resolve.rs` is a program of it.
+//!
+//! ```no_run
+//! use std::collections::BTreeMap;
+//!
+//! use kernelkit::effect::environment::Environment;
+//! use kernelkit::effect::fs;
+//! use kernelkit::effect::kconfig::{Probes, Tree, load_tree};
+//! use kernelkit::kconfig::{Input, Mode, Request};
+//!
+//! let environment = Environment::read()?;
+//! let loaded = load_tree(
+//!     &Tree {
+//!         source: "/usr/src/linux".into(),
+//!         directory: "/tmp/scratch".into(),
+//!         arch: "arm64",
+//!         make_variables: &BTreeMap::from([(
+//!             "CROSS_COMPILE".to_owned(),
+//!             "aarch64-linux-gnu-".to_owned(),
+//!         )]),
+//!         environment: &environment.tool_variables(),
+//!     },
+//!     // The tree's probes run, and what they say is kept for the next time. A tree that
+//!     // is not trusted is read with `Probes::Recorded` or `Probes::None`.
+//!     &Probes::Run(Some("/tmp/probes".into())),
+//! )?;
+//! let defconfig = fs::read("/usr/src/linux/arch/arm64/configs/defconfig")?;
+//! let resolution = loaded.kconfig.resolve(&Request {
+//!     mode: Mode::Defconfig,
+//!     inputs: &[Input { name: "defconfig", text: &defconfig }],
+//!     warn_unknown: false,
+//! });
+//! fs::write_atomic("/tmp/.config", &resolution.dot_config())?;
+//! if let Some(refusal) = resolution.check("KVM", "m") {
+//!     println!("{}", refusal.sentence);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod ahead;
 pub mod conf;
 pub mod probe;
 mod shell;
@@ -12,6 +53,7 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::fs;
+use ahead::Ahead;
 pub use tree::{Error, Loaded, Probes, Tree, load_tree};
 
 use crate::kconfig::{Dialect, Reader};
@@ -52,6 +94,7 @@ pub fn detect_dialect(tree: &Utf8Path, otherwise: Dialect) -> Result<Dialect, fs
 pub struct TreeReader {
     directory: Utf8PathBuf,
     known: RefCell<HashMap<Utf8PathBuf, bool>>,
+    ahead: Option<RefCell<Ahead>>,
 }
 
 impl TreeReader {
@@ -60,6 +103,23 @@ impl TreeReader {
         TreeReader {
             directory: directory.into(),
             known: RefCell::new(HashMap::new()),
+            ahead: None,
+        }
+    }
+
+    /// The same, where what the last load of `tree` read is read by another thread; lists of
+    /// files are kept below `cache`.
+    pub fn reading_ahead(directory: impl Into<Utf8PathBuf>, cache: &Utf8Path, tree: &str) -> Self {
+        TreeReader {
+            ahead: Some(RefCell::new(Ahead::start(cache, tree))),
+            ..TreeReader::new(directory)
+        }
+    }
+
+    /// After a load: keeps the list of files for the next one.
+    pub fn save(&self) {
+        if let Some(ahead) = &self.ahead {
+            ahead.borrow().save();
         }
     }
 
@@ -80,7 +140,16 @@ impl TreeReader {
 impl Reader for TreeReader {
     fn read(&self, path: &Utf8Path) -> io::Result<Vec<u8>> {
         if path.is_absolute() {
-            return std::fs::read(path);
+            let Some(ahead) = &self.ahead else {
+                return std::fs::read(path);
+            };
+            let mut ahead = ahead.borrow_mut();
+            let bytes = match ahead.take(path) {
+                Some(bytes) => bytes,
+                None => std::fs::read(path)?,
+            };
+            ahead.note(path);
+            return Ok(bytes);
         }
         // A file of the working directory itself is rare enough to just ask.
         if path.parent().is_some_and(|parent| !self.exists(parent)) {

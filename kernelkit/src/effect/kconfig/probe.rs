@@ -11,6 +11,7 @@ use super::super::{environment, exec, fs};
 use super::shell;
 use crate::kconfig::ProbeResult;
 use crate::process::Call;
+use crate::root::{self, Root};
 
 /// A record has no answer for a command, and nothing may be run.
 #[derive(Debug, thiserror::Error)]
@@ -154,7 +155,13 @@ impl Runner {
         shell::answer(
             command,
             |program| !program.contains('/') && exec::find_on_path(program, self.path()).is_some(),
-            |path| std::fs::metadata(path).is_ok(),
+            |path| {
+                let root = self.variables.get(root::VARIABLE).map(Root::new);
+                root.map_or_else(
+                    || std::fs::metadata(path).is_ok(),
+                    |root| root.outside(Utf8Path::new(path)).exists(),
+                )
+            },
         )
     }
 }

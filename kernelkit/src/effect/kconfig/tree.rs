@@ -79,7 +79,12 @@ impl Error {
 /// Reads a tree's Kconfig files in the environment its Makefile would set up.
 pub fn load_tree(tree: &Tree<'_>, probes: &Probes<'_>) -> Result<Loaded, Error> {
     let dialect = detect_dialect(tree.source, Dialect::V7)?;
-    let reader = TreeReader::new(tree.directory);
+    let reader = match probes {
+        Probes::Run(Some(cache)) => {
+            TreeReader::reading_ahead(tree.directory, cache, tree.source.as_str())
+        }
+        _ => TreeReader::new(tree.directory),
+    };
     let runs = matches!(probes, Probes::Run(_));
     let variables = makefile_variables(tree, runs)?;
     let load = |probe: &mut dyn FnMut(&[u8]) -> ProbeResult| {
@@ -95,6 +100,7 @@ pub fn load_tree(tree: &Tree<'_>, probes: &Probes<'_>) -> Result<Loaded, Error> 
             let kconfig = prober.load(load)?;
             // Without a cache the next call is slower, and that is all.
             let _ = prober.save();
+            reader.save();
             (kconfig, prober.record, prober.stderr)
         }
         Probes::Recorded(record) => {

@@ -4,30 +4,32 @@
 //! `nix-daemon --stdio` of its own, which also serves stores without a daemon. One request
 //! at a time; after a lost connection every further request is refused.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufReader, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+mod channel;
+mod error;
+mod message;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use rustix::process::{Pid, Signal};
+use std::collections::BTreeSet;
+use std::io::{self, BufReader, Read as _, Write as _};
+
+use camino::Utf8Path;
 
 use super::nar;
 use super::wire::{
-    Refusal, read_bool, read_events, read_number, read_string, read_strings, write_number,
+    plain, read_bool, read_events, read_number, read_string, read_strings, write_number,
     write_string, write_strings,
 };
 use crate::effect::exec;
-use crate::nix::failure::Cause;
 use crate::nix::hash::Hash;
 use crate::nix::kernel::Text;
-use crate::nix::nar::NarHash;
 use crate::nix::narinfo::{NarInfo, Signature};
 use crate::nix::store_path::{ContentAddress, StoreDir, StorePath};
-use crate::process::Call;
 use crate::source::Sha256;
+pub use channel::Address;
+use channel::Channel;
+pub use error::Error;
+use error::refused;
+use message::read_info;
+pub use message::{Activity, Event, Missing, Mode, Options, Outcome, PathInfo, Status, Target};
 
 /// 1.35 is the newest protocol that is spoken, 1.34 (Nix 2.8) the oldest.
 const NEWEST: u64 = 0x123;
@@ -50,410 +52,6 @@ enum Request {
     BuildPathsWithResults = 46,
 }
 
-/// Why the daemon did not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nobody listens.
-    #[error("cannot connect to the Nix daemon at {address}")]
-    Connect {
-        /// Socket or command.
-        address: String,
-        /// The system's answer.
-        #[source]
-        source: io::Error,
-    },
-    /// Whoever answered does not speak the protocol.
-    #[error("{address} does not answer as a Nix daemon does")]
-    NotADaemon {
-        /// Socket or command.
-        address: String,
-    },
-    /// Older than Nix 2.8.
-    #[error("the Nix daemon at {address} speaks protocol {major}.{minor}, which is too old")]
-    TooOld {
-        /// Socket or command.
-        address: String,
-        /// 1.
-        major: u64,
-        /// Below 34.
-        minor: u64,
-    },
-    /// It was killed, or it crashed.
-    #[error("the Nix daemon went away during {during}")]
-    Lost {
-        /// What it was asked.
-        during: &'static str,
-    },
-    /// The connection failed otherwise.
-    #[error("cannot talk to the Nix daemon during {during}")]
-    Connection {
-        /// What it was asked.
-        during: &'static str,
-        /// The system's answer.
-        #[source]
-        source: io::Error,
-    },
-    /// It said no.
-    #[error("Nix refused {during}: {message}")]
-    Refused {
-        /// What it was asked.
-        during: &'static str,
-        /// Its words.
-        message: String,
-        /// Where it came from, outermost first.
-        traces: Vec<String>,
-        /// What stands behind it, where that is known.
-        cause: Option<Cause>,
-    },
-    /// The store put it somewhere else than was computed.
-    #[error("the Nix store put {expected} at {found}")]
-    OtherPath {
-        /// As computed.
-        expected: StorePath,
-        /// As stored.
-        found: String,
-    },
-    /// What is added cannot be read.
-    #[error(transparent)]
-    Nar(#[from] nar::Error),
-    /// A file beside the store, such as a GC root, cannot be written.
-    #[error(transparent)]
-    File(#[from] crate::effect::fs::Error),
-    /// The user stopped it.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-impl Error {
-    /// What to do next.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Error::Connect { .. } => Some(Cause::NoDaemon.hint().to_owned()),
-            Error::NotADaemon { address } => {
-                Some(format!("NIX_REMOTE and NIX_DAEMON_SOCKET_PATH say where the daemon is; is it {address}?"))
-            }
-            Error::TooOld { .. } => Some("Nix 2.8 or newer is needed".to_owned()),
-            Error::Lost { .. } => Some(
-                "`journalctl -u nix-daemon` says why (out of memory?); what was built before is in the store, so run the same command again"
-                    .to_owned(),
-            ),
-            Error::Refused { cause, .. } => cause.map(|cause| cause.hint().to_owned()),
-            Error::OtherPath { .. } => Some(
-                "the store's directory is another one: set NIX_STORE_DIR as the daemon has it".to_owned(),
-            ),
-            Error::Nar(error) => error.hint(),
-            Error::Interrupted => exec::Error::Interrupted.hint(),
-            Error::Connection { .. } | Error::File(_) => None,
-        }
-    }
-}
-
-/// Where a daemon is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// Its socket, usually `/nix/var/nix/daemon-socket/socket`.
-    Socket(Utf8PathBuf),
-    /// A process that speaks on its standard streams: `nix-daemon --stdio`.
-    Process(Call),
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Address::Socket(path) => path.fmt(f),
-            Address::Process(call) => write!(f, "`{call}`"),
-        }
-    }
-}
-
-/// What the daemon does for this client alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Derivations built at once.
-    pub max_jobs: u64,
-    /// `NIX_BUILD_CORES` of each; 0 means all.
-    pub cores: u64,
-    /// Whether build directories of failed builds are kept.
-    pub keep_failed: bool,
-    /// Whether caches are asked.
-    pub substitute: bool,
-    /// Settings by their names in nix.conf. From users that are not trusted the daemon
-    /// ignores most of them.
-    pub settings: BTreeMap<String, String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            max_jobs: 1,
-            cores: 0,
-            keep_failed: false,
-            substitute: true,
-            settings: BTreeMap::new(),
-        }
-    }
-}
-
-/// What happens while the daemon works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// For the user.
-    Message(&'a str),
-    /// Something began.
-    Started {
-        /// Names it until it stops.
-        id: u64,
-        /// What it is.
-        activity: Activity<'a>,
-        /// For the user.
-        about: &'a str,
-    },
-    /// Something ended.
-    Stopped {
-        /// What.
-        id: u64,
-    },
-    /// A line of a builder's output.
-    Line {
-        /// The activity.
-        id: u64,
-        /// Without its newline.
-        line: &'a str,
-    },
-    /// A builder of nixpkgs began a phase.
-    Phase {
-        /// The activity.
-        id: u64,
-        /// Such as `buildPhase`.
-        name: &'a str,
-    },
-    /// Bytes or items.
-    Progress {
-        /// The activity.
-        id: u64,
-        /// Done.
-        done: u64,
-        /// Of.
-        expected: u64,
-    },
-}
-
-/// What the daemon is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activity<'a> {
-    /// A builder runs.
-    Build {
-        /// The `.drv`, with its directory.
-        derivation: &'a str,
-    },
-    /// A path is taken from a cache.
-    Substitute {
-        /// With its directory.
-        path: &'a str,
-        /// Its address.
-        cache: &'a str,
-    },
-    /// A path is copied.
-    Copy {
-        /// With its directory.
-        path: &'a str,
-    },
-    /// Something is downloaded.
-    Fetch {
-        /// From where.
-        url: &'a str,
-    },
-    /// Anything else.
-    Other,
-}
-
-/// Outputs of a derivation that are wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The `.drv`.
-    pub derivation: StorePath,
-    /// Empty: all.
-    pub outputs: BTreeSet<String>,
-}
-
-impl Target {
-    /// All outputs of a derivation.
-    pub fn all(derivation: StorePath) -> Self {
-        Target {
-            derivation,
-            outputs: BTreeSet::new(),
-        }
-    }
-
-    /// As every Nix since 2.8 understands it.
-    fn text(&self, store: &StoreDir) -> String {
-        let outputs: Vec<_> = self.outputs.iter().map(String::as_str).collect();
-        let outputs = match outputs.is_empty() {
-            true => "*".to_owned(),
-            false => outputs.join(","),
-        };
-        format!("{}!{outputs}", store.display(&self.derivation))
-    }
-}
-
-/// How much is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// What is not there.
-    Normal = 0,
-    /// What is there already, again, and the bytes are compared.
-    Check = 2,
-}
-
-/// How building one target ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// It was built.
-    Built,
-    /// It came from a cache.
-    Substituted,
-    /// It was there.
-    AlreadyValid,
-    /// Other bytes than the first time.
-    NotDeterministic,
-    /// Silent for too long, or too long altogether.
-    TimedOut,
-    /// Something that it needs failed.
-    DependencyFailed,
-    /// It failed otherwise.
-    Failed,
-}
-
-impl Status {
-    fn from_number(number: u64) -> Self {
-        match number {
-            0 => Status::Built,
-            1 => Status::Substituted,
-            2 | 13 => Status::AlreadyValid,
-            8 => Status::TimedOut,
-            10 => Status::DependencyFailed,
-            12 => Status::NotDeterministic,
-            _ => Status::Failed,
-        }
-    }
-
-    /// Whether the outputs are there.
-    pub fn is_success(self) -> bool {
-        matches!(
-            self,
-            Status::Built | Status::Substituted | Status::AlreadyValid
-        )
-    }
-}
-
-/// The end of building one target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// What was wanted, as `<path>.drv!<outputs>`.
-    pub target: String,
-    /// How it ended.
-    pub status: Status,
-    /// Nix' words, where it failed.
-    pub message: String,
-}
-
-impl Outcome {
-    /// What stands behind a failure, where that is known.
-    pub fn cause(&self) -> Option<Cause> {
-        match self.status {
-            Status::NotDeterministic => Some(Cause::NotDeterministic),
-            status if status.is_success() => None,
-            _ => Cause::of(&self.message),
-        }
-    }
-}
-
-/// What the store knows of a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathInfo {
-    /// What it was built from.
-    pub deriver: Option<StorePath>,
-    /// Hash and size of its archive.
-    pub nar: NarHash,
-    /// What it refers to.
-    pub references: BTreeSet<StorePath>,
-    /// Whether it was built here.
-    pub ultimate: bool,
-    /// Who vouches for it.
-    pub signatures: Vec<Signature>,
-    /// How it follows from its content.
-    pub content: Option<ContentAddress>,
-}
-
-/// What building targets would take.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Missing {
-    /// Derivations that would be built.
-    pub build: BTreeSet<StorePath>,
-    /// Paths that would come from caches.
-    pub substitute: BTreeSet<StorePath>,
-    /// Paths that nobody can make.
-    pub unknown: BTreeSet<StorePath>,
-    /// Bytes to download, compressed.
-    pub download: u64,
-}
-
-/// The two ends of a connection.
-enum Channel {
-    Socket(UnixStream),
-    Process {
-        child: Child,
-        input: ChildStdin,
-        output: ChildStdout,
-        _running: Option<exec::Running>,
-    },
-}
-
-impl Read for Channel {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let result = match self {
-                Channel::Socket(socket) => socket.read(buffer),
-                Channel::Process { output, .. } => output.read(buffer),
-            };
-            match result {
-                // The socket's time-out is there to look for Ctrl-C.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !exec::interrupted() => {
-                }
-                result => return result,
-            }
-        }
-    }
-}
-
-impl Write for Channel {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Channel::Socket(socket) => socket.write(bytes),
-            Channel::Process { input, .. } => input.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Channel::Socket(socket) => socket.flush(),
-            Channel::Process { input, .. } => input.flush(),
-        }
-    }
-}
-
-impl Drop for Channel {
-    fn drop(&mut self) {
-        if let Channel::Process { child, .. } = self {
-            // It stops its builders when it is asked to, and has nothing to save.
-            if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                let _ = rustix::process::kill_process_group(pid, Signal::TERM);
-            }
-            let _ = child.wait();
-        }
-    }
-}
-
 /// A connection.
 pub struct Daemon {
     channel: BufReader<Channel>,
@@ -474,20 +72,10 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 impl Daemon {
     /// Connects and sets the options.
     pub fn connect(address: &Address, store: &StoreDir, options: &Options) -> Result<Self> {
-        let failed = |source| Error::Connect {
+        let channel = channel::open(address).map_err(|source| Error::Connect {
             address: address.to_string(),
             source,
-        };
-        let channel = match address {
-            Address::Socket(path) => {
-                let socket = UnixStream::connect(path).map_err(failed)?;
-                socket
-                    .set_read_timeout(Some(Duration::from_millis(200)))
-                    .map_err(failed)?;
-                Channel::Socket(socket)
-            }
-            Address::Process(call) => start(call).map_err(failed)?,
-        };
+        })?;
         let mut daemon = Daemon {
             channel: BufReader::with_capacity(1 << 16, channel),
             store: store.clone(),
@@ -756,7 +344,7 @@ impl Daemon {
         self.receive(during, |input| {
             let target = read_string(input)?;
             let status = Status::from_number(read_number(input)?);
-            let message = super::wire::plain(&read_string(input)?);
+            let message = plain(&read_string(input)?);
             // How often, whether deterministic, when.
             for _ in 0..4 {
                 read_number(input)?;
@@ -945,73 +533,6 @@ impl From<nar::Error> for AddError {
             error => AddError::Read(error),
         }
     }
-}
-
-fn refused(during: &'static str, refusal: Refusal) -> Error {
-    let cause = Cause::of(&refusal.message)
-        .or_else(|| refusal.traces.iter().find_map(|trace| Cause::of(trace)));
-    Error::Refused {
-        during,
-        message: refusal.message,
-        traces: refusal.traces,
-        cause,
-    }
-}
-
-fn read_info(input: &mut impl Read, store: &StoreDir) -> io::Result<PathInfo> {
-    let deriver = read_string(input)?;
-    let hash = read_string(input)?;
-    let references = read_strings(input)?;
-    let _registered = read_number(input)?;
-    let size = read_number(input)?;
-    let ultimate = read_bool(input)?;
-    let signatures = read_strings(input)?;
-    let content = read_string(input)?;
-    let path = |text: &String| store.parse(text).map_err(io::Error::other);
-    Ok(PathInfo {
-        deriver: (!deriver.is_empty()).then(|| path(&deriver)).transpose()?,
-        nar: NarHash {
-            sha256: hash
-                .trim_start_matches("sha256:")
-                .parse()
-                .map_err(io::Error::other)?,
-            size,
-        },
-        references: references.iter().map(path).collect::<io::Result<_>>()?,
-        ultimate,
-        signatures: signatures
-            .iter()
-            .map(|text| text.parse().map_err(io::Error::other))
-            .collect::<io::Result<_>>()?,
-        content: (!content.is_empty())
-            .then(|| content.parse().map_err(io::Error::other))
-            .transpose()?,
-    })
-}
-
-/// Starts a process that speaks the protocol on its standard streams, in a group of its own.
-fn start(call: &Call) -> io::Result<Channel> {
-    let program = exec::find_program(call).ok_or(io::ErrorKind::NotFound)?;
-    let mut child = Command::new(program.as_std_path())
-        .args(&call.args)
-        .current_dir(&call.dir)
-        .env_clear()
-        .envs(&call.env)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()?;
-    let id = child.id();
-    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-        unreachable!("both were asked for")
-    };
-    Ok(Channel::Process {
-        child,
-        input,
-        output,
-        _running: exec::Running::register_group(id),
-    })
 }
 
 fn put(bytes: &mut Vec<u8>, number: u64) {

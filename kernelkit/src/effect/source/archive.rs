@@ -148,7 +148,7 @@ fn damaged(archive: &Utf8Path, source: io::Error) -> Error {
 }
 
 /// Positions a reader at the `data.tar.*` member of an ar archive (ar(5), deb(5)).
-fn data_member<R: Read>(mut package: R) -> io::Result<impl Read> {
+pub(in crate::effect) fn data_member<R: Read>(mut package: R) -> io::Result<impl Read> {
     let invalid = || io::Error::new(io::ErrorKind::InvalidData, "not a Debian package");
     let mut magic = [0; 8];
     package.read_exact(&mut magic)?;
@@ -187,7 +187,10 @@ impl<R: Read> Read for Counted<'_, R> {
 }
 
 /// Decompresses by what the first bytes say, whatever the file is called.
-fn decoder<'a>(archive: &Utf8Path, input: impl Read + 'a) -> Result<Box<dyn Read + 'a>, Error> {
+pub(in crate::effect) fn decoder<'a>(
+    archive: &Utf8Path,
+    input: impl Read + 'a,
+) -> Result<Box<dyn Read + 'a>, Error> {
     let damaged = |source| damaged(archive, source);
     let mut input = BufReader::with_capacity(1 << 18, input);
     let mut magic = Vec::new();

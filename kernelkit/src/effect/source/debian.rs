@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Context, LabelHint, Progress, Tree, Verification, archive, cache, hash, scan,
+    Context, LabelHint, Progress, Tree, Verification, archive, cache, download, hash, scan,
     with_unpack_progress,
 };
 use crate::effect::{exec, fs};
@@ -39,6 +39,16 @@ pub enum Error {
         version: String,
         /// The versions that it has, newest first.
         available: Vec<String>,
+    },
+    /// Not the bytes that the archive's list names.
+    #[error("{url} has SHA-1 {actual}, not {hash}")]
+    Damaged {
+        /// Where it was.
+        url: String,
+        /// What the list says.
+        hash: String,
+        /// What came.
+        actual: String,
     },
     /// Not a package of a kernel's source.
     #[error("`{package}` cannot be the name of a package")]
@@ -74,10 +84,12 @@ impl Error {
             } else {
                 format!("there are {}", available.join(", "))
             }),
-            Error::UnknownVersion { available, .. } => {
-                Some(format!("there are {}", available.join(", ")))
-            }
+            Error::UnknownVersion { available, .. } => Some(format!(
+                "there are {}; snapshot.debian.org, which keeps old versions, does not have it or cannot be reached",
+                available.join(", ")
+            )),
             Error::InvalidName { .. } => Some("such as `linux-source-6.12`".to_owned()),
+            Error::Damaged { .. } => Some("run it again: it was damaged on the way".to_owned()),
             Error::Answer { .. } => None,
             Error::Offline { .. } => Some("run it once without `--offline`".to_owned()),
         }
@@ -92,6 +104,9 @@ struct Candidate {
     file: String,
     size: u64,
     sha256: Sha256,
+    /// Whether it is from the archive of old packages.
+    #[serde(default)]
+    archived: bool,
 }
 
 /// What was resolved, and under which state of apt's lists.
@@ -122,11 +137,19 @@ pub(super) fn prepare(
         }
         .into());
     }
-    let candidate = resolve(package, version, context)?;
+    let candidate = match (resolve(package, version, context), version) {
+        (Err(super::Error::Debian(gone @ Error::UnknownVersion { .. })), Some(version)) => {
+            match archived(package, version, context, progress)? {
+                Some(candidate) => candidate,
+                None => return Err(gone.into()),
+            }
+        }
+        (candidate, _) => candidate?,
+    };
     let cache_dir = &context.environment.cache_dir;
     let key = format!("sha256-{}", candidate.sha256);
     let cached = cache::tree(cache_dir, &key, progress, |into, progress| {
-        let file = download(package, &candidate, context, progress)?;
+        let file = fetch(package, &candidate, context, progress)?;
         with_unpack_progress(&file, progress, |read| {
             archive::unpack_package(&file, into, read)
         })?
@@ -144,7 +167,11 @@ pub(super) fn prepare(
         },
         dirty: false,
         pinned: true,
-        verification: Verification::Apt,
+        verification: if candidate.archived {
+            Verification::Unverified
+        } else {
+            Verification::Apt
+        },
         description: format!("{package} {}", candidate.version),
         archive: Some(Archive {
             url: candidate.url,
@@ -166,12 +193,7 @@ fn resolve(
     version: Option<&str>,
     context: &Context<'_>,
 ) -> Result<Candidate, super::Error> {
-    let name = version.map_or(package.to_owned(), |version| format!("{package}={version}"));
-    let path = context
-        .environment
-        .cache_dir
-        .join("debian")
-        .join(format!("{name}.json"));
+    let path = resolution_path(package, version, context);
     let known = fs::read_optional(&path)?
         .and_then(|bytes| serde_json::from_slice::<Resolution>(&bytes).ok());
     if let Some(known) = known
@@ -195,7 +217,8 @@ fn resolve(
     Ok(resolution.candidate)
 }
 
-fn apt(program: &str, context: &Context<'_>, dir: &Utf8Path) -> Call {
+/// A call of one of apt's programs, with what of the environment apt goes by.
+pub(in crate::effect) fn apt(program: &str, context: &Context<'_>, dir: &Utf8Path) -> Call {
     let environment = context.environment;
     let mut call = Call::new(program, dir).envs(&environment.tool_variables());
     for (name, value) in &environment.variables {
@@ -204,6 +227,77 @@ fn apt(program: &str, context: &Context<'_>, dir: &Utf8Path) -> Call {
         }
     }
     call
+}
+
+/// A version that the mirrors have dropped, from Debian's archive of all packages; `None` where
+/// that does not have it either. Its list names files by SHA-1
+/// (<https://salsa.debian.org/snapshot-team/snapshot/raw/master/API>), so whoever must be sure
+/// compares the SHA-256, as a lock does.
+fn archived(
+    package: &str,
+    version: &str,
+    context: &Context<'_>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Option<Candidate>, super::Error> {
+    #[derive(Deserialize)]
+    struct Answer {
+        result: Vec<Listed>,
+    }
+    #[derive(Deserialize)]
+    struct Listed {
+        hash: String,
+    }
+    let list = format!(
+        "{}/mr/binary/{package}/{}/binfiles",
+        context.snapshot,
+        version.replace('~', "%7e").replace(':', "%3a")
+    );
+    // Not being able to ask is no answer; what apt said is the news then.
+    let Ok(Some(bytes)) = download::bytes(&list, context) else {
+        return Ok(None);
+    };
+    let hash = serde_json::from_slice::<Answer>(&bytes)
+        .ok()
+        .and_then(|answer| Some(answer.result.into_iter().next()?.hash))
+        .filter(|hash| hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let Some(hash) = hash else {
+        return Ok(None);
+    };
+    let url = format!("{}/file/{hash}", context.snapshot);
+    let file = format!("{package}_{}_all.deb", version.replace(':', "%3a"));
+    let path = context.environment.cache_dir.join("download").join(&file);
+    let sha256 = download::file(&url, &path, None, context, progress)?;
+    let actual = hash::sha1(&path)?;
+    if actual != hash {
+        fs::remove_file(&path)?;
+        return Err(Error::Damaged { url, hash, actual }.into());
+    }
+    let candidate = Candidate {
+        version: version.to_owned(),
+        url,
+        file,
+        size: 0,
+        sha256,
+        archived: true,
+    };
+    let resolution = Resolution {
+        candidate,
+        watched: Vec::new(),
+        state: Sha256::of(b""),
+    };
+    let json = serde_json::to_vec_pretty(&resolution).expect("a resolution is plain data");
+    fs::write_atomic(resolution_path(package, Some(version), context), &json)?;
+    Ok(Some(resolution.candidate))
+}
+
+/// Where the answer for a package is kept.
+fn resolution_path(package: &str, version: Option<&str>, context: &Context<'_>) -> Utf8PathBuf {
+    let name = version.map_or(package.to_owned(), |version| format!("{package}={version}"));
+    context
+        .environment
+        .cache_dir
+        .join("debian")
+        .join(format!("{name}.json"))
 }
 
 /// apt's lists and settings.
@@ -324,6 +418,7 @@ fn parse_uri(package: &str, output: &str) -> Result<Candidate, Error> {
             file: file.to_owned(),
             size,
             sha256,
+            archived: false,
         })
     };
     parse().ok_or_else(|| Error::Answer {
@@ -345,7 +440,7 @@ fn public(url: &str) -> String {
 }
 
 /// The package file, in the cache.
-fn download(
+fn fetch(
     package: &str,
     candidate: &Candidate,
     context: &Context<'_>,
@@ -366,6 +461,16 @@ fn download(
             package: format!("{package} {}", candidate.version),
         }
         .into());
+    }
+    if candidate.archived {
+        download::file(
+            &candidate.url,
+            &path,
+            Some(candidate.sha256),
+            context,
+            progress,
+        )?;
+        return Ok(path);
     }
     // apt names the file itself and leaves part of it when it is stopped.
     let directory = downloads.join(format!(".tmp-{}", candidate.file));

@@ -143,7 +143,7 @@ struct Part {
 
 /// Puts the file at `url` at `target`, unless it is there already. Returns its SHA-256, which is
 /// `expected` where that is given.
-pub(super) fn file(
+pub(in crate::effect) fn file(
     url: &str,
     target: &Utf8Path,
     expected: Option<Sha256>,

@@ -3,11 +3,11 @@
 //! Archives are verified, unpacked once into the user's cache and shared; a
 //! directory of the user's is read where it lies and never written to.
 
-mod archive;
+pub(in crate::effect) mod archive;
 mod cache;
 mod debian;
 mod directory;
-mod download;
+pub(in crate::effect) mod download;
 mod git;
 mod hash;
 mod kernel;
@@ -23,6 +23,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use archive::Error as ArchiveError;
 pub use debian::Error as DebianError;
+pub(in crate::effect) use debian::apt;
 pub use download::Error as DownloadError;
 pub use git::Error as GitError;
 pub use patch::Error as PatchError;
@@ -89,6 +90,8 @@ pub struct Context<'a> {
     pub environment: &'a Environment,
     /// Where kernel.org is.
     pub mirror: Mirror,
+    /// Where Debian keeps every version of every package: <https://snapshot.debian.org>.
+    pub snapshot: String,
     /// The keys that may sign kernel.org's lists of hashes, as `gpg --export` writes
     /// them; `None` means `kernelkit/kernel.org.gpg` in the user's configuration
     /// directory, where that is.
@@ -108,6 +111,7 @@ impl<'a> Context<'a> {
         Context {
             environment,
             mirror: Mirror::default(),
+            snapshot: "https://snapshot.debian.org".to_owned(),
             keyring: None,
             offline: false,
             now: SystemTime::now(),
