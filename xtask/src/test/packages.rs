@@ -33,7 +33,7 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("gpgv", "verify signed sources"),
     ("git", "sources from git, tree ids"),
     ("curl", "ask a test server as others would"),
-    ("nix-bin", "what kernelkit computes of Nix, against Nix"),
+    ("nix-bin", "kernels as derivations, the flake"),
 ];
 
 /// Installs what is missing, in one apt-get call.
