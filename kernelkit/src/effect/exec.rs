@@ -179,7 +179,7 @@ fn signal_running(signal: Signal) {
 }
 
 /// A running child that the interrupt handler stops, until this is dropped.
-struct Running(Target);
+pub(super) struct Running(Target);
 
 impl Running {
     fn register(target: fn(Pid) -> Target, id: u32) -> Option<Self> {
@@ -190,6 +190,11 @@ impl Running {
             target.signal(Signal::TERM);
         }
         Some(Running(target))
+    }
+
+    /// Of a child in a process group of its own.
+    pub(super) fn register_group(id: u32) -> Option<Self> {
+        Running::register(Target::Group, id)
     }
 
     fn register_all(target: fn(Pid) -> Target, ids: Vec<u32>) -> Vec<Self> {

@@ -223,6 +223,22 @@ pub fn copy(from: impl AsRef<Utf8Path>, to: impl AsRef<Utf8Path>) -> Result<(), 
         .map(drop)
 }
 
+/// Makes a symbolic link, through a temporary one and a rename where the name is taken.
+/// The directory is made.
+pub fn symlink_atomic(
+    target: impl AsRef<Utf8Path>,
+    link: impl AsRef<Utf8Path>,
+) -> Result<(), Error> {
+    let link = link.as_ref();
+    if let Some(directory) = link.parent() {
+        create_dir_all(directory)?;
+    }
+    let temporary = Utf8PathBuf::from(format!("{link}.tmp-{}", std::process::id()));
+    remove_file(&temporary)?;
+    std::os::unix::fs::symlink(target.as_ref(), &temporary).context("write", &temporary)?;
+    rename(&temporary, link)
+}
+
 /// Renames within one file system.
 pub fn rename(from: impl AsRef<Utf8Path>, to: impl AsRef<Utf8Path>) -> Result<(), Error> {
     fs::rename(from.as_ref(), to.as_ref()).context("rename to", to)

@@ -291,7 +291,7 @@ mod tests {
             package,
         };
         let text = to_text(&pin);
-        insta::assert_snapshot!(text);
+        insta::assert_snapshot!(text, @"");
         assert_eq!(toml::from_str::<Pin>(&text).unwrap(), pin);
         assert_eq!(parse_uris("'http://x/y.deb' y.deb 1 MD5Sum:0\n"), None);
     }

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::derivation::{self, Derivation, Inputs, Known, Recipe};
 use super::store_path::{self, ContentAddress, StoreDir, StorePath};
-use crate::source::{Sha256, TreeId};
+use crate::lock::{Kernel, LockedPatch, LockedSource, SourceKind};
+use crate::source::Sha256;
 
 /// Why no derivation follows from a lock.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +23,12 @@ pub enum Error {
     Config {
         /// Of the file, relative to the lock.
         path: Utf8PathBuf,
+    },
+    /// Only files can be fetched by hash; a git repository cannot.
+    #[error("the source {name} has no sha256")]
+    Source {
+        /// Of the store object.
+        name: String,
     },
     /// A patch that no store file can be named after.
     #[error("the patch {path} has no file name")]
@@ -55,142 +62,13 @@ impl Error {
             Error::Description { .. } => {
                 Some("the flake and cargo-kernel must be of one version".to_owned())
             }
+            Error::Source { .. } => Some(
+                "Nix fetches by hash: use a tarball or a Debian package, or `--backend host`"
+                    .to_owned(),
+            ),
             Error::Patch { .. } => None,
         }
     }
-}
-
-/// `[kernels.<name>]` of `kernel.lock`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Entry {
-    /// kernelkit's name of the architecture.
-    pub arch: String,
-    /// `make kernelversion`.
-    pub version: String,
-    /// `uname -r`.
-    pub release: String,
-    /// The identity's digest.
-    pub digest: String,
-    /// A key of `[toolchains]`.
-    pub toolchain: String,
-    /// The toolchain's fingerprint.
-    pub toolchain_id: String,
-    /// The identity's flags; for the reader.
-    #[serde(default)]
-    pub flags: Vec<String>,
-    /// Where the tree comes from.
-    pub source: Source,
-    /// The predicted configuration.
-    pub config: File,
-    /// What make is given.
-    pub make: Make,
-    /// What becomes of the result.
-    pub install: Install,
-}
-
-/// `[kernels.<name>.source]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Source {
-    /// How it is had.
-    #[serde(flatten)]
-    pub origin: Origin,
-    /// Name of the store object.
-    pub name: String,
-    /// Of the file; of the archive where the origin is a path.
-    pub sha256: Sha256,
-    /// The tree that is compiled, patches applied.
-    pub tree: TreeId,
-    /// In the order in which they are applied.
-    #[serde(default)]
-    pub patches: Vec<File>,
-}
-
-/// How a source is had.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
-pub enum Origin {
-    /// A Debian package with a tarball in it.
-    Deb {
-        /// Of the package.
-        url: String,
-        /// The tarball in it.
-        member: String,
-    },
-    /// A tarball.
-    Tarball {
-        /// Where it is.
-        url: String,
-    },
-    /// A directory that was added to the store.
-    Path,
-}
-
-impl Origin {
-    /// `deb`, `tarball` or `path`.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Origin::Deb { .. } => "deb",
-            Origin::Tarball { .. } => "tarball",
-            Origin::Path => "path",
-        }
-    }
-}
-
-/// A file beside the lock.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct File {
-    /// Relative to the lock.
-    pub path: Utf8PathBuf,
-    /// Of its bytes.
-    pub sha256: Sha256,
-}
-
-/// `[kernels.<name>.make]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Make {
-    /// `NAME=value`, in order.
-    pub variables: Vec<String>,
-    /// The user's own; the builder puts its prefix maps before them.
-    #[serde(default)]
-    pub kcflags: String,
-    /// The same for assembler sources.
-    #[serde(default)]
-    pub kaflags: String,
-    /// Empty: make's default.
-    #[serde(default)]
-    pub goals: Vec<String>,
-}
-
-/// `[kernels.<name>.install]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Install {
-    /// The image, below the build directory.
-    pub image: String,
-    /// What it is called in `boot/`, before `-<release>`.
-    pub name: String,
-    /// Whether `make modules_install` is run.
-    pub modules: bool,
-}
-
-/// `[toolchains.<id>]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
-pub enum Table {
-    /// Debian packages in one store path.
-    DebianRoot {
-        /// The file that lists them, relative to the lock.
-        pin: Utf8PathBuf,
-    },
-    /// What nixpkgs builds its kernels with.
-    Nixpkgs {
-        /// `gcc` or `clang`; `gcc` where absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        compiler: Option<String>,
-    },
-    /// The machine's own programs.
-    Host,
 }
 
 /// A pinned set of Debian packages: `kernel.lock.d/<id>.toml`.
@@ -221,15 +99,32 @@ pub struct Package {
     pub sha256: Sha256,
 }
 
-/// The scripts of `nix/`; their bytes are part of every derivation.
-#[derive(Clone, Copy, Debug)]
-pub struct Scripts<'a> {
-    /// `build-kernel.sh`: the builder.
-    pub build_kernel: &'a str,
-    /// `enter-root.sh`: makes a Debian root the root directory.
-    pub enter_root: &'a str,
-    /// `unpack-debs.sh`: makes a Debian root.
-    pub unpack_debs: &'a str,
+/// The builder.
+const BUILD_KERNEL: Script = Script {
+    name: "build-kernel.sh",
+    text: include_str!("../../nix/build-kernel.sh"),
+};
+/// Makes a Debian root the root directory.
+const ENTER_ROOT: Script = Script {
+    name: "enter-root.sh",
+    text: include_str!("../../nix/enter-root.sh"),
+};
+/// Makes a Debian root.
+const UNPACK_DEBS: Script = Script {
+    name: "unpack-debs.sh",
+    text: include_str!("../../nix/unpack-debs.sh"),
+};
+
+/// A script of `nix/`; its bytes are part of every derivation.
+struct Script {
+    name: &'static str,
+    text: &'static str,
+}
+
+impl Script {
+    fn text(&self, store: &StoreDir) -> Result<Text, store_path::Error> {
+        Text::file(store, self.name, self.text)
+    }
 }
 
 /// A store object that is text: a derivation, a script, a config.
@@ -342,16 +237,11 @@ fn out(store: &StoreDir, derivation: &Derivation) -> String {
 impl Toolchain {
     /// A Debian root: the mirror of `nix/debian-root.nix` and of the kind `debian-root` in
     /// `nix/toolchains.nix`. `id` is its key in `[toolchains]`.
-    pub fn debian_root(
-        store: &StoreDir,
-        id: &str,
-        pin: &Pin,
-        scripts: Scripts<'_>,
-    ) -> Result<Self, Error> {
+    pub fn debian_root(store: &StoreDir, id: &str, pin: &Pin) -> Result<Self, Error> {
         let mut known = Known::default();
         let mut texts = Vec::new();
-        let unpack = Text::file(store, "unpack-debs.sh", scripts.unpack_debs)?;
-        let enter = Text::file(store, "enter-root.sh", scripts.enter_root)?;
+        let unpack = UNPACK_DEBS.text(store)?;
+        let enter = ENTER_ROOT.text(store)?;
 
         let mut recipe = Recipe::new(&pin.name, &pin.system, "/bin/sh");
         recipe.args.push(store.display(&unpack.path));
@@ -403,8 +293,8 @@ impl Toolchain {
     }
 
     /// The machine's own programs, through Nix' `sandbox-paths`.
-    pub fn host(store: &StoreDir, system: &str, scripts: Scripts<'_>) -> Result<Self, Error> {
-        let script = Text::file(store, BUILD_KERNEL, scripts.build_kernel)?;
+    pub fn host(store: &StoreDir, system: &str) -> Result<Self, Error> {
+        let script = BUILD_KERNEL.text(store)?;
         Ok(Toolchain {
             system: system.to_owned(),
             builder: "/bin/bash".to_owned(),
@@ -485,9 +375,6 @@ impl Description {
     }
 }
 
-/// Name of the builder's script in the store.
-const BUILD_KERNEL: &str = "build-kernel.sh";
-
 /// A kernel's derivation, with what a store must have before it can be built.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -499,31 +386,30 @@ pub struct Plan {
     /// the kernel's own `.drv`. The toolchain's come first.
     pub texts: Vec<Text>,
     /// Files beside the lock that are added by their flat hash: the patches.
-    pub files: Vec<(File, StorePath)>,
+    pub files: Vec<(LockedPatch, StorePath)>,
 }
 
 /// The derivation of a kernel: the mirror of `nix/kernel.nix`.
 ///
-/// `name` is its key in `[kernels]`, `config` the text of [`Entry::config`].
+/// `name` is its key in `[kernels]`, `config` the text of [`Kernel::config`].
 pub fn plan(
     store: &StoreDir,
     name: &str,
-    entry: &Entry,
+    kernel: &Kernel,
     config: &str,
     toolchain: &Toolchain,
-    scripts: Scripts<'_>,
 ) -> Result<Plan, Error> {
-    if Sha256::of(config.as_bytes()) != entry.config.sha256 {
+    if Sha256::of(config.as_bytes()) != kernel.config.sha256 {
         return Err(Error::Config {
-            path: entry.config.path.clone(),
+            path: kernel.config.path.clone(),
         });
     }
     let config = Text::file(store, &format!("{name}.config"), config)?;
-    let script = Text::file(store, BUILD_KERNEL, scripts.build_kernel)?;
-    let source = source(store, &entry.source, &toolchain.system)?;
+    let script = BUILD_KERNEL.text(store)?;
+    let source = source(store, &kernel.source)?;
     let source_text = Text::derivation(&source)?;
     let source_modulo = source.modulo(|_| None)?;
-    let files = entry
+    let files = kernel
         .source
         .patches
         .iter()
@@ -532,7 +418,7 @@ pub fn plan(
     let patches: Vec<_> = files.iter().map(|(_, path)| store.display(path)).collect();
 
     let mut recipe = Recipe::new(
-        format!("linux-{}", entry.release),
+        format!("linux-{}", kernel.release),
         &toolchain.system,
         &toolchain.builder,
     );
@@ -553,32 +439,36 @@ pub fn plan(
         .iter()
         .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
         .collect();
-    let member = match &entry.source.origin {
-        Origin::Deb { member, .. } => member.clone(),
-        Origin::Tarball { .. } | Origin::Path => String::new(),
+    let kind = match kernel.source.kind {
+        SourceKind::Deb => "deb",
+        SourceKind::Tarball => "tarball",
+        SourceKind::Git => "git",
     };
-    let modules = if entry.install.modules { "1" } else { "" };
+    let modules = if kernel.install.modules { "1" } else { "" };
     set(
         &mut recipe,
         [
             ("buildScript", store.display(&script.path)),
             ("kernelName", name.to_owned()),
-            ("arch", entry.arch.clone()),
-            ("release", entry.release.clone()),
-            ("digest", entry.digest.clone()),
-            ("kernelVersion", entry.version.clone()),
-            ("toolchainId", entry.toolchain_id.clone()),
+            ("arch", kernel.arch.clone()),
+            ("release", kernel.release.clone()),
+            ("digest", kernel.digest.clone()),
+            ("kernelVersion", kernel.version.clone()),
+            ("toolchainId", kernel.toolchain_id.clone()),
             ("src", out(store, &source)),
-            ("sourceKind", entry.source.origin.kind().to_owned()),
-            ("sourceMember", member),
+            ("sourceKind", kind.to_owned()),
+            (
+                "sourceMember",
+                kernel.source.member.clone().unwrap_or_default(),
+            ),
             ("patches", patches.join("\n")),
             ("config", store.display(&config.path)),
-            ("makeVariables", entry.make.variables.join("\n")),
-            ("makeGoals", entry.make.goals.join("\n")),
-            ("kcflags", entry.make.kcflags.clone()),
-            ("kaflags", entry.make.kaflags.clone()),
-            ("image", entry.install.image.clone()),
-            ("imageName", entry.install.name.clone()),
+            ("makeVariables", kernel.make.variables.join("\n")),
+            ("makeGoals", kernel.make.goals.join("\n")),
+            ("kcflags", kernel.make.kcflags.clone()),
+            ("kaflags", kernel.make.kaflags.clone()),
+            ("image", kernel.install.image.clone()),
+            ("imageName", kernel.install.name.clone()),
             ("installModules", modules.to_owned()),
             ("enableParallelBuilding", "1".to_owned()),
         ],
@@ -588,10 +478,10 @@ pub fn plan(
             .then_some(source_modulo)
             .or_else(|| toolchain.known.get(path))
     })?;
-    let kernel = Text::derivation(&derivation)?;
-    let path = kernel.path.clone();
+    let drv = Text::derivation(&derivation)?;
+    let path = drv.path.clone();
     let mut texts = toolchain.texts.clone();
-    texts.extend([source_text, config, script, kernel]);
+    texts.extend([source_text, config, script, drv]);
     Ok(Plan {
         derivation,
         path,
@@ -600,28 +490,15 @@ pub fn plan(
     })
 }
 
-fn source(store: &StoreDir, source: &Source, system: &str) -> Result<Derivation, Error> {
-    match &source.origin {
-        Origin::Deb { url, .. } | Origin::Tarball { url } => {
-            fetch(store, &source.name, url, source.sha256)
-        }
-        Origin::Path => placed(store, system, source),
-    }
-}
-
-/// The mirror of `nix/placed.nix`.
-fn placed(store: &StoreDir, system: &str, source: &Source) -> Result<Derivation, Error> {
-    let name = &source.name;
-    let script =
-        format!("echo '{name} has to be in the store first: cargo kernel lock' >&2; exit 1");
-    let mut recipe = Recipe::new(name, system, "/bin/sh").args(["-c", &script]);
-    recipe.fixed = Some(ContentAddress::recursive(source.sha256));
-    set(&mut recipe, recursive(source.sha256));
-    Ok(recipe.derive(store, |_| None)?)
+fn source(store: &StoreDir, source: &LockedSource) -> Result<Derivation, Error> {
+    let sha256 = source.sha256.ok_or_else(|| Error::Source {
+        name: source.name.clone(),
+    })?;
+    fetch(store, &source.name, &source.url, sha256)
 }
 
 /// What `builtins.path` makes of a patch.
-fn patch_path(store: &StoreDir, patch: &File) -> Result<(File, StorePath), Error> {
+fn patch_path(store: &StoreDir, patch: &LockedPatch) -> Result<(LockedPatch, StorePath), Error> {
     let name = Utf8Path::file_name(&patch.path).ok_or_else(|| Error::Patch {
         path: patch.path.clone(),
     })?;

@@ -1,10 +1,11 @@
 //! `cargo xtask bench`: each row runs our command and the one it replaces alternately,
 //! in one run on one machine, and compares medians with a goal.
 //!
-//! The rows are in [`kernel`] and [`kconfig`]; a new area is a new file and a line in [`AREAS`].
+//! The rows are in [`kernel`], [`kconfig`] and [`nix`]; a new area is a new file and a line in [`AREAS`].
 
 mod kconfig;
 mod kernel;
+mod nix;
 mod report;
 
 use camino::Utf8PathBuf;
@@ -56,7 +57,7 @@ enum Goal {
     Memory(f64),
 }
 
-const AREAS: &[&[Row]] = &[kernel::ROWS, kconfig::ROWS];
+const AREAS: &[&[Row]] = &[kernel::ROWS, kconfig::ROWS, nix::ROWS];
 
 fn rows() -> impl Iterator<Item = &'static Row> {
     AREAS.iter().copied().flatten()
@@ -119,6 +120,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result {
     for package in [
         &["--package", "cargo-kernel"][..],
         &["--package", "kernelkit", "--example", "many_configs"],
+        &["--package", "kernelkit", "--example", "nix"],
     ] {
         let build = workspace.cargo(&[&["build", "--release"], package].concat());
         exec::stream(&build, None, &mut |line| {

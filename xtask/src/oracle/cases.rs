@@ -26,7 +26,7 @@ pub(super) fn defconfigs<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Re
     let names = target.tree.defconfigs(&target.source_arch)?;
     let first = target.compiler == "gcc";
     let wanted = match (scope.sample, first) {
-        (true, true) => 4,
+        (true, true) => 2,
         (true, false) => 1,
         (false, _) => names.len(),
     };
@@ -67,7 +67,7 @@ pub(super) fn all_configs<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> R
 
 /// Seeded random configurations.
 pub(super) fn random<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Result {
-    for number in 0..scope.count(2, 6) {
+    for number in 0..scope.count(1, 6) {
         let random = scope.random("random", number);
         cases.push(scope.case("random", &number.to_string(), move |pair| {
             pair.write(AUTO_CONF, b"")?;
@@ -122,7 +122,7 @@ pub(super) fn mutated<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Resul
         &[("KCONFIG_WERROR", "1")],
         &[("KCONFIG_OVERWRITECONFIG", "1")],
     ];
-    for number in 0..scope.count(2, 6) {
+    for number in 0..scope.count(1, 6) {
         let random = scope.random("mutated", number);
         let goals = scope.count(2, 3);
         cases.push(scope.case("mutated", &number.to_string(), move |pair| {

@@ -33,7 +33,7 @@ const GOALS: &[&str] = &[
 pub(super) fn cases<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Result {
     let dialect = scope.target.tree.dialect;
     let path = scope.workspace.environment.path.as_str();
-    let files = scope.count(40, 1000);
+    let files = scope.count(15, 1000);
     for number in 0..files {
         let random = Random::new(scope.seed, &format!("language {dialect} {number}"));
         cases.push(scope.case("language", &number.to_string(), move |pair| {

@@ -1,6 +1,9 @@
-//! Nix at work: archives of directories, the daemon, the programs.
+//! Nix at work: archives of directories, the daemon, binary caches, toolchains made of packages.
 //!
 //! What a path or a derivation *is* follows from [`crate::nix`], without any of this.
 
+pub mod cache;
+pub mod daemon;
 pub mod debian_root;
 pub mod nar;
+mod wire;

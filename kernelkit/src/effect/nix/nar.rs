@@ -4,7 +4,7 @@
 //! So threads read ahead, each a run of neighbouring files into one piece of the archive,
 //! and the caller's thread takes the pieces in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -14,7 +14,10 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use nix_archive::nar::{CaseHack, restore_reader};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{AtFlags, FileType, statat};
 
+use crate::effect::environment;
 use crate::nix::nar::{self, Hasher, NarHash};
 
 /// Contents of files in one piece, unless one file is larger.
@@ -111,21 +114,27 @@ pub fn unpack(input: impl io::Read, path: &Utf8Path) -> Result<(), Error> {
 
 /// Hands the archive over piece by piece, in order, on this thread.
 pub fn stream(path: &Utf8Path, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<(), Error> {
-    let plan = Plan::new(path)?;
-    let queue = Queue::new(plan.pieces.len());
-    let readers = super::super::environment::cores().min(plan.pieces.len());
+    let queue = Queue::default();
     std::thread::scope(|scope| {
-        for _ in 0..readers {
+        scope.spawn(|| {
+            let mut plan = Plan::new(&queue);
+            nar::start(plan.bytes());
+            let walked = plan.node(path.as_std_path());
+            plan.finish(walked);
+        });
+        for _ in 0..environment::cores() {
             scope.spawn(|| {
-                while let Some((index, buffer)) = queue.claim() {
-                    let piece = plan.pieces[index].read(buffer);
-                    queue.put(index, piece);
+                while let Some((index, piece, buffer)) = queue.claim() {
+                    queue.put(index, piece.read(buffer));
                 }
             });
         }
         let _stop = StopOnDrop(&queue);
-        for index in 0..plan.pieces.len() {
-            let piece = queue.take(index)?;
+        for index in 0.. {
+            let Some(piece) = queue.take(index) else {
+                break;
+            };
+            let piece = piece?;
             take(&piece).map_err(|source| Error::Write {
                 path: path.to_owned(),
                 source,
@@ -174,52 +183,75 @@ impl Piece {
 
 /// Appends `size` bytes of the file from `at`; the file must have `of` bytes.
 fn append(buffer: &mut Vec<u8>, path: &Path, at: u64, size: u64, of: u64) -> Result<(), Error> {
-    let mut read = || -> io::Result<u64> {
+    let start = buffer.len();
+    let mut read = || -> io::Result<()> {
         let mut file = File::open(path)?;
-        if at > 0 {
+        // Room for one byte more than there should be, to see that there is none.
+        buffer.reserve(size as usize + 1);
+        if size < of {
             file.seek(io::SeekFrom::Start(at))?;
+            file.take(size).read_to_end(buffer)?;
+            return Ok(());
         }
-        // One byte more than there should be, to see that there is none.
-        let last = at + size == of;
-        let limit = size + u64::from(last);
-        buffer.reserve(limit as usize);
-        file.take(limit).read_to_end(buffer).map(|read| read as u64)
+        // A read that leaves room has met the end, so most files take one.
+        loop {
+            let count = rustix::io::read(&file, spare_capacity(buffer))?;
+            if count == 0 || (buffer.len() - start) as u64 >= size {
+                return Ok(());
+            }
+        }
     };
-    match read() {
-        Ok(read) if read == size => Ok(()),
-        Ok(_) => Err(Error::Changed {
-            path: path.display().to_string(),
-        }),
-        Err(source) => Err(Error::Read {
-            path: path.display().to_string(),
-            source,
-        }),
+    let name = || path.display().to_string();
+    read().map_err(|source| Error::Read {
+        path: name(),
+        source,
+    })?;
+    match (buffer.len() - start) as u64 == size {
+        true => Ok(()),
+        false => Err(Error::Changed { path: name() }),
     }
 }
 
-/// The whole archive, with files in place of their contents.
-#[derive(Default)]
-struct Plan {
-    pieces: Vec<Piece>,
+/// Walks the tree and makes the pieces, with files in place of their contents.
+struct Plan<'a> {
+    queue: &'a Queue,
+    piece: Piece,
+    made: usize,
 }
 
-impl Plan {
-    fn new(path: &Utf8Path) -> Result<Self, Error> {
-        let mut plan = Plan {
-            pieces: vec![Piece::default()],
-        };
-        nar::start(plan.bytes());
-        plan.node(path.as_std_path().to_owned())?;
-        Ok(plan)
+impl<'a> Plan<'a> {
+    fn new(queue: &'a Queue) -> Self {
+        Plan {
+            queue,
+            piece: Piece::default(),
+            made: 0,
+        }
+    }
+
+    fn finish(mut self, walked: Result<(), Error>) {
+        self.next_piece();
+        match walked {
+            Ok(()) => self.queue.end(self.made),
+            Err(error) => {
+                self.queue.put(self.made, Err(error));
+                self.queue.end(self.made + 1);
+            }
+        }
+    }
+
+    fn next_piece(&mut self) {
+        let piece = std::mem::take(&mut self.piece);
+        self.queue.plan(self.made, piece);
+        self.made += 1;
     }
 
     /// Where framing goes.
     fn bytes(&mut self) -> &mut Vec<u8> {
-        let piece = self.pieces.last_mut().expect("there is always one");
-        if !matches!(piece.parts.last(), Some(Part::Bytes(_))) {
-            piece.parts.push(Part::Bytes(Vec::new()));
+        let parts = &mut self.piece.parts;
+        if !matches!(parts.last(), Some(Part::Bytes(_))) {
+            parts.push(Part::Bytes(Vec::new()));
         }
-        match piece.parts.last_mut() {
+        match parts.last_mut() {
             Some(Part::Bytes(bytes)) => bytes,
             _ => unreachable!("it was just pushed"),
         }
@@ -227,47 +259,65 @@ impl Plan {
 
     /// Adds contents, in a new piece where the last one is full.
     fn contents(&mut self, part: Part, size: u64) {
-        let piece = self.pieces.last_mut().expect("there is always one");
-        piece.parts.push(part);
-        piece.size += size;
-        if piece.size >= PIECE {
-            self.pieces.push(Piece::default());
+        self.piece.parts.push(part);
+        self.piece.size += size;
+        if self.piece.size >= PIECE {
+            self.next_piece();
         }
     }
 
-    fn node(&mut self, path: PathBuf) -> Result<(), Error> {
-        let failed = |source| Error::Read {
-            path: path.display().to_string(),
-            source,
-        };
-        let metadata = std::fs::symlink_metadata(&path).map_err(failed)?;
-        let kind = metadata.file_type();
-        if kind.is_dir() {
-            nar::directory_start(self.bytes());
-            let mut names = BTreeMap::new();
-            for entry in std::fs::read_dir(&path).map_err(failed)? {
-                let entry = entry.map_err(failed)?;
-                names.insert(entry.file_name().into_vec(), entry.path());
+    fn node(&mut self, path: &Path) -> Result<(), Error> {
+        let metadata =
+            std::fs::symlink_metadata(path).map_err(|source| unreadable(path, source))?;
+        let mode = metadata.mode();
+        self.any(path.to_owned(), mode, metadata.len())
+    }
+
+    fn any(&mut self, path: PathBuf, mode: u32, size: u64) -> Result<(), Error> {
+        match FileType::from_raw_mode(mode) {
+            FileType::Directory => self.directory(&path)?,
+            FileType::Symlink => {
+                let target =
+                    std::fs::read_link(&path).map_err(|source| unreadable(&path, source))?;
+                nar::link(self.bytes(), target.as_os_str().as_bytes());
             }
-            for (name, path) in names {
-                nar::entry_start(self.bytes(), &name);
-                self.node(path)?;
-                nar::entry_end(self.bytes());
+            FileType::RegularFile => {
+                nar::file_start(self.bytes(), mode & 0o100 != 0, size);
+                self.file(path, size);
+                nar::file_end(self.bytes(), size);
             }
-            nar::directory_end(self.bytes());
-        } else if kind.is_symlink() {
-            let target = std::fs::read_link(&path).map_err(failed)?;
-            nar::link(self.bytes(), target.as_os_str().as_bytes());
-        } else if kind.is_file() {
-            let size = metadata.len();
-            nar::file_start(self.bytes(), metadata.mode() & 0o100 != 0, size);
-            self.file(path, size);
-            nar::file_end(self.bytes(), size);
-        } else {
-            return Err(Error::Kind {
-                path: path.display().to_string(),
-            });
+            _ => {
+                return Err(Error::Kind {
+                    path: path.display().to_string(),
+                });
+            }
         }
+        Ok(())
+    }
+
+    fn directory(&mut self, path: &Path) -> Result<(), Error> {
+        let failed = |source| unreadable(path, source);
+        nar::directory_start(self.bytes());
+        // Asked by name below an open directory, the system has a shorter way to each file.
+        let directory = File::open(path).map_err(failed)?;
+        let mut entries = BTreeMap::new();
+        for entry in std::fs::read_dir(path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let stat = statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|error| unreadable(&entry.path(), error.into()))?;
+            entries.insert(name.into_vec(), (entry.path(), stat));
+        }
+        drop(directory);
+        for (name, (path, stat)) in entries {
+            if self.queue.is_stopped() {
+                break;
+            }
+            nar::entry_start(self.bytes(), &name);
+            self.any(path, stat.st_mode, stat.st_size as u64)?;
+            nar::entry_end(self.bytes());
+        }
+        nar::directory_end(self.bytes());
         Ok(())
     }
 
@@ -287,15 +337,25 @@ impl Plan {
     }
 }
 
-/// Pieces on their way from the readers to the one who takes them.
+fn unreadable(path: &Path, source: io::Error) -> Error {
+    Error::Read {
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+/// Pieces on their way from the planner to the readers and to the one who takes them.
+#[derive(Default)]
 struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    total: usize,
 }
 
+#[derive(Default)]
 struct State {
-    claimed: usize,
+    planned: VecDeque<(usize, Piece)>,
+    /// How many pieces there are, as soon as that is known.
+    total: Option<usize>,
     taken: usize,
     ready: BTreeMap<usize, Result<Vec<u8>, Error>>,
     spare: Vec<Vec<u8>>,
@@ -303,20 +363,6 @@ struct State {
 }
 
 impl Queue {
-    fn new(total: usize) -> Self {
-        Queue {
-            state: Mutex::new(State {
-                claimed: 0,
-                taken: 0,
-                ready: BTreeMap::new(),
-                spare: Vec::new(),
-                stopped: false,
-            }),
-            changed: Condvar::new(),
-            total,
-        }
-    }
-
     fn wait_until<T>(&self, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -330,21 +376,37 @@ impl Queue {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_all();
+        result
+    }
+
+    fn plan(&self, index: usize, piece: Piece) {
+        self.change(|state| state.planned.push_back((index, piece)));
+    }
+
+    fn end(&self, total: usize) {
+        self.change(|state| state.total = Some(total));
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stopped
     }
 
     /// The next piece to read, with a buffer for it, as soon as there is room ahead.
-    fn claim(&self) -> Option<(usize, Vec<u8>)> {
+    fn claim(&self) -> Option<(usize, Piece, Vec<u8>)> {
         self.wait_until(|state| {
-            if state.stopped || state.claimed == self.total {
+            if state.stopped || state.total.is_some() && state.planned.is_empty() {
                 return Some(None);
             }
-            (state.claimed < state.taken + AHEAD).then(|| {
-                state.claimed += 1;
-                Some((state.claimed - 1, state.spare.pop().unwrap_or_default()))
-            })
+            let room = state.taken + AHEAD;
+            state.planned.front().filter(|(index, _)| *index < room)?;
+            let (index, piece) = state.planned.pop_front()?;
+            Some(Some((index, piece, state.spare.pop().unwrap_or_default())))
         })
     }
 
@@ -352,8 +414,12 @@ impl Queue {
         self.change(|state| drop(state.ready.insert(index, piece)));
     }
 
-    fn take(&self, index: usize) -> Result<Vec<u8>, Error> {
-        self.wait_until(|state| state.ready.remove(&index))
+    /// `None` after the last one.
+    fn take(&self, index: usize) -> Option<Result<Vec<u8>, Error>> {
+        self.wait_until(|state| match state.ready.remove(&index) {
+            Some(piece) => Some(Some(piece)),
+            None => (state.total.is_some_and(|total| index >= total)).then_some(None),
+        })
     }
 
     fn recycle(&self, buffer: Vec<u8>) {

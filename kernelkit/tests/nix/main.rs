@@ -1,0 +1,14 @@
+//! What kernelkit computes of Nix, against Nix: each test runs with the Nix on PATH and with
+//! those whose program directories are in KERNELKIT_TEST_NIX, in stores of their own.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    clippy::unwrap_used
+)]
+
+mod cache;
+mod daemon;
+mod oracle;
+mod parity;
+mod world;

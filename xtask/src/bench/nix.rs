@@ -1,0 +1,125 @@
+//! What kernelkit computes of Nix against Nix: the same tree, the same lock.
+
+use camino::Utf8PathBuf;
+use kernelkit::effect::{exec, fs};
+use kernelkit::lock::Lock;
+use kernelkit::process::Call;
+
+use crate::Result;
+use crate::bench::{Goal, Row, Setting, Side, Sides};
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "nar-hash",
+        about: "hash of a kernel tree's archive / nix hash path",
+        goal: Some(Goal::Ratio(0.5)),
+        prepare: nar_hash,
+    },
+    Row {
+        name: "drv-100",
+        about: "derivations of a lock of 100 kernels / nix-instantiate of the same",
+        goal: Some(Goal::Ratio(0.5)),
+        prepare: drv_100,
+    },
+];
+
+/// The lock that the tests compare with the evaluator.
+const FIXTURE: &str = "kernelkit/tests/nix/fixture";
+
+fn ours(setting: &Setting<'_>, args: [&str; 2]) -> Call {
+    let program = setting.workspace.target.join("release/examples/nix");
+    setting.workspace.call(program.as_str()).args(args)
+}
+
+/// A program of Nix, with an empty store and no configuration but this.
+fn nix(setting: &Setting<'_>, program: &str) -> Call {
+    let scratch = setting.scratch.join("nix");
+    setting
+        .workspace
+        .call(program)
+        .env("NIX_REMOTE", scratch.join("root"))
+        .env("NIX_CONF_DIR", scratch.join("conf"))
+        .env("NIX_CONFIG", "experimental-features = nix-command")
+}
+
+fn side(call: Call) -> Side {
+    Side {
+        before: Vec::new(),
+        timed: vec![call],
+    }
+}
+
+/// Both sides, once they have said the same.
+fn compared(ours: Call, reference: Call) -> Result<Sides> {
+    let [left, right] = [&ours, &reference].map(|call| {
+        exec::capture(call).map(|output| {
+            let mut words: Vec<_> = output
+                .text()
+                .split([' ', '\n', '[', ']', '"', ','])
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect();
+            words.sort_unstable();
+            words
+        })
+    });
+    let (left, right) = (left?, right?);
+    if left.is_empty() || left != right {
+        return Err(format!("{ours} and {reference} do not agree").into());
+    }
+    Ok(Sides {
+        ours: side(ours),
+        reference: Some(side(reference)),
+        goal: None,
+        holds: None,
+    })
+}
+
+fn nar_hash(setting: &Setting<'_>) -> Result<Sides> {
+    let tree = setting.tree.as_str();
+    compared(
+        ours(setting, ["hash", tree]),
+        nix(setting, "nix").args(["hash", "path", "--base32", tree]),
+    )
+}
+
+fn drv_100(setting: &Setting<'_>) -> Result<Sides> {
+    let lock = lock_of_100(setting)?;
+    let nix_files = setting.workspace.root.join("nix");
+    let directory = lock.parent().ok_or("a lock lies in a directory")?;
+    let expression = format!(
+        "map (kernel: kernel.drvPath) (builtins.attrValues (import {nix_files} {{ directory = {directory}; }}).kernels)"
+    );
+    compared(
+        ours(setting, ["plan", lock.as_str()]),
+        nix(setting, "nix-instantiate")
+            .args(["--eval", "--strict", "--json", "--expr"])
+            .arg(expression),
+    )
+}
+
+/// A hundred kernels that differ in their names and releases.
+fn lock_of_100(setting: &Setting<'_>) -> Result<Utf8PathBuf> {
+    let fixture = setting.workspace.root.join(FIXTURE);
+    let directory = setting.scratch.join("nix/lock");
+    for directory_name in ["kernel.lock.d", "patches"] {
+        fs::create_dir_all(directory.join(directory_name))?;
+    }
+    let file = fixture.join("kernel.lock");
+    let read = Lock::parse(&fs::read_to_string(&file)?, &file)?;
+    let kernel = &read.kernels["tiny"];
+    let toolchain = &read.toolchains[&kernel.toolchain];
+    let patches = kernel.source.patches.iter().map(|patch| &patch.path);
+    for path in patches.chain([&kernel.config.path]).chain(&toolchain.pin) {
+        fs::copy(fixture.join(path), directory.join(path))?;
+    }
+    let mut lock = Lock::default();
+    for number in 0..100 {
+        let mut kernel = kernel.clone();
+        kernel.release = format!("{}-{number}", kernel.version);
+        lock.insert(&format!("k{number}"), kernel, toolchain.clone());
+    }
+    let file = directory.join("kernel.lock");
+    fs::write_atomic(&file, lock.to_text().as_bytes())?;
+    Ok(file)
+}
