@@ -10,7 +10,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::source::Sha256;
 
 use crate::support::http::Server;
-use crate::support::{Sandbox, StandIn, require_tool, require_user_namespaces, root};
+use crate::support::{
+    Sandbox, StandIn, require_tool, require_tree, require_user_namespaces, root, without,
+};
 
 /// A Nix whose store and settings lie in a sandbox.
 struct Nix<'a> {
@@ -68,11 +70,25 @@ impl<'a> Nix<'a> {
     }
 }
 
+/// Nix of other versions: KERNELKIT_TEST_NIX, directories with `bin/nix`.
+fn other_nix() -> Vec<Utf8PathBuf> {
+    let directories = std::env::var("KERNELKIT_TEST_NIX").unwrap_or_default();
+    let found: Vec<_> = directories
+        .split(':')
+        .filter(|directory| !directory.is_empty())
+        .map(|directory| Utf8Path::new(directory).join("bin/nix"))
+        .collect();
+    if found.is_empty() {
+        without("KERNELKIT_TEST_NIX, which `cargo xtask test` sets,");
+    }
+    found
+}
+
 /// A project that locks a stand-in kernel for the Debian root, with all that Nix needs to
 /// build it in the store.
 struct Project<'a> {
     nix: Nix<'a>,
-    _server: Server,
+    _server: Option<Server>,
 }
 
 const KERNELS: [&str; 2] = ["tiny", "tiny-arm64"];
@@ -116,7 +132,7 @@ impl<'a> Project<'a> {
         sandbox.write("project/kernel.lock.d/debian-12.toml", &pin);
         let project = Project {
             nix,
-            _server: server,
+            _server: Some(server),
         };
         project.kernel(&["lock"]);
         project
@@ -306,6 +322,21 @@ fn the_flake_needs_neither_network_nor_nixpkgs_to_be_evaluated() {
         .filter(|line| line.starts_with("release = "))
         .count();
     assert_eq!(paths.len(), locked, "{paths:?}");
+    for (nix, store) in other_nix()
+        .iter()
+        .zip(["nix/other-0", "nix/other-1", "nix/other-2"])
+    {
+        let mut command = Command::new(nix);
+        command.args(["eval", "--offline", "--json", &packages, "--apply", kernels]);
+        command.args(["--store", sandbox.path(store).as_str()]);
+        Nix { sandbox: &sandbox }.settings(&mut command);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{nix}: {said}");
+        let others: Vec<String> = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(paths, &others, "{nix}");
+    }
+
     let fastest = timed.iter().map(|(time, _)| *time).min().unwrap();
     assert!(fastest < Duration::from_secs(2), "{fastest:?}");
 
@@ -323,5 +354,105 @@ fn the_flake_needs_neither_network_nor_nixpkgs_to_be_evaluated() {
         "templates",
     ] {
         assert!(shown.contains(output), "{output} is not in {shown}");
+    }
+}
+
+#[test]
+fn a_kernel_of_the_sandbox_boots() {
+    let Some(tree) = require_tree("6.12") else {
+        return;
+    };
+    if !require_tool("qemu-system-x86_64") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let Some(nix) = Nix::new(&sandbox) else {
+        return;
+    };
+    // The trees of `cargo xtask test` come from packages in the same cache.
+    let cache = tree.parent().and_then(Utf8Path::parent).unwrap();
+    let hash = tree.file_name().unwrap().trim_start_matches("sha256-");
+    let package = cache
+        .join("download")
+        .read_dir_utf8()
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().into_path())
+        .filter(|path| path.extension() == Some("deb"))
+        .find(|path| Sha256::of(&std::fs::read(path).unwrap()).to_string() == hash);
+    let Some(package) = package else {
+        without("a kernel tree in kernelkit's cache");
+        return;
+    };
+    std::fs::remove_dir(sandbox.path("cache")).unwrap();
+    std::os::unix::fs::symlink(cache, sandbox.path("cache")).unwrap();
+
+    sandbox.write(
+        "project/Cargo.toml",
+        "[workspace]\nmembers = []\nresolver = \"3\"\n\n[workspace.metadata.kernel.kernels.tiny]\n\
+         source = \"debian:linux-source-6.12\"\narch = \"x86_64\"\npreset = \"tiny\"\ntoolchain = \"debian-12\"\n",
+    );
+    let pin = std::fs::read_to_string(root().join("kernel.lock.d/debian-12.toml")).unwrap();
+    sandbox.write("project/kernel.lock.d/debian-12.toml", &pin);
+    let project = Project { nix, _server: None };
+    project.kernel(&["lock"]);
+    let lock = std::fs::read_to_string(sandbox.path("project/kernel.lock")).unwrap();
+    let value = |key: &str| {
+        let line = lock
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{key} = \"")));
+        line.unwrap().trim_end_matches('"').to_owned()
+    };
+    let named = sandbox.path(&value("name"));
+    std::fs::copy(package, &named).unwrap();
+    project
+        .nix
+        .run("nix-store", &["--add-fixed", "sha256", named.as_str()]);
+    let store = project.nix.store();
+    project.kernel(&["toolchain", "add", "debian-12", "--store", store.as_str()]);
+    let derivation = project.instantiate("tiny", "null");
+    let [out, modules] = project.realise(&derivation, &[]);
+
+    let release = value("release");
+    assert!(
+        modules
+            .join("lib/modules")
+            .join(&release)
+            .join("modules.dep")
+            .exists()
+    );
+    let console = Command::new("timeout")
+        .args([
+            "120",
+            "qemu-system-x86_64",
+            "-accel",
+            "tcg",
+            "-cpu",
+            "max",
+            "-m",
+            "256M",
+        ])
+        .args([
+            "-nodefaults",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-serial",
+            "stdio",
+        ])
+        .args([
+            "-kernel",
+            out.join(format!("boot/vmlinuz-{release}")).as_str(),
+        ])
+        .args(["-append", "console=ttyS0 panic=-1"])
+        .output()
+        .unwrap();
+    let console = String::from_utf8_lossy(&console.stdout).into_owned();
+    // There is no root file system: what it says of that is its last word.
+    for words in [
+        &format!("Linux version {release} "),
+        "No working init found",
+    ] {
+        assert!(console.contains(words), "{console}");
     }
 }

@@ -28,7 +28,7 @@ fn variable(name: &str) -> String {
 
 /// Without `what`, a test is left out with a word about it; in CI it fails, so that
 /// nothing is skipped there unseen.
-fn without(what: &str) {
+pub(crate) fn without(what: &str) {
     assert!(
         variable("CI").is_empty(),
         "{what} is needed, and this is CI"

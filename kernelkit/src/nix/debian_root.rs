@@ -291,7 +291,25 @@ mod tests {
             package,
         };
         let text = to_text(&pin);
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+        # Written by `cargo kernel toolchain pin`: a toolchain made of Debian packages.
+        system = "x86_64-linux"
+        suite = "bookworm"
+        name = "debian-12"
+        sha256 = "1896a2aacf4ad681ff5eacc24a5b0ca4d5d9c9b9c9e4b6de5197bc1e116ea619"
+
+        [[package]]
+        name = "bison"
+        version = "2:3.8.2"
+        url = "https://deb.debian.org/debian/pool/main/x/bison_2%3a3.8.2_amd64.deb"
+        sha256 = "1896a2aacf4ad681ff5eacc24a5b0ca4d5d9c9b9c9e4b6de5197bc1e116ea619"
+
+        [[package]]
+        name = "make"
+        version = "4.3-4.1"
+        url = "https://deb.debian.org/debian/pool/main/x/make_4.3-4.1_amd64.deb"
+        sha256 = "1896a2aacf4ad681ff5eacc24a5b0ca4d5d9c9b9c9e4b6de5197bc1e116ea619"
+        "#);
         assert_eq!(toml::from_str::<Pin>(&text).unwrap(), pin);
         assert_eq!(parse_uris("'http://x/y.deb' y.deb 1 MD5Sum:0\n"), None);
     }

@@ -35,6 +35,7 @@
 //! # Ok::<(), kernelkit::nix::derivation::Error>(())
 //! ```
 
+pub mod command;
 pub mod debian_root;
 pub mod derivation;
 pub mod failure;

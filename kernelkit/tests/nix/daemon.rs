@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use kernelkit::effect::environment::Environment;
 use kernelkit::effect::nix::daemon::{
     Activity, Address, Daemon, Error, Event, Mode, Options, Status, Target,
 };
 use kernelkit::effect::nix::nar;
+use kernelkit::effect::nix::program::Nix;
+use kernelkit::nix::command::{Feature, OLDEST};
 use kernelkit::nix::derivation::{Derivation, Recipe};
 use kernelkit::nix::failure::Cause;
 use kernelkit::nix::kernel::Text;
@@ -14,7 +17,7 @@ use kernelkit::nix::narinfo::NarInfo;
 use kernelkit::nix::store_path::{ContentAddress, StoreDir};
 use kernelkit::source::Sha256;
 
-use crate::world::{Nix, with_each_nix};
+use crate::world::{self, with_each_nix};
 
 /// A derivation that runs a line of shell.
 fn shell(name: &str, script: &str) -> Derivation {
@@ -291,7 +294,7 @@ fn is_root() -> bool {
 struct Listening(std::process::Child);
 
 impl Listening {
-    fn start(nix: &Nix, socket: &str) -> Self {
+    fn start(nix: &world::Nix, socket: &str) -> Self {
         let child = std::process::Command::new("nix-daemon")
             .env_clear()
             .envs(&nix.env)
@@ -314,6 +317,27 @@ impl Drop for Listening {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
+}
+
+#[test]
+fn the_nix_on_path_is_found_with_its_version_and_daemon() {
+    with_each_nix(|nix| {
+        let environment = Environment::from_variables(nix.root.clone(), nix.env.clone());
+        let found = Nix::find(&environment).unwrap();
+        assert!(found.version >= OLDEST);
+        let daemon =
+            Daemon::connect(&found.daemon(), &StoreDir::default(), &Options::default()).unwrap();
+        assert_eq!(daemon.nix_version().parse(), Ok(found.version));
+        let told = found.version.has(Feature::TrustTold);
+        assert_eq!(daemon.is_trusted(), told.then_some(true));
+    });
+    let nowhere = [("PATH".to_owned(), "/does/not/exist".to_owned())];
+    let environment = Environment::from_variables("/".into(), nowhere.into());
+    let error = Nix::find(&environment).unwrap_err();
+    assert!(
+        error.hint().unwrap().contains("apt-get install nix-bin"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What kernelkit computes of Nix, against Nix: each test runs with the Nix on PATH and with
-//! those whose program directories are in KERNELKIT_TEST_NIX, in stores of their own.
+//! those in KERNELKIT_TEST_NIX (directories with `bin/nix`), in stores of their own.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

@@ -35,7 +35,7 @@ fn directories() -> Vec<String> {
     let others = others.split(':').filter(|directory| !directory.is_empty());
     on_path
         .into_iter()
-        .chain(others.map(str::to_owned))
+        .chain(others.map(|directory| format!("{directory}/bin")))
         .collect()
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check and test of the project, in order, on a plain machine.
 
 mod book;
+mod nix;
 mod packages;
 mod tally;
 mod trees;
@@ -52,6 +53,12 @@ pub(crate) const STEPS: &[Step] = &[
         about: "fetch and unpack the kernel trees that the tests build",
         setup: true,
         run: |session| trees::fetch(session),
+    },
+    Step {
+        name: "nix",
+        about: "unpack the Nix of later Debian releases beside this one's",
+        setup: true,
+        run: |session| nix::fetch(session),
     },
     Step {
         name: "fmt",

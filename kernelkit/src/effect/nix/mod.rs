@@ -6,4 +6,5 @@ pub mod cache;
 pub mod daemon;
 pub mod debian_root;
 pub mod nar;
+pub mod program;
 mod wire;
