@@ -3,6 +3,7 @@
 //! The arenas are written as they are, in words of 32 bits, little endian. An image holds
 //! for the program that wrote it: its layout follows the structures.
 
+use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
 use super::diagnostic::{Diagnostic, Severity};
@@ -97,7 +98,7 @@ impl Kconfig {
 
     /// Reads what [`to_image`](Self::to_image) of the same program wrote; nothing where it is
     /// cut off. Whoever keeps images makes sure that they come back as they were.
-    pub fn from_image(image: &[u8], read: ReadFile) -> Option<Self> {
+    pub fn from_image(image: &mut dyn Read, read: ReadFile) -> Option<Self> {
         let mut image = Words(image);
         let dialect: Vec<bool> = image.all()?;
         let dialect = Dialect {
@@ -109,7 +110,7 @@ impl Kconfig {
             repeated_inclusion_is_error: *dialect.get(5)?,
         };
         let files = image.strings()?;
-        let main_menu = image.bytes()?.to_vec();
+        let main_menu = image.bytes()?;
         let prefix = image.string()?;
         let names = image.strings()?;
         let referenced = names.into_iter().zip(image.strings()?).collect();
@@ -128,12 +129,7 @@ impl Kconfig {
                 requested: image.word()? != 0,
             });
         }
-        let names = Names::of_parts(
-            image.bytes()?.to_vec(),
-            image.all()?,
-            image.all()?,
-            image.all()?,
-        );
+        let names = Names::of_parts(image.bytes()?, image.all()?, image.all()?, image.all()?);
         let mut model = Model {
             names,
             symbols: image.all()?,
@@ -143,7 +139,7 @@ impl Kconfig {
             exprs: Exprs(image.all()?),
             schedule: image.all()?,
             texts: Texts {
-                bytes: image.bytes()?.to_vec(),
+                bytes: image.bytes()?,
                 ends: image.all()?,
             },
             modules: image.word()?,
@@ -159,7 +155,7 @@ impl Kconfig {
             });
         }
         let held = files.iter().map(|_| OnceLock::new()).collect();
-        image.0.is_empty().then_some(Kconfig {
+        Some(Kconfig {
             model,
             dialect,
             files,
@@ -208,24 +204,27 @@ impl Writer {
     }
 }
 
-struct Words<'a>(&'a [u8]);
+struct Words<'a>(&'a mut dyn Read);
 
-impl<'a> Words<'a> {
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 16;
+
+impl Words<'_> {
     fn word(&mut self) -> Option<u32> {
-        let (word, rest) = self.0.split_first_chunk::<4>()?;
-        self.0 = rest;
-        Some(u32::from_le_bytes(*word))
+        let mut word = [0; 4];
+        self.0.read_exact(&mut word).ok()?;
+        Some(u32::from_le_bytes(word))
     }
 
-    fn bytes(&mut self) -> Option<&'a [u8]> {
+    fn bytes(&mut self) -> Option<Vec<u8>> {
         let length = self.word()? as usize;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
+        let mut bytes = Vec::with_capacity(length.min(PIECE));
+        let read = (&mut *self.0).take(length as u64).read_to_end(&mut bytes);
+        (read.ok()? == length).then_some(bytes)
     }
 
     fn string(&mut self) -> Option<String> {
-        String::from_utf8(self.bytes()?.to_vec()).ok()
+        String::from_utf8(self.bytes()?).ok()
     }
 
     fn strings(&mut self) -> Option<Vec<String>> {
@@ -234,17 +233,27 @@ impl<'a> Words<'a> {
     }
 
     fn all<T: Record<WORDS>, const WORDS: usize>(&mut self) -> Option<Vec<T>> {
-        let length = (self.word()? as usize).checked_mul(4 * WORDS)?;
-        let (records, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        let unpack = |record: &[u8]| {
-            let mut words = [0; WORDS];
-            for (word, bytes) in words.iter_mut().zip(record.as_chunks::<4>().0) {
-                *word = u32::from_le_bytes(*bytes);
+        let size = 4 * WORDS;
+        let mut left = self.word()? as usize;
+        let mut buffer = vec![0; left.min(PIECE / size) * size];
+        let mut records = Vec::new();
+        while left > 0 {
+            let piece = &mut buffer[..left.min(PIECE / size) * size];
+            self.0.read_exact(piece).ok()?;
+            left -= piece.len() / size;
+            if records.is_empty() {
+                // No more than there may be in a file of a length that was not made up.
+                records.reserve_exact(left.min(1 << 20) + piece.len() / size);
             }
-            T::unpack(words)
-        };
-        Some(records.chunks_exact(4 * WORDS).map(unpack).collect())
+            records.extend(piece.chunks_exact(size).map(|record| {
+                let mut words = [0; WORDS];
+                for (word, bytes) in words.iter_mut().zip(record.as_chunks::<4>().0) {
+                    *word = u32::from_le_bytes(*bytes);
+                }
+                T::unpack(words)
+            }));
+        }
+        Some(records)
     }
 }
 

@@ -5,10 +5,13 @@
 //! inode, size and times, as git's index does it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use flate2::CrcReader;
 use sha2::Digest as _;
 
 use super::super::{environment, fs};
@@ -147,24 +150,32 @@ fn metadata(path: &Utf8Path) -> std::io::Result<Option<std::fs::Metadata>> {
 
 /// The model in the file, if it is what a load would give.
 fn kept(path: &Utf8Path, question: &Question<'_>, prober: &mut Prober) -> Option<Kconfig> {
-    let file = fs::read_optional(path).ok()??;
-    let rest = file.strip_prefix(HEADER.as_bytes())?;
-    let (sum, rest) = rest.split_first_chunk::<4>()?;
-    let (digest, sections) = rest.split_first_chunk::<32>()?;
-    let (names, sections) = section(sections)?;
-    let (record, image) = section(sections)?;
-    let names: Vec<&str> = str::from_utf8(names).ok()?.split('\0').collect();
+    let mut file = BufReader::with_capacity(1 << 16, File::open(path).ok()?);
+    let mut header = [0; HEADER.len()];
+    file.read_exact(&mut header).ok()?;
+    let mut sum = [0; 4];
+    file.read_exact(&mut sum).ok()?;
+    if header != HEADER.as_bytes() {
+        return None;
+    }
+    let mut file = CrcReader::new(file);
+    let mut digest = [0; 32];
+    file.read_exact(&mut digest).ok()?;
+    let names = String::from_utf8(section(&mut file)?).ok()?;
+    let names: Vec<&str> = names.split('\0').collect();
+    let record = section(&mut file)?;
     let (kconfig, same) = std::thread::scope(|scope| {
         let same = scope.spawn(|| {
             let stamp = question.stamp(names.iter().copied())?;
-            Some(stamp.digest == *digest)
+            Some(stamp.digest == digest)
         });
-        let kconfig = (checksum(rest) == *sum)
-            .then(|| Kconfig::from_image(image, read_again(question, &names)))
-            .flatten();
+        let kconfig = Kconfig::from_image(&mut file, read_again(question, &names));
         (kconfig, same.join().ok().flatten())
     });
     let kconfig = kconfig?;
+    if file.read(&mut [0]).ok()? != 0 || file.crc().sum().to_le_bytes() != sum {
+        return None;
+    }
     let value = |name: &String| question.variables.get(name);
     let mut set = kconfig.referenced_variables().iter();
     let holds = same == Some(true)
@@ -173,7 +184,7 @@ fn kept(path: &Utf8Path, question: &Question<'_>, prober: &mut Prober) -> Option
             .unset_variables()
             .iter()
             .all(|name| value(name).is_none())
-        && prober.repeats(Record::parse("model", record).ok()?);
+        && prober.repeats(Record::parse("model", &record).ok()?);
     holds.then_some(kconfig)
 }
 
@@ -219,9 +230,13 @@ fn keep(
     prune(path.parent()?)
 }
 
-fn section(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    rest.split_at_checked(u32::from_le_bytes(*length) as usize)
+fn section(file: &mut impl std::io::Read) -> Option<Vec<u8>> {
+    let mut length = [0; 4];
+    file.read_exact(&mut length).ok()?;
+    let length = u32::from_le_bytes(length);
+    let mut bytes = Vec::new();
+    file.take(length.into()).read_to_end(&mut bytes).ok()?;
+    (bytes.len() == length as usize).then_some(bytes)
 }
 
 /// Of everything behind it, so that a damaged file is a file that is not there.
