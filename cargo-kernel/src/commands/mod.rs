@@ -12,6 +12,7 @@ pub(crate) mod internal_docs;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod man;
+pub(crate) mod matrix;
 pub(crate) mod patches;
 pub(crate) mod plan;
 pub(crate) mod store;
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
     match &cli.command {
         Command::Init(args) => init::run(args, global, ui),
         Command::List(args) => list::run(args, global, ui),
+        Command::Matrix(args) => matrix::run(args, global, ui),
         Command::Lock(args) => lock::run(args, global, ui),
         Command::Plan(args) => plan::run(args, global, ui),
         Command::Build(args) => build::run(args, global, ui),
