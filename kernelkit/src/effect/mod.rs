@@ -23,6 +23,7 @@ pub mod open;
 pub mod run;
 pub mod save;
 pub mod source;
+mod stage;
 pub mod store;
 pub mod toolchain;
 pub mod verify;

@@ -4,7 +4,7 @@
 
 use camino::Utf8PathBuf;
 
-use super::{Compiler, ConfigBase, Jobs, KernelName, Timestamp, ToolchainName};
+use super::{BackendChoice, Compiler, ConfigBase, Jobs, KernelName, Timestamp, ToolchainName};
 use crate::arch::Arch;
 use crate::source::Source;
 use crate::sourced::Sourced;
@@ -37,6 +37,7 @@ layer! {
     label: String,
     compiler: Compiler,
     toolchain: ToolchainName,
+    backend: BackendChoice,
     make_flags: Vec<String>,
     targets: Vec<String>,
     jobs: Jobs,
@@ -51,6 +52,7 @@ layer! {
     modules_install: bool,
     source_symlink: bool,
     reuse: bool,
+    publish: bool,
 }
 
 impl Layer {
