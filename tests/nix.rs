@@ -451,6 +451,64 @@ fn backends(project: &Project<'_>) {
 }
 
 #[test]
+fn the_shell_is_asked_for_once_and_again_when_the_flake_changes() {
+    let sandbox = Sandbox::with_kernels(
+        "[workspace.metadata.kernel.kernels.tiny]\nsource = \"../tree\"\npreset = \"tiny\"\n",
+    );
+    if Nix::new(&sandbox).is_none() {
+        return;
+    }
+    StandIn::new(&sandbox, "tree");
+    let flake = |path: &str| {
+        let text = format!(
+            "{{ outputs = {{ self }}: {{ devShells.x86_64-linux.build = derivation {{ name = \"shell\"; system = \"x86_64-linux\"; \
+             builder = \"/bin/bash\"; outputs = [ \"out\" ]; PATH = \"{path}\"; args = [ \"-c\" \"exit 1\" ]; }}; }}; }}\n"
+        );
+        sandbox.write("project/flake.nix", &text);
+    };
+    let lock = "{\"nodes\":{\"root\":{}},\"root\":\"root\",\"version\":7}\n";
+    sandbox.write("project/flake.lock", lock);
+    let build = |args: &[&str]| {
+        let args = [&["build", "--message-format", "json"], args].concat();
+        let output = sandbox
+            .process(&sandbox.path("project"), &args)
+            .env("NIX_CONF_DIR", sandbox.path("nix"))
+            .env("NIX_REMOTE", sandbox.path("nix/root"))
+            .env("NIX_CONFIG", "sandbox-paths = /bin /usr /lib /lib64\n")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let message = |line| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        let finished = said
+            .lines()
+            .map(message)
+            .find(|message| message["reason"] == "kernel-finished");
+        finished.unwrap_or_else(|| panic!("{said}"))["manifest"].clone()
+    };
+    let asked = || {
+        let entries = std::fs::read_dir(sandbox.path("cache/shell")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_string_lossy().ends_with(".json"))
+            .count()
+    };
+    flake("/usr/bin:/bin");
+    let shell = build(&["--shell", "--no-reuse"]);
+    assert_eq!(shell["backend"], "shell");
+    assert_eq!(asked(), 1);
+    build(&["--shell"]);
+    assert_eq!(asked(), 1);
+    flake("/bin:/usr/bin");
+    build(&["--shell"]);
+    assert_eq!(asked(), 2);
+    let host = build(&["--no-reuse"]);
+    assert_eq!(host["backend"], "host");
+    for key in ["identity", "outputs"] {
+        assert_eq!(host[key], shell[key], "{key}");
+    }
+}
+
+#[test]
 fn the_flake_needs_neither_network_nor_nixpkgs_to_be_evaluated() {
     let sandbox = Sandbox::new();
     let Some(nix) = Nix::new(&sandbox) else {

@@ -169,3 +169,144 @@ fn unfit(spec: &KernelSpec, toolchain_system: Option<&str>, machine: &str) -> Op
             system: system.to_owned(),
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Context, Manifest, ManifestTable, Overrides, parse};
+
+    /// A kernel with these settings from line 4 on.
+    fn parsed(settings: &str) -> KernelSpec {
+        let manifest = Manifest {
+            path: "Cargo.toml".into(),
+            text: format!(
+                "[workspace.metadata.kernel.kernels.k]\nversion = \"6.12\"\npreset = \"tiny\"\n{settings}\n"
+            ),
+            table: ManifestTable::Workspace,
+        };
+        let context = Context {
+            root: "/ws".into(),
+            current_dir: "/ws".into(),
+            target_dir: "/ws/target".into(),
+            host: Some("x86_64".parse().unwrap()),
+        };
+        let spec = parse(&[manifest], &Overrides::default(), &context).unwrap();
+        spec.kernels.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn nix_is_chosen_for_what_it_builds_as_the_host_does_and_for_nothing_else() {
+        let debian = Some("x86_64-linux");
+        let rows: &[(&str, Lock, Option<&str>, bool, &str)] = &[
+            (
+                "",
+                Lock::Same,
+                debian,
+                true,
+                "nix: it is as kernel.lock says, and Nix is here",
+            ),
+            (
+                "",
+                Lock::Same,
+                debian,
+                false,
+                "host: Nix cannot be used: gone",
+            ),
+            (
+                "",
+                Lock::Missing,
+                debian,
+                true,
+                "host: it is not in kernel.lock",
+            ),
+            (
+                "",
+                Lock::Differs,
+                debian,
+                true,
+                "host: kernel.lock has another kernel under this name",
+            ),
+            (
+                "",
+                Lock::Same,
+                None,
+                true,
+                "host: its toolchain is this machine's own",
+            ),
+            (
+                "",
+                Lock::Same,
+                Some("aarch64-linux"),
+                true,
+                "host: its toolchain runs on aarch64-linux",
+            ),
+            (
+                "reproducible = false",
+                Lock::Same,
+                debian,
+                true,
+                "host: it is not to be reproducible",
+            ),
+            (
+                "targets = [\"bzImage\"]",
+                Lock::Same,
+                debian,
+                true,
+                "host: `targets` is not for derivations",
+            ),
+            (
+                "backend = \"host\"",
+                Lock::Same,
+                debian,
+                true,
+                "host: Cargo.toml:4:1 asks for it",
+            ),
+            (
+                "backend = \"shell\"",
+                Lock::Missing,
+                debian,
+                false,
+                "shell: Cargo.toml:4:1 asks for it",
+            ),
+            (
+                "backend = \"shell\"",
+                Lock::Missing,
+                None,
+                false,
+                "no: Nix cannot be used: gone",
+            ),
+            (
+                "backend = \"nix\"",
+                Lock::Missing,
+                None,
+                true,
+                "nix: Cargo.toml:4:1 asks for it",
+            ),
+            (
+                "backend = \"nix\"",
+                Lock::Same,
+                debian,
+                false,
+                "no: Nix cannot be used: gone",
+            ),
+            (
+                "backend = \"nix\"\ninstall = false",
+                Lock::Same,
+                debian,
+                true,
+                "no: `install` is not for derivations",
+            ),
+        ];
+        for (settings, lock, system, has_nix, expected) in rows {
+            let spec = parsed(settings);
+            let chosen = choose(&spec, *lock, *system, "x86_64-linux", || {
+                (!has_nix).then(|| "gone".to_owned())
+            });
+            let said = match chosen {
+                Ok((backend, reason)) => format!("{backend}: {reason}"),
+                Err(reason) => format!("no: {reason}"),
+            };
+            assert_eq!(said, *expected, "{settings} {lock:?}");
+        }
+    }
+}

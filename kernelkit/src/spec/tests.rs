@@ -828,6 +828,7 @@ fn set(overrides: &mut Overrides, key: &str, value: &str) {
         "modules-install" => overrides.modules_install = switch,
         "source-symlink" => overrides.source_symlink = switch,
         "reuse" => overrides.reuse = switch,
+        "publish" => overrides.publish = switch,
         "label" => overrides.label = text,
         "arch" => overrides.arch = text,
         "compiler" => overrides.compiler = text,

@@ -11,7 +11,7 @@ use crate::effect::fs;
 use crate::effect::log::RunLog;
 use crate::effect::nix::daemon::{Daemon, Mode, Options, Status, Target};
 use crate::effect::nix::program::Nix;
-use crate::effect::nix::realise::{self, Realised};
+use crate::effect::nix::realise::{self, Realised, Work};
 use crate::effect::nix::{debian_root, layer};
 use crate::effect::run;
 use crate::effect::source as sources;
@@ -177,15 +177,18 @@ impl Session<'_> {
         spec: &KernelSpec,
         derived: &Derived,
     ) -> Result<Daemon, Error> {
-        let options = Options {
+        Ok(derived.nix.connect(&self.options(spec))?)
+    }
+
+    fn options(&self, spec: &KernelSpec) -> Options {
+        Options {
             cores: match spec.jobs.value {
                 Jobs::Exactly(jobs) => u64::from(jobs),
                 Jobs::Auto | Jobs::AutoPlusOne => environment::cores() as u64,
             },
             substitute: !self.offline,
             ..Options::default()
-        };
-        Ok(derived.nix.connect(&options)?)
+        }
     }
 
     /// Puts the derivation into the store, with the texts and the patches that it names.
@@ -266,12 +269,33 @@ impl Session<'_> {
             self.place(&mut daemon, &derived)?;
             // What is there already is built once more and compared.
             let mode = if is_there { Mode::Check } else { Mode::Normal };
-            let builds = daemon.missing(&[derived.wanted()])?.build;
-            if is_there || builds.contains(&derived.plan.path) {
-                notify(Notice::Building(plan, reason));
-                self.place_inputs(&mut daemon, &derived, facts, notify)?;
-            }
-            let realised = realise(&mut daemon, &derived, mode, plan, notify)?;
+            let missing = daemon.missing(&[derived.wanted()])?;
+            let fetched = if is_there || missing.build.contains(&derived.plan.path) {
+                None
+            } else {
+                match realise(&mut daemon, &derived, Work::Fetch(&wanted), plan, notify) {
+                    Ok(fetched) => Some(fetched),
+                    // A cache said that it has it, and Nix did not take it; why is told by now.
+                    Err(Error::Realise(realise::Error::Failed { .. })) => {
+                        let options = Options {
+                            substitute: false,
+                            ..self.options(spec)
+                        };
+                        daemon = derived.nix.connect(&options)?;
+                        None
+                    }
+                    Err(error) => return Err(error),
+                }
+            };
+            let realised = match fetched {
+                Some(fetched) => fetched,
+                None => {
+                    notify(Notice::Building(plan, reason));
+                    self.place_inputs(&mut daemon, &derived, facts, notify)?;
+                    let work = Work::Build(derived.wanted(), mode);
+                    realise(&mut daemon, &derived, work, plan, notify)?
+                }
+            };
             let statistics = Statistics {
                 milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
                 commands: realised.counts.commands,
@@ -331,7 +355,8 @@ impl Session<'_> {
         let mode = if is_there { Mode::Check } else { Mode::Normal };
         notify(Notice::Building(plan, &reuse::Reason::Forced));
         let places = wanted.map(|path| derived.nix.place(path));
-        match realise(&mut daemon, &derived, mode, plan, notify) {
+        let work = Work::Build(derived.wanted(), mode);
+        match realise(&mut daemon, &derived, work, plan, notify) {
             Ok(_) => Ok(places),
             Err(Error::Realise(realise::Error::Failed {
                 cause: Some(Cause::NotDeterministic),
@@ -349,7 +374,7 @@ impl Session<'_> {
 fn realise(
     daemon: &mut Daemon,
     derived: &Derived,
-    mode: Mode,
+    work: Work<'_>,
     plan: &Plan,
     notify: &mut dyn FnMut(Notice<'_>),
 ) -> Result<Realised, Error> {
@@ -363,14 +388,9 @@ fn realise(
         daemon.nix_version(),
         derived.nix.store.display(&derived.plan.path)
     ))?;
-    let result = realise::realise(
-        daemon,
-        derived.wanted(),
-        mode,
-        &mut log,
-        &dirs.state,
-        &mut |event| notify(Notice::Run(event)),
-    );
+    let result = realise::realise(daemon, work, &mut log, &dirs.state, &mut |event| {
+        notify(Notice::Run(event))
+    });
     let text = match &result {
         Ok(_) => "passed".to_owned(),
         Err(error) => format!("failed: {error}"),

@@ -12,6 +12,7 @@ use crate::effect::run::Event;
 use crate::effect::stage::Output;
 use crate::make::{self, Counts};
 use crate::nix::failure::Cause;
+use crate::nix::store_path::StorePath;
 
 /// Why Nix did not build it.
 #[derive(Debug, thiserror::Error)]
@@ -72,17 +73,27 @@ const STAGES: [(&str, &str); 5] = [
     ("kernel: installing", "install"),
 ];
 
-/// Builds `target`, whose `.drv` is in the store. `state` is the kernel's directory.
+/// What Nix is asked for.
+pub(in crate::effect) enum Work<'a> {
+    /// The outputs of a derivation whose `.drv` is in the store.
+    Build(Target, Mode),
+    /// Paths, from caches alone.
+    Fetch(&'a [&'a StorePath]),
+}
+
+/// Has Nix do it. `state` is the kernel's directory.
 pub(in crate::effect) fn realise(
     daemon: &mut Daemon,
-    target: Target,
-    mode: Mode,
+    work: Work<'_>,
     log: &mut RunLog,
     state: &Utf8Path,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Realised, Error> {
     let mut run = Run {
-        derivation: target.derivation.to_string(),
+        derivation: match &work {
+            Work::Build(target, _) => Some(target.derivation.to_string()),
+            Work::Fetch(_) => None,
+        },
         builder: None,
         cache: None,
         counts: Counts::default(),
@@ -93,11 +104,15 @@ pub(in crate::effect) fn realise(
         state,
         on_event,
     };
-    let outcomes = daemon.build(&[target], mode, &mut |event| {
+    let mut take = |event: daemon::Event<'_>| {
         if let Err(error) = run.take(event) {
             run.problem.get_or_insert(error);
         }
-    });
+    };
+    let outcomes = match work {
+        Work::Build(target, mode) => daemon.build(&[target], mode, &mut take),
+        Work::Fetch(paths) => daemon.substitute(paths.iter().copied(), &mut take),
+    };
     run.finish(matches!(&outcomes, Ok(all) if all.iter().all(|one| one.status.is_success())))?;
     if let Some(error) = run.problem {
         return Err(error.into());
@@ -138,7 +153,7 @@ fn said(line: &str) -> Option<Cause> {
 }
 
 struct Run<'a> {
-    derivation: String,
+    derivation: Option<String>,
     builder: Option<u64>,
     cache: Option<String>,
     counts: Counts,
@@ -154,7 +169,12 @@ impl Run<'_> {
     fn take(&mut self, event: daemon::Event<'_>) -> Result<(), fs::Error> {
         match event {
             daemon::Event::Started { id, activity, .. } => match activity {
-                Activity::Build { derivation } if derivation.ends_with(&self.derivation) => {
+                Activity::Build { derivation }
+                    if self
+                        .derivation
+                        .as_ref()
+                        .is_some_and(|own| derivation.ends_with(own)) =>
+                {
                     self.builder = Some(id);
                     self.begin("unpack")
                 }
