@@ -6,8 +6,8 @@ use std::fmt;
 use kernelkit::effect::explain::Refused;
 use kernelkit::effect::nix::{debian_root, realise};
 use kernelkit::effect::{
-    boot, build, doctor, environment, exec, fs, library, lockfile, menu, run, save, source, store,
-    toolchain, workspace,
+    boot, build, doctor, environment, exec, fs, library, lockfile, menu, patches, run, save,
+    source, store, toolchain, workspace,
 };
 use kernelkit::{fragment, plan, spec};
 
@@ -129,8 +129,8 @@ hinted!(
     library::Error,
     lockfile::Error,
     menu::Error,
+    patches::Error,
     save::Error,
-    source::Error,
     store::Error,
     toolchain::Error
 );
@@ -187,6 +187,17 @@ impl From<exec::Error> for Failure {
     }
 }
 
+impl From<source::Error> for Failure {
+    fn from(error: source::Error) -> Self {
+        let hint = error.hint();
+        let details = match &error {
+            source::Error::Patch(error) => error.details(),
+            _ => Vec::new(),
+        };
+        Failure::hinted(error, hint).detailed(details)
+    }
+}
+
 impl From<workspace::Error> for Failure {
     fn from(error: workspace::Error) -> Self {
         match error {
@@ -207,6 +218,7 @@ impl From<build::Error> for Failure {
             build::Error::Realise(realise::Error::Daemon(error)) => {
                 build::Error::Daemon(error).into()
             }
+            build::Error::Source(error) => error.into(),
             build::Error::Refused {
                 ref kernel,
                 ref refused,
