@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use kernelkit::effect::explain::Refused;
-use kernelkit::effect::nix::debian_root;
+use kernelkit::effect::nix::{debian_root, realise};
 use kernelkit::effect::{
     boot, build, doctor, environment, exec, fs, library, lockfile, menu, patches, run, save,
     source, store, toolchain, workspace,
@@ -215,6 +215,9 @@ impl From<build::Error> for Failure {
         match error {
             build::Error::Fragment(error) => error.into(),
             build::Error::Run(run::Error::Exec(error)) => error.into(),
+            build::Error::Realise(realise::Error::Daemon(error)) => {
+                build::Error::Daemon(error).into()
+            }
             build::Error::Source(error) => error.into(),
             build::Error::Refused {
                 ref kernel,
@@ -236,7 +239,8 @@ impl From<build::Error> for Failure {
                     build::Error::Plan(plan::Error::Unmet { unmet, .. }) => {
                         unmet.iter().map(ToString::to_string).collect()
                     }
-                    build::Error::Run(run::Error::Make { lines, .. }) => lines.clone(),
+                    build::Error::Run(run::Error::Make { lines, .. })
+                    | build::Error::Realise(realise::Error::Failed { lines, .. }) => lines.clone(),
                     build::Error::Stale { changes, .. } => {
                         changes.iter().map(crate::commands::lock::line).collect()
                     }

@@ -133,6 +133,10 @@ fn print(plan: &Plan, ui: &Ui) {
         );
     }
     row(
+        "backend",
+        &format!("{}: {}", record.backend, plan.backend_reason),
+    );
+    row(
         "reuse",
         if plan.reuse {
             "a finished build of this identity is taken"
@@ -149,6 +153,15 @@ fn print(plan: &Plan, ui: &Ui) {
             Step::Compile { call } => row("compile", &show(call)),
             Step::InstallFile { from, to } => row("install", &format!("{from} as {to}")),
             Step::InstallModules { call, .. } => row("install", &show(call)),
+            Step::Realise {
+                derivation,
+                outputs,
+            } => {
+                row("realise", derivation);
+                for (name, path) in outputs {
+                    row("", &format!("{name} {path}"));
+                }
+            }
             Step::Devtools { call, .. } => row("devtools", &show(call)),
         }
     }

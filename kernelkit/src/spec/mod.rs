@@ -28,6 +28,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
+use crate::manifest::Backend;
 use crate::source::Source;
 use crate::sourced::Sourced;
 
@@ -88,6 +89,8 @@ pub struct KernelSpec {
     pub compiler: Sourced<Compiler>,
     /// The machine's own tools, or those of a pinned Debian root.
     pub toolchain: Sourced<ToolchainName>,
+    /// What builds it.
+    pub backend: Sourced<BackendChoice>,
     /// Extra make variables and flags, such as `W=1`; they are part of the identity.
     pub make_flags: Sourced<Vec<String>>,
     /// Make goals; empty means the kernel's default goal.
@@ -116,6 +119,8 @@ pub struct KernelSpec {
     pub source_symlink: Sourced<bool>,
     /// Take a finished build of the same identity from the store.
     pub reuse: Sourced<bool>,
+    /// Add a finished build to the Nix store, too.
+    pub publish: Sourced<bool>,
 }
 
 /// A kernel's name: letters, digits, `_`, `-` and `.`, starting with a letter or digit, at most 64 bytes.
@@ -248,6 +253,16 @@ impl std::fmt::Display for ToolchainName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// What is to build a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendChoice {
+    /// Nix where it can be used for this kernel, else the host.
+    Auto,
+    /// This one, or none.
+    Only(Backend),
 }
 
 /// Which compiler family builds the kernel.

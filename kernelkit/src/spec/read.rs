@@ -12,7 +12,10 @@ use super::layer::{Common, Layer};
 use super::matrix::{self, Declared};
 use super::overrides::Overrides;
 use super::settings::{Read, Setting, Table, find, suggest_key};
-use super::{Compiler, ConfigBase, Jobs, KernelName, KernelSpec, Spec, Timestamp, ToolchainName};
+use super::{
+    BackendChoice, Compiler, ConfigBase, Jobs, KernelName, KernelSpec, Spec, Timestamp,
+    ToolchainName,
+};
 use crate::arch::Arch;
 use crate::sourced::{Origin, Sourced};
 
@@ -667,6 +670,7 @@ fn complete(
         label: layer.label,
         compiler: or(layer.compiler, Compiler::Gcc),
         toolchain: or(layer.toolchain, ToolchainName::HOST),
+        backend: or(layer.backend, BackendChoice::Auto),
         make_flags: or(layer.make_flags, Vec::new()),
         targets: or(layer.targets, Vec::new()),
         jobs: or(layer.jobs, Jobs::Auto),
@@ -681,6 +685,7 @@ fn complete(
         modules_install: or(layer.modules_install, true),
         source_symlink: or(layer.source_symlink, false),
         reuse: or(layer.reuse, true),
+        publish: or(layer.publish, false),
     })
 }
 

@@ -418,6 +418,18 @@ pub static SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        key: "backend",
+        kind: "string",
+        default: "\"auto\"",
+        example: "\"shell\"",
+        flag: Some("--backend"),
+        doc: "What builds: `host` runs make here, `shell` does so in the environment of the flake's devShell, `nix` builds the derivation of kernel.lock in Nix' sandbox. `auto` is `nix` where Nix can be used, the kernel is as kernel.lock says and its toolchain is a pinned one, else `host`.",
+        read: Read::Kernel(|layer, input| {
+            layer.backend = input.sourced(input.parsed(str::parse)?);
+            Ok(())
+        }),
+    },
+    Setting {
         key: "make-flags",
         kind: "list of strings",
         default: "",
@@ -557,6 +569,15 @@ pub static SETTINGS: &[Setting] = &[
         flag: Some("--reuse"),
         doc: "Take a finished build of the same identity from the store instead of compiling.",
         read: switch!(reuse),
+    },
+    Setting {
+        key: "publish",
+        kind: "boolean",
+        default: "false",
+        example: "true",
+        flag: Some("--publish"),
+        doc: "Add a finished build to the Nix store, too, where it stays until `cargo kernel store forget`.",
+        read: switch!(publish),
     },
     Setting {
         key: "dir",

@@ -75,7 +75,7 @@ fn unknown_keys_name_the_nearest_one_and_their_place() {
     "#);
     assert_snapshot!(wrong_kernel("zzz = 1"), @r#"
     Cargo.toml:4:1: unknown key `zzz` in `workspace.metadata.kernel.kernels.k`
-      hint: the keys here are: source, version, patches, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, flavour, debug, label, compiler, toolchain, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse
+      hint: the keys here are: source, version, patches, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, flavour, debug, label, compiler, toolchain, backend, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse, publish
     "#);
     assert_snapshot!(wrong_kernel("ref = \"v6.12\""), @r#"
     Cargo.toml:4:1: unknown key `ref` in `workspace.metadata.kernel.kernels.k`
@@ -782,6 +782,7 @@ fn every_flag_of_the_table_is_an_override() {
         label: text(),
         compiler: text(),
         toolchain: Some("debian-12".to_owned()),
+        backend: Some("host".to_owned()),
         make_flags: vec!["x".into()],
         targets: vec!["x".into()],
         jobs: text(),
@@ -796,6 +797,7 @@ fn every_flag_of_the_table_is_an_override() {
         modules_install: Some(true),
         source_symlink: Some(true),
         reuse: Some(true),
+        publish: Some(true),
     };
     let mut overridden: Vec<&str> = all.values().into_iter().map(|(key, _)| key).collect();
     let flags = SETTINGS.iter().filter(|setting| setting.flag.is_some());
@@ -819,6 +821,7 @@ fn any_setting() -> impl Strategy<Value = (&'static str, String, String)> {
             "modules-install",
             "source-symlink",
             "reuse",
+            "publish",
         ]),
         any::<bool>(),
         any::<bool>(),
@@ -852,6 +855,7 @@ fn set(overrides: &mut Overrides, key: &str, value: &str) {
         "modules-install" => overrides.modules_install = switch,
         "source-symlink" => overrides.source_symlink = switch,
         "reuse" => overrides.reuse = switch,
+        "publish" => overrides.publish = switch,
         "label" => overrides.label = text,
         "arch" => overrides.arch = text,
         "compiler" => overrides.compiler = text,

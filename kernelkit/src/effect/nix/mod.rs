@@ -5,6 +5,9 @@
 pub mod cache;
 pub mod daemon;
 pub mod debian_root;
+pub mod layer;
 pub mod nar;
 pub mod program;
+pub mod realise;
+pub mod shell;
 mod wire;
