@@ -70,8 +70,16 @@ fn every_reason_is_documented_and_seen() {
     ] {
         seen.extend(reasons(&run_json(&sandbox, args, code)));
     }
-    // They take a kernel that boots, or one from a repository.
-    let others = ["boot", "boot-started", "console", "locked", "unlocked"].map(str::to_owned);
+    // They take a kernel that boots, or one that can be locked.
+    let others = [
+        "boot",
+        "boot-started",
+        "console",
+        "derivation",
+        "locked",
+        "unlocked",
+    ]
+    .map(str::to_owned);
     seen.extend(others);
     assert_eq!(seen, documented());
     drop(tree);
