@@ -123,6 +123,8 @@ pub(crate) enum Command {
     Verify(commands::verify::Args),
     /// Show, explain, compare and change a kernel's configuration
     Config(commands::config::Args),
+    /// List the patches of kernels, and try them on other versions
+    Patches(commands::patches::Args),
     /// Show what names a build, field by field
     Identity(commands::identity::Args),
     /// Check that the tools are there that the kernels need
@@ -177,7 +179,7 @@ pub(crate) struct Overrides {
     /// Source: a directory, tarball, URL, `git+REPOSITORY#REF`, `debian:PACKAGE` or kernel.org version
     #[arg(long)]
     source: Option<String>,
-    /// Patch file or glob, applied in order (repeatable)
+    /// Patch file, glob, directory or `series`, applied in order (repeatable)
     #[arg(long = "patch", value_name = "FILE")]
     patches: Vec<String>,
     /// Architecture

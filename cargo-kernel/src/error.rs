@@ -6,8 +6,8 @@ use std::fmt;
 use kernelkit::effect::explain::Refused;
 use kernelkit::effect::nix::{daemon, debian_root, locked, program};
 use kernelkit::effect::{
-    boot, build, doctor, environment, exec, fs, library, lockfile, menu, run, save, source, store,
-    toolchain, workspace,
+    boot, build, doctor, environment, exec, fs, library, lockfile, menu, patches, run, save,
+    source, store, toolchain, workspace,
 };
 use kernelkit::{fragment, plan, spec};
 
@@ -133,9 +133,9 @@ hinted!(
     locked::Error,
     lockfile::Error,
     menu::Error,
+    patches::Error,
     program::Error,
     save::Error,
-    source::Error,
     store::Error,
     toolchain::Error
 );
@@ -192,6 +192,17 @@ impl From<exec::Error> for Failure {
     }
 }
 
+impl From<source::Error> for Failure {
+    fn from(error: source::Error) -> Self {
+        let hint = error.hint();
+        let details = match &error {
+            source::Error::Patch(error) => error.details(),
+            _ => Vec::new(),
+        };
+        Failure::hinted(error, hint).detailed(details)
+    }
+}
+
 impl From<workspace::Error> for Failure {
     fn from(error: workspace::Error) -> Self {
         match error {
@@ -209,6 +220,7 @@ impl From<build::Error> for Failure {
         match error {
             build::Error::Fragment(error) => error.into(),
             build::Error::Run(run::Error::Exec(error)) => error.into(),
+            build::Error::Source(error) => error.into(),
             build::Error::Refused {
                 ref kernel,
                 ref refused,

@@ -37,6 +37,7 @@ pub mod make;
 pub mod manifest;
 pub mod merge;
 pub mod nix;
+pub mod patch;
 pub mod plan;
 pub mod process;
 pub mod request;

@@ -351,7 +351,7 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
             description: facts.tree.description.clone(),
             commit: facts.tree.commit.as_ref().map(|commit| commit.id.clone()),
             dirty: facts.tree.dirty,
-            patches: spec.patches.value.clone(),
+            patches: spec.patches.iter().map(ToString::to_string).collect(),
         },
         toolchain: ToolchainRecord {
             compiler: spec.compiler.value,

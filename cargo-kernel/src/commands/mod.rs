@@ -13,6 +13,7 @@ pub(crate) mod internal_docs;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod man;
+pub(crate) mod patches;
 pub(crate) mod plan;
 pub(crate) mod store;
 pub(crate) mod toolchain;
@@ -47,6 +48,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
         Command::Boot(args) => boot::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
         Command::Config(args) => config::run(args, global, ui),
+        Command::Patches(args) => patches::run(args, global, ui),
         Command::Identity(args) => identity::run(args, global, ui),
         Command::Doctor(args) => doctor::run(args, global, ui),
         Command::Store(args) => store::run(args, ui),

@@ -10,11 +10,12 @@ use super::nix::debian_root;
 use super::run::{self, Event};
 use super::source::{self as sources, Progress};
 use super::store::{self, HostStore};
-use super::{configure, exec, fs, toolchain};
+use super::{configure, exec, fs, patches, toolchain};
 use crate::fragment::{self, Library};
 use crate::lock::{self, Change, Lock};
 use crate::manifest::{Dirs, Manifest, OutputKind, Record};
 use crate::merge;
+use crate::patch;
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
@@ -87,14 +88,9 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A patch that is not there.
-    #[error("no patch matches `{pattern}`, which {origin} names")]
-    NoPatch {
-        /// The pattern.
-        pattern: String,
-        /// Who named it.
-        origin: String,
-    },
+    /// The patches.
+    #[error(transparent)]
+    Patches(#[from] patches::Error),
     /// The lock says something else.
     #[error("kernel.lock is out of date for `{kernel}`")]
     Stale {
@@ -125,15 +121,6 @@ pub enum Error {
     /// The Debian root.
     #[error(transparent)]
     Root(#[from] debian_root::Error),
-    /// A pattern that is none.
-    #[error("`{pattern}` is not a pattern for patches")]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        #[source]
-        source: glob::PatternError,
-    },
     /// A file.
     #[error(transparent)]
     Fs(#[from] fs::Error),
@@ -161,9 +148,7 @@ impl Error {
             },
             Error::Run(error) => error.hint(),
             Error::Store(error) => error.hint(),
-            Error::NoPatch { .. } => Some(
-                "patches are files or glob patterns, relative to the workspace root".to_owned(),
-            ),
+            Error::Patches(error) => error.hint(),
             Error::Stale { .. } => Some(
                 "`cargo kernel lock` writes it anew; with `--update`, newer sources are taken as well"
                     .to_owned(),
@@ -174,7 +159,6 @@ impl Error {
                 "`cargo kernel toolchain pin {name}` writes it; `host` is this machine's own"
             )),
             Error::Root(error) => error.hint(),
-            Error::Pattern { .. } => None,
             Error::Fs(error) => error.hint(),
         }
     }
@@ -561,7 +545,7 @@ impl Session<'_> {
         Ok(lock::kernel(spec, &spec.source.value, facts, plan, root)?)
     }
 
-    fn source_context(&self) -> sources::Context<'_> {
+    pub(super) fn source_context(&self) -> sources::Context<'_> {
         sources::Context {
             offline: self.offline,
             ..sources::Context::new(self.environment)
@@ -573,7 +557,17 @@ impl Session<'_> {
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<sources::Tree, Error> {
-        let patches = find_patches(spec, &self.spec.root)?;
+        let patches = patches::entries(spec, &self.spec.root)?;
+        self.prepare_with(spec, &patches, notify)
+    }
+
+    /// The source of `spec` with these patches on top.
+    pub(super) fn prepare_with(
+        &self,
+        spec: &KernelSpec,
+        patches: &[patch::Entry],
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<sources::Tree, Error> {
         let pinned = self.pinned(spec, &spec.source.value)?;
         let source = match (&spec.source.value, &pinned) {
             (_, Some((pinned, _))) => pinned.clone(),
@@ -583,7 +577,7 @@ impl Session<'_> {
             (source, None) => source.clone(),
         };
         let mut tree =
-            sources::prepare(&source, &patches, &self.source_context(), &mut |progress| {
+            sources::prepare(&source, patches, &self.source_context(), &mut |progress| {
                 notify(Notice::Source(progress))
             })?;
         if let Some((_, Some(label))) = pinned
@@ -643,30 +637,6 @@ fn take(store: &HostStore, entry: &Entry, plan: &Plan) -> Result<Manifest, Error
     };
     fs::write_atomic(dirs.manifest(), manifest.to_json().as_bytes())?;
     Ok(manifest)
-}
-
-/// The patch files that the patterns of `spec` match, in the order of the patterns and, within
-/// one, of the names.
-fn find_patches(spec: &KernelSpec, root: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
-    let mut patches = Vec::new();
-    for pattern in spec.patches.iter() {
-        let absolute = Utf8Path::new(&glob::Pattern::escape(root.as_str())).join(pattern);
-        let paths = glob::glob(absolute.as_str()).map_err(|source| Error::Pattern {
-            pattern: pattern.clone(),
-            source,
-        })?;
-        let found: Vec<_> = paths
-            .filter_map(|path| Utf8PathBuf::from_path_buf(path.ok()?).ok())
-            .collect();
-        if found.is_empty() {
-            return Err(Error::NoPatch {
-                pattern: pattern.clone(),
-                origin: spec.patches.origin.to_string(),
-            });
-        }
-        patches.extend(found);
-    }
-    Ok(patches)
 }
 
 fn is_intact(manifest: &Manifest, output: &crate::manifest::Output) -> bool {

@@ -20,6 +20,7 @@ pub mod log;
 pub mod menu;
 pub mod nix;
 pub mod open;
+pub mod patches;
 pub mod run;
 pub mod save;
 pub mod source;

@@ -4,10 +4,11 @@
 
 use camino::Utf8PathBuf;
 
-use super::{Compiler, ConfigBase, Jobs, KernelName, Timestamp, ToolchainName};
+use super::{Compiler, ConfigBase, Jobs, KernelName, PatchSet, Timestamp, ToolchainName};
 use crate::arch::Arch;
 use crate::source::Source;
 use crate::sourced::Sourced;
+use crate::version::VersionRange;
 
 macro_rules! layer {
     ($($field:ident: $type:ty,)*) => {
@@ -28,7 +29,8 @@ macro_rules! layer {
 
 layer! {
     source: Source,
-    patches: Vec<String>,
+    patches: Vec<PatchSet>,
+    patch_fuzz: u32,
     arch: Arch,
     base: ConfigBase,
     allnoconfig_base: bool,
@@ -74,10 +76,10 @@ fn variable(make_flag: &str) -> &str {
         .map_or(make_flag, |(name, _)| name)
 }
 
-fn prepend(
-    own: &mut Option<Sourced<Vec<String>>>,
-    below: &Option<Sourced<Vec<String>>>,
-    replaces: impl Fn(&str, &str) -> bool,
+fn prepend<T: Clone>(
+    own: &mut Option<Sourced<Vec<T>>>,
+    below: &Option<Sourced<Vec<T>>>,
+    replaces: impl Fn(&T, &T) -> bool,
 ) {
     if let (Some(own), Some(below)) = (own, below) {
         let mut all = below.value.clone();
@@ -104,4 +106,14 @@ pub(super) struct SourceParts {
     pub(super) reference: Option<Sourced<String>>,
     pub(super) debian: Option<Sourced<String>>,
     pub(super) version: Option<Sourced<String>>,
+}
+
+/// The parts of a table in `patches`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PatchParts {
+    pub(super) path: Option<Sourced<String>>,
+    pub(super) version: Option<Sourced<VersionRange>>,
+    pub(super) arches: Vec<Arch>,
+    pub(super) debug: Option<Sourced<bool>>,
+    pub(super) fuzz: Option<Sourced<u32>>,
 }

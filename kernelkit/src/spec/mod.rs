@@ -10,6 +10,7 @@ mod error;
 mod input;
 mod layer;
 mod overrides;
+mod patch;
 mod read;
 mod reference;
 mod settings;
@@ -31,6 +32,7 @@ use crate::sourced::Sourced;
 
 pub use error::{Error, Problem};
 pub use overrides::Overrides;
+pub use patch::PatchSet;
 pub use read::{Context, Manifest, ManifestTable, parse};
 pub use reference::reference_markdown;
 pub use settings::{SETTINGS, Setting, Table};
@@ -60,8 +62,10 @@ pub struct KernelSpec {
     pub name: KernelName,
     /// Where the tree comes from.
     pub source: Sourced<Source>,
-    /// Patch files or globs, applied in order, relative to the root.
-    pub patches: Sourced<Vec<String>>,
+    /// Patches: those of a variant first, then the others, each in order.
+    pub patches: Sourced<Vec<PatchSet>>,
+    /// How many lines at either end of a hunk may differ.
+    pub patch_fuzz: Sourced<u32>,
     /// The architecture it is built for.
     pub arch: Sourced<Arch>,
     /// Where the configuration starts from.

@@ -475,7 +475,9 @@ fn read_overrides(
         let result = match setting.read {
             Read::Kernel(read) => read(&mut layer, &input),
             Read::Workspace(read) => read(common, &input),
-            Read::Source(_) | Read::Tables => unreachable!("such rows have no flag"),
+            Read::Source(_) | Read::Patch(_) | Read::Tables => {
+                unreachable!("such rows have no flag")
+            }
         };
         problems.extend(result.err().unwrap_or_default());
     }
@@ -590,6 +592,7 @@ fn complete(
         name,
         source,
         patches: or(layer.patches, Vec::new()),
+        patch_fuzz: or(layer.patch_fuzz, 0),
         arch,
         base,
         fragments,

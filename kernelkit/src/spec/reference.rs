@@ -28,6 +28,11 @@ pub fn reference_markdown() -> String {
             "A kernel's source",
             "Keys of `source` where it is a table, such as `source = { git = \"../linux\", ref = \"v6.12\" }`.\nExactly one of `dir`, `tarball`, `git` and `debian` is set.",
         ),
+        (
+            Table::Patch,
+            "A set of patches",
+            "Keys of an item of `patches` where it is a table, such as `{ path = \"patches/arm64\", arch = \"arm64\" }`.",
+        ),
     ] {
         page.push_str(&format!("\n## {title}\n\n{text}\n"));
         for setting in SETTINGS.iter().filter(|setting| setting.table() == table) {

@@ -5,8 +5,8 @@ use toml::de::DeValue;
 
 use super::error::{Problem, nearest};
 use super::input::{Input, Outcome};
-use super::layer::{Common, Layer, SourceParts};
-use super::{ConfigBase, source, value};
+use super::layer::{Common, Layer, PatchParts, SourceParts};
+use super::{ConfigBase, patch, source, value};
 use crate::source::Source;
 
 /// Which table a setting stands in.
@@ -18,6 +18,8 @@ pub enum Table {
     Kernel,
     /// A kernel's `source`, where it is a table.
     Source,
+    /// An item of a kernel's `patches`, where it is a table.
+    Patch,
 }
 
 /// One setting: a row of [`SETTINGS`].
@@ -44,6 +46,7 @@ pub(super) enum Read {
     Tables,
     Kernel(fn(&mut Layer, &Input<'_>) -> Outcome<()>),
     Source(fn(&mut SourceParts, &Input<'_>) -> Outcome<()>),
+    Patch(fn(&mut PatchParts, &Input<'_>) -> Outcome<()>),
 }
 
 impl Setting {
@@ -53,6 +56,7 @@ impl Setting {
             Read::Workspace(_) | Read::Tables => Table::Workspace,
             Read::Kernel(_) => Table::Kernel,
             Read::Source(_) => Table::Source,
+            Read::Patch(_) => Table::Patch,
         }
     }
 
@@ -194,20 +198,25 @@ pub static SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "patches",
-        kind: "list of strings",
+        kind: "list of strings or tables",
         default: "",
         example: "[\"patches/*.patch\"]",
         flag: Some("--patch"),
-        doc: "Patch files or globs, applied in order. Those of the command line come after.",
+        doc: "Patches, applied in order: files, globs, directories, quilt `series` files, or tables with the keys below. Those of tables with `arch` or `debug` come before all others, and those of the command line after.",
         read: Read::Kernel(|layer, input| {
-            let patches = input.values(|text| {
-                Ok(if input.base == input.root {
-                    text.to_owned()
-                } else {
-                    source::resolve(input.base, text).into_string()
-                })
-            })?;
-            layer.patches = input.sourced(patches);
+            layer.patches = input.sourced(patch::read(input)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "patch-fuzz",
+        kind: "integer",
+        default: "0",
+        example: "1",
+        flag: None,
+        doc: "How many lines of context at either end of a patch's hunk may differ: 0, 1 or 2.",
+        read: Read::Kernel(|layer, input| {
+            layer.patch_fuzz = input.sourced(input.parsed_scalar(patch::fuzz)?);
             Ok(())
         }),
     },
@@ -536,6 +545,67 @@ pub static SETTINGS: &[Setting] = &[
         flag: None,
         doc: "With `debian`: the version of the package.",
         read: text!(version),
+    },
+    Setting {
+        key: "path",
+        kind: "string",
+        default: "",
+        example: "\"patches/6.12\"",
+        flag: None,
+        doc: "A patch file, a glob, a quilt `series` file, or a directory: its `series` if it has one, else its `*.patch` and `*.diff` files by name. Needed.",
+        read: Read::Patch(|parts, input| {
+            parts.path = input.sourced(input.text()?.to_owned());
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "version",
+        kind: "string",
+        default: "every version",
+        example: "\">=6.1, <6.13\"",
+        flag: None,
+        doc: "The versions that the patches are for.",
+        read: Read::Patch(|parts, input| {
+            parts.version = input.sourced(input.parsed(patch::range)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "arch",
+        kind: "string or list of strings",
+        default: "every architecture",
+        example: "\"arm64\"",
+        flag: None,
+        doc: "The architectures that the patches are for.",
+        read: Read::Patch(|parts, input| {
+            let arches = input.one_or_more(value::arch)?;
+            parts.arches = arches.into_iter().map(|arch| arch.value).collect();
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "debug",
+        kind: "boolean",
+        default: "both",
+        example: "true",
+        flag: None,
+        doc: "Whether the patches are for kernels with the debug layer, or for those without.",
+        read: Read::Patch(|parts, input| {
+            parts.debug = input.sourced(input.boolean()?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "fuzz",
+        kind: "integer",
+        default: "the kernel's `patch-fuzz`",
+        example: "1",
+        flag: None,
+        doc: "How many lines of context at either end of these patches' hunks may differ.",
+        read: Read::Patch(|parts, input| {
+            parts.fuzz = input.sourced(input.parsed_scalar(patch::fuzz)?);
+            Ok(())
+        }),
     },
 ];
 

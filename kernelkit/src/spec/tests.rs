@@ -73,7 +73,7 @@ fn unknown_keys_name_the_nearest_one_and_their_place() {
     "#);
     assert_snapshot!(wrong_kernel("zzz = 1"), @r#"
     Cargo.toml:4:1: unknown key `zzz` in `workspace.metadata.kernel.kernels.k`
-      hint: the keys here are: source, version, patches, arch, preset, make, config, fragments, allnoconfig-base, debug, label, compiler, toolchain, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse
+      hint: the keys here are: source, version, patches, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, debug, label, compiler, toolchain, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse
     "#);
     assert_snapshot!(wrong_kernel("ref = \"v6.12\""), @r#"
     Cargo.toml:4:1: unknown key `ref` in `workspace.metadata.kernel.kernels.k`
@@ -402,7 +402,7 @@ fn make_flags_of_the_command_line_replace_the_same_variable() {
     assert_eq!(spec.kernels[0].make_flags.value, ["C=1", "W=2"]);
     assert_eq!(
         spec.kernels[0].patches.value,
-        ["p/*.patch", "/ws/sub/x.patch", "/y.patch"]
+        ["p/*.patch", "/ws/sub/x.patch", "/y.patch"].map(PatchSet::new)
     );
 }
 
@@ -672,7 +672,10 @@ fn the_starter_parses_back() {
 fn every_setting_stands_in_the_starter() {
     let name = "tiny".parse().unwrap();
     let text = starter(StarterPlace::Workspace, &name, "6.12", "tiny");
-    for Setting { key, kind, .. } in SETTINGS.iter().filter(|one| one.table() != Table::Source) {
+    for Setting { key, kind, .. } in SETTINGS
+        .iter()
+        .filter(|one| matches!(one.table(), Table::Workspace | Table::Kernel))
+    {
         let stands = text.lines().any(|line| {
             line.strip_prefix('#')
                 .unwrap_or(line)
@@ -689,6 +692,11 @@ fn the_example_of_every_setting_is_valid() {
         let kernel = |lines: &str| {
             format!("[workspace.metadata.kernel.kernels.tiny]\n{lines}\n{key} = {example}\n")
         };
+        let kernel_with = |line: &str| {
+            format!(
+                "[workspace.metadata.kernel.kernels.tiny]\nversion = \"6.12\"\npreset = \"tiny\"\n{line}\n"
+            )
+        };
         let source = "version = \"6.12\"";
         let base = "preset = \"tiny\"";
         let text = match (setting.table(), *key) {
@@ -704,6 +712,10 @@ fn the_example_of_every_setting_is_valid() {
                 kernel(&format!("{source}\nfragments = [\"a\"]"))
             }
             (Table::Kernel, _) => kernel(&format!("{source}\n{base}")),
+            (Table::Patch, "path") => kernel_with(&format!("patches = [{{ {key} = {example} }}]")),
+            (Table::Patch, _) => kernel_with(&format!(
+                "patches = [{{ path = \"x\", {key} = {example} }}]"
+            )),
             (Table::Source, _) => {
                 let with = match *key {
                     "sha256" => "tarball = \"a.tar\", ",

@@ -5,6 +5,7 @@
 
 pub(in crate::effect) mod archive;
 mod cache;
+mod check;
 mod debian;
 mod directory;
 pub(in crate::effect) mod download;
@@ -22,6 +23,7 @@ use std::time::{Duration, SystemTime};
 use camino::{Utf8Path, Utf8PathBuf};
 
 pub use archive::Error as ArchiveError;
+pub use check::{Checked, Outcome, check};
 pub use debian::Error as DebianError;
 pub(in crate::effect) use debian::apt;
 pub use download::Error as DownloadError;
@@ -32,6 +34,7 @@ pub use sums::Error as SumsError;
 
 use crate::effect::environment::Environment;
 use crate::effect::{exec, fs};
+use crate::patch::Entry;
 use crate::source::snapshot::{Snapshot, Time};
 pub use crate::source::{Commit, LabelHint, Tree, Verification};
 use crate::source::{Sha256, Source};
@@ -288,13 +291,13 @@ impl Error {
     }
 }
 
-/// Makes `source` available with `patches` applied in order.
+/// Makes `source` available with those of `patches` that are for its version applied in order.
 ///
-/// A patch is a file as `git format-patch` or `diff -u` writes it; it must apply without
-/// fuzz. A file that has a subject but no diff is the series' cover letter.
+/// A patch is a file as `git format-patch` or `diff -u` writes it, and each must change
+/// something. A file that has a subject but no diff is the series' cover letter.
 pub fn prepare(
     source: &Source,
-    patches: &[Utf8PathBuf],
+    patches: &[Entry],
     context: &Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Tree, Error> {
