@@ -80,6 +80,7 @@ fn every_reason_is_documented_and_seen() {
         "unlocked",
         "published",
         "registered",
+        "derivation",
     ]
     .map(str::to_owned);
     seen.extend(others);
