@@ -17,9 +17,11 @@ mod interrupt;
 mod list;
 mod lock;
 mod messages;
+mod patches;
 mod plan;
 mod root;
 mod store;
+mod tree;
 mod unreliable;
 mod verify;
 
