@@ -127,6 +127,8 @@ pub(crate) enum Command {
     Config(commands::config::Args),
     /// List the patches of kernels, and try them on other versions
     Patches(commands::patches::Args),
+    /// Lay out a git worktree for a kernel, or move it to another commit
+    Tree(commands::tree::Args),
     /// Show what names a build, field by field
     Identity(commands::identity::Args),
     /// Check that the tools are there that the kernels need

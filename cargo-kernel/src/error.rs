@@ -7,7 +7,7 @@ use kernelkit::effect::explain::Refused;
 use kernelkit::effect::nix::{daemon, debian_root, locked, program, realise};
 use kernelkit::effect::{
     boot, build, doctor, environment, exec, fs, library, lockfile, menu, patches, run, save,
-    source, store, toolchain, workspace,
+    source, store, toolchain, tree, workspace,
 };
 use kernelkit::{fragment, plan, spec};
 
@@ -139,6 +139,18 @@ hinted!(
     store::Error,
     toolchain::Error
 );
+
+impl From<tree::Error> for Failure {
+    fn from(error: tree::Error) -> Self {
+        match error {
+            tree::Error::Build(error) => error.into(),
+            error => {
+                let hint = error.hint();
+                Failure::hinted(error, hint)
+            }
+        }
+    }
+}
 
 impl From<environment::Error> for Failure {
     fn from(error: environment::Error) -> Self {

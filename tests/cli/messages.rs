@@ -59,6 +59,14 @@ fn every_reason_is_documented_and_seen() {
     ] {
         seen.extend(reasons(&run_json(&sandbox, args, code)));
     }
+    sandbox.write(
+        "project/new.patch",
+        "--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+x\n",
+    );
+    for command in ["list", "check"] {
+        let args = ["patches", command, "--patch", "new.patch"];
+        seen.extend(reasons(&run_json(&sandbox, &args, 0)));
+    }
     // The native engine reads trees that say which rules they follow.
     sandbox.write("tree/scripts/kconfig/symbol.c", "/* choice_members */\n");
     sandbox.write("project/other.config", "CONFIG_SMP=y\n");
@@ -77,6 +85,7 @@ fn every_reason_is_documented_and_seen() {
         "boot-started",
         "console",
         "locked",
+        "tree",
         "unlocked",
         "published",
         "registered",

@@ -18,9 +18,11 @@ mod list;
 mod lock;
 mod matrix;
 mod messages;
+mod patches;
 mod plan;
 mod root;
 mod store;
+mod tree;
 mod unreliable;
 mod verify;
 

@@ -18,6 +18,7 @@ pub(crate) mod patches;
 pub(crate) mod plan;
 pub(crate) mod store;
 pub(crate) mod toolchain;
+pub(crate) mod tree;
 pub(crate) mod verify;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
         Command::Verify(args) => verify::run(args, global, ui),
         Command::Config(args) => config::run(args, global, ui),
         Command::Patches(args) => patches::run(args, global, ui),
+        Command::Tree(args) => tree::run(args, global, ui),
         Command::Identity(args) => identity::run(args, global, ui),
         Command::Doctor(args) => doctor::run(args, global, ui),
         Command::Store(args) => store::run(args, ui),

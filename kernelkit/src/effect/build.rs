@@ -13,9 +13,9 @@ use super::explain::{self, Refused};
 use super::nix::program::{self, Nix};
 use super::nix::{daemon, debian_root, layer, realise, shell};
 use super::run::{self, Event};
-use super::source::{self as sources, Progress};
+use super::source::{self as sources, Progress, worktree};
 use super::store::{self, HostStore};
-use super::{configure, exec, fs, patches, toolchain};
+use super::{configure, exec, fs, lock as locking, patches, toolchain};
 use crate::backend;
 use crate::fragment::{self, Library};
 use crate::lock::{self, Change, Lock};
@@ -27,7 +27,7 @@ use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
 use crate::root::Root;
-use crate::source::{LabelHint, Source};
+use crate::source::{LabelHint, Source, TreeId};
 use crate::sourced;
 use crate::spec::{BackendChoice, KernelSpec, Spec};
 use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
@@ -521,9 +521,7 @@ impl Session<'_> {
                 let mut rescanned = Ok(None);
                 let mut rescan = || {
                     if plan.volatile {
-                        rescanned = self
-                            .prepare_source(spec, &mut |_| {})
-                            .map(|tree| Some(tree.id));
+                        rescanned = self.look_again(spec, &facts.tree).map(Some);
                     }
                     rescanned.as_ref().ok().copied().flatten()
                 };
@@ -656,6 +654,62 @@ impl Session<'_> {
         self.prepare_with(spec, &patches, notify)
     }
 
+    /// The source that is built: what the lock pins for what `spec` asks for.
+    pub(super) fn resolve_source(&self, spec: &KernelSpec) -> Result<Source, Error> {
+        let pinned = self.pinned(spec, &spec.source.value)?;
+        Ok(match (&spec.source.value, pinned) {
+            (_, Some((pinned, _))) => pinned,
+            (Source::Directory { path }, None) => Source::Directory {
+                path: fs::real_path(path),
+            },
+            (source, None) => source.clone(),
+        })
+    }
+
+    /// The kernel's own worktree, where `cargo kernel tree` has laid one out.
+    fn prepare_warm(
+        &self,
+        spec: &KernelSpec,
+        source: &Source,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Option<sources::Tree>, Error> {
+        let Source::Git {
+            repository,
+            reference,
+        } = source
+        else {
+            return Ok(None);
+        };
+        let dir = self.warm_dir(spec);
+        if !dir.join(".git").exists() {
+            return Ok(None);
+        }
+        // A build that is going on must not have its tree moved.
+        let lock = self.state(spec).join("lock");
+        let _lock = locking::acquire(&lock, "a look at the tree", &mut |holder| {
+            notify(Notice::Warning(format!(
+                "waiting for the tree of `{}`, held by {holder}",
+                spec.name
+            )));
+        })?;
+        let context = self.source_context();
+        let tree = worktree::prepare(&dir, repository, reference, &context, &mut |progress| {
+            notify(Notice::Source(progress));
+        })?;
+        Ok(Some(tree))
+    }
+
+    /// The id of a tree's files now; a kernel's own worktree is looked at where it is, and not moved.
+    fn look_again(&self, spec: &KernelSpec, tree: &sources::Tree) -> Result<TreeId, Error> {
+        if tree.dir != fs::real_path(self.warm_dir(spec)) {
+            return Ok(self.prepare_source(spec, &mut |_| {})?.id);
+        }
+        let source = Source::Directory {
+            path: tree.dir.clone(),
+        };
+        Ok(sources::prepare(&source, &[], &self.source_context(), &mut |_| {})?.id)
+    }
+
     /// The source of `spec` with these patches on top.
     pub(super) fn prepare_with(
         &self,
@@ -664,13 +718,12 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<sources::Tree, Error> {
         let pinned = self.pinned(spec, &spec.source.value)?;
-        let source = match (&spec.source.value, &pinned) {
-            (_, Some((pinned, _))) => pinned.clone(),
-            (Source::Directory { path }, None) => Source::Directory {
-                path: fs::real_path(path),
-            },
-            (source, None) => source.clone(),
-        };
+        let source = self.resolve_source(spec)?;
+        if patches.is_empty()
+            && let Some(tree) = self.prepare_warm(spec, &source, notify)?
+        {
+            return Ok(tree);
+        }
         let mut tree =
             sources::prepare(&source, patches, &self.source_context(), &mut |progress| {
                 notify(Notice::Source(progress))

@@ -97,15 +97,15 @@ pub fn misfits(change: &Change, file: Option<&[u8]>, context: usize) -> Vec<Misf
 /// `None` where the hunk fits.
 fn look(hunk: &Hunk, text: &[&[u8]], context: usize) -> Option<Found> {
     let lines = without_ends(&hunk.lines, context);
-    let old: Vec<&[u8]> = lines.iter().filter_map(Line::old).collect();
+    let old: Vec<&[u8]> = lines.iter().filter_map(Line::before).collect();
     if position(text, &old, hunk.start).is_some() {
         return None;
     }
-    let new: Vec<&[u8]> = hunk.lines.iter().filter_map(Line::new).collect();
+    let new: Vec<&[u8]> = hunk.lines.iter().filter_map(Line::after).collect();
     if let Some(at) = position(text, &new, hunk.start) {
         return Some(Found::Applied { line: at + 1 });
     }
-    let old: Vec<&[u8]> = hunk.lines.iter().filter_map(Line::old).collect();
+    let old: Vec<&[u8]> = hunk.lines.iter().filter_map(Line::before).collect();
     let (same, at) = (0..text.len())
         .map(|at| {
             let pairs = text[at..].iter().zip(&old);

@@ -58,7 +58,7 @@ pub enum Line {
 
 impl Line {
     /// In the old file, where it is there.
-    pub fn old(&self) -> Option<&[u8]> {
+    pub fn before(&self) -> Option<&[u8]> {
         match self {
             Line::Context(text) | Line::Removed(text) => Some(text),
             Line::Added(_) => None,
@@ -66,7 +66,7 @@ impl Line {
     }
 
     /// In the new file, where it is there.
-    pub fn new(&self) -> Option<&[u8]> {
+    pub fn after(&self) -> Option<&[u8]> {
         match self {
             Line::Context(text) | Line::Added(text) => Some(text),
             Line::Removed(_) => None,
@@ -391,7 +391,7 @@ impl<'a> Reader<'a> {
                 }
                 Some(_) => return Err(Error::Line { line: self.at + 1 }),
             };
-            let (in_old, in_new) = (line.old().is_some(), line.new().is_some());
+            let (in_old, in_new) = (line.before().is_some(), line.after().is_some());
             if (in_old && old == 0) || (in_new && new == 0) {
                 return Err(Error::Line { line: self.at + 1 });
             }

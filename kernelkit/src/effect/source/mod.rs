@@ -12,10 +12,12 @@ pub(in crate::effect) mod download;
 mod git;
 mod hash;
 mod kernel;
+mod mirror;
 mod patch;
 mod scan;
 mod sums;
 mod tarball;
+pub mod worktree;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
