@@ -331,6 +331,9 @@ impl Model {
     ) {
         for index in 0..self.nodes.len() as NodeId {
             let node = &self.nodes[index as usize];
+            if node.kind == NodeKind::Choice {
+                self.check_defaults(index, files, diagnostics);
+            }
             if !self.is_config(index) {
                 continue;
             }
@@ -369,6 +372,25 @@ impl Model {
         }
     }
 
+    /// A choice whose default is no member of it may end up without any that is y.
+    fn check_defaults(&self, node: NodeId, files: &[String], diagnostics: &mut Vec<Diagnostic>) {
+        let entry = &self.nodes[node as usize];
+        let choice = self.symbols[entry.symbol as usize].own_choice;
+        let own = self.properties(entry.symbol).iter();
+        for property in own.filter(|property| property.node == node) {
+            if let PropertyKind::Default(default) = property.kind
+                && let Ok(symbol) = default.split()
+                && self.symbols[symbol as usize].choice != choice
+            {
+                let file = &files[entry.position.file as usize];
+                let name = String::from_utf8_lossy(self.names.get(symbol));
+                let message =
+                    format!("choice default symbol '{name}' is not contained in the choice");
+                diagnostics.push(Diagnostic::warning(file, property.line, message));
+            }
+        }
+    }
+
     /// The nodes around `node`, nearest first.
     pub(super) fn parents(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
         let mut next = self.nodes[node as usize].parent;
@@ -393,6 +415,9 @@ impl Model {
             walk.visit(self, dialect, start, |step| schedule.push(step));
         }
         if walk.circles.links.is_empty() {
+            if self.has_stray_default() {
+                schedule = self.choices_first(dialect);
+            }
             self.schedule = schedule;
             Ok(())
         } else {
@@ -403,6 +428,32 @@ impl Model {
                 circles: walk.circles.links,
             })
         }
+    }
+
+    /// Whether a choice's default is no member of it.
+    fn has_stray_default(&self) -> bool {
+        (0..).zip(&self.choices).any(|(index, choice)| {
+            let stray = |property: &Property| {
+                matches!(property.kind, PropertyKind::Default(default)
+                    if default.split().is_ok_and(|symbol| self.symbol(symbol).choice != index))
+            };
+            self.properties(choice.symbol).iter().any(stray)
+        })
+    }
+
+    /// The order of the kernel's tool, where it matters what a choice knows of symbols
+    /// that it does not depend on: choices are nameless, and so come first.
+    fn choices_first(&self, dialect: Dialect) -> Vec<Step> {
+        let mut walk = Walk::new(self);
+        let mut schedule = Vec::new();
+        let choices = (0..self.choices.len() as u32).rev().map(Step::Choice);
+        let rest = (Y + 1..self.symbols.len() as SymbolId).map(Step::Symbol);
+        let all = (0..self.exprs.0.len() as u32).map(Step::Expr);
+        let modules = std::iter::once(Step::Symbol(self.modules));
+        for start in modules.chain(choices).chain(rest).chain(all) {
+            walk.visit(self, dialect, start, |step| schedule.push(step));
+        }
+        schedule
     }
 
     fn child(&self, step: Step, index: usize, dialect: Dialect) -> Child {

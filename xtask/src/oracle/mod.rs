@@ -404,12 +404,14 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result {
     }
     let runs = all.passed + all.known + all.failed;
     println!(
-        "{} of {} cases, {runs} runs compared: {} passed, {} with known differences, {} failed",
+        "{} of {} cases, {runs} runs compared: {} passed, {} with known differences, {} failed; \
+         in {} more the tree's conf crashed or did not end",
         done.into_inner(),
         cases.len(),
         all.passed,
         all.known,
-        all.failed
+        all.failed,
+        all.broken
     );
     result?;
     fs::remove_dir_all(scratch.join("work"))?;
@@ -625,13 +627,13 @@ fn parallel<T: Sync>(
 /// Runs by area, tree and compiler.
 fn table(totals: &BTreeMap<Row, Count>) -> String {
     let mut text = format!(
-        "{:<16} {:<10} {:<8} {:>7} {:>7} {:>7} {:>9}\n",
-        "area", "tree", "compiler", "passed", "known", "failed", "seconds"
+        "{:<16} {:<10} {:<8} {:>7} {:>7} {:>7} {:>7} {:>9}\n",
+        "area", "tree", "compiler", "passed", "known", "failed", "broken", "seconds"
     );
     for ((area, tree, compiler), count) in totals {
         text.push_str(&format!(
-            "{:<16} {tree:<10} {compiler:<8} {:>7} {:>7} {:>7} {:>9.1}\n",
-            AREAS[*area].name, count.passed, count.known, count.failed, count.seconds
+            "{:<16} {tree:<10} {compiler:<8} {:>7} {:>7} {:>7} {:>7} {:>9.1}\n",
+            AREAS[*area].name, count.passed, count.known, count.failed, count.broken, count.seconds
         ));
     }
     text
