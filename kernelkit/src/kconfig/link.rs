@@ -183,7 +183,7 @@ impl Model {
 
     /// Whether `node` is shown below `holder`: it can only be seen with the holder's
     /// symbol on, or it mentions that and needs all that the holder needs.
-    fn needs(&self, node: NodeId, holder: NodeId) -> bool {
+    pub(super) fn needs(&self, node: NodeId, holder: NodeId) -> bool {
         let symbol = self.nodes[holder as usize].symbol;
         let terms = self.terms(self.shown_if(node));
         let on = |term: &Term| *term == Term::On(symbol);
@@ -203,6 +203,41 @@ impl Model {
             && needed
                 .iter()
                 .all(|needed| terms.iter().any(|term| self.same(term, needed)))
+    }
+
+    /// From 7.3 on, an entry that is only seen without the one before it stays beside that.
+    pub(super) fn stays(&self, node: NodeId, holder: NodeId, dialect: Dialect) -> bool {
+        let symbol = self.nodes[holder as usize].symbol;
+        !dialect.negations_end_submenus || !self.negates(self.shown_if(node), symbol)
+    }
+
+    /// Whether `symbol` is somewhere asked for to be off, or not to be m or y.
+    fn negates(&self, expr: ExprId, symbol: SymbolId) -> bool {
+        use super::model::Comparison::{Equal, Unequal};
+        let mut pending = vec![(expr, false)];
+        while let Some((expr, negated)) = pending.pop() {
+            match expr.split() {
+                Ok(leaf) if leaf == symbol && negated => return true,
+                Ok(_) => {}
+                Err(index) => match self.exprs.get(index) {
+                    Expr::Not(a) => pending.push((a, !negated)),
+                    Expr::And(a, b) | Expr::Or(a, b) => {
+                        pending.extend([(a, negated), (b, negated)]);
+                    }
+                    Expr::Compare(comparison @ (Equal | Unequal), a, b)
+                        if (a == symbol && b <= Y) || (b == symbol && a <= Y) =>
+                    {
+                        let constant = if a == symbol { b } else { a };
+                        let equal = (comparison == Equal) != negated;
+                        if equal == (constant == N) {
+                            return true;
+                        }
+                    }
+                    Expr::Compare(..) => {}
+                },
+            }
+        }
+        false
     }
 
     /// What must all hold for `expr` to.

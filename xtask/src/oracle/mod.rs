@@ -134,8 +134,6 @@ struct Known {
     why: &'static str,
 }
 
-const ASKS: &str = "conf shows its questions before it finds that nobody answers";
-
 const KNOWN: &[Known] = &[
     Known {
         step: "",
@@ -172,43 +170,7 @@ const KNOWN: &[Known] = &[
         ours: symbols_with_help,
         why: "around help texts conf prints places, menus and conditions, for people",
     },
-    Known {
-        step: "--oldconfig",
-        part: "stdout",
-        without: only_the_end,
-        ours: str::to_owned,
-        why: ASKS,
-    },
-    Known {
-        step: "--oldconfig",
-        part: "stderr",
-        without: |theirs, _| theirs.replace(END_OF_INPUT, ""),
-        ours: str::to_owned,
-        why: ASKS,
-    },
-    Known {
-        step: "--syncconfig",
-        part: "stdout",
-        without: only_the_end,
-        ours: str::to_owned,
-        why: ASKS,
-    },
-    Known {
-        step: "--syncconfig",
-        part: "stderr",
-        without: |theirs, _| theirs.replace(END_OF_INPUT, ""),
-        ours: str::to_owned,
-        why: ASKS,
-    },
 ];
-
-const END_OF_INPUT: &str = "\nError in reading or end of file.\n";
-
-/// Ours where theirs ends with it.
-fn only_the_end(theirs: &str, ours: &str) -> String {
-    let end = if theirs.ends_with(ours) { ours } else { theirs };
-    end.to_owned()
-}
 
 /// Each warning of unmet dependencies once, and of its expressions the symbols
 /// that select and the values.
