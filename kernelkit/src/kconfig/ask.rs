@@ -236,6 +236,12 @@ impl<'k> Asking<'_, '_, 'k> {
         }
     }
 
+    /// Whether it has a title of its own; the root ends every search for one.
+    fn is_menu(&self, node: NodeId) -> bool {
+        let kind = self.model().node(node).kind;
+        matches!(kind, NodeKind::Root | NodeKind::Menu | NodeKind::Menuconfig)
+    }
+
     /// Looks for what is new, and asks about the menu it is in.
     fn search(&mut self, node: NodeId) -> Result<(), Unanswered> {
         if !self.is_shown(node) {
@@ -254,7 +260,7 @@ impl<'k> Asking<'_, '_, 'k> {
                 }
                 self.asked += 1;
                 let mut menu = node;
-                while menu != 0 && self.model().node(menu).kind != NodeKind::Menu {
+                while !self.is_menu(menu) {
                     menu = self.menus.around[menu as usize];
                 }
                 self.root = menu;
@@ -273,20 +279,16 @@ impl<'k> Asking<'_, '_, 'k> {
             return Ok(());
         }
         let entry = self.model().node(node);
-        match entry.kind {
-            NodeKind::Menu | NodeKind::Root
-                if self.questions == Questions::New && self.root != node =>
-            {
-                return self.search(node);
-            }
-            NodeKind::Menu | NodeKind::Root | NodeKind::Comment => {
-                let (title, indent) = (self.title(node), self.indent);
-                let star = "*";
-                self.show(&format!(
-                    "{star:>indent$}\n{star:>indent$} {title}\n{star:>indent$}\n"
-                ));
-            }
-            _ => {}
+        let menu = self.is_menu(node);
+        if menu && self.questions == Questions::New && self.root != node {
+            return self.search(node);
+        }
+        if menu || entry.kind == NodeKind::Comment {
+            let (title, indent) = (self.title(node), self.indent);
+            let star = "*";
+            self.show(&format!(
+                "{star:>indent$}\n{star:>indent$} {title}\n{star:>indent$}\n"
+            ));
         }
         let symbol = entry.symbol;
         if symbol == NONE {
@@ -625,8 +627,11 @@ impl<'k> Asking<'_, '_, 'k> {
             };
             let picked = number.checked_sub(1).and_then(|index| members.get(index));
             let Some(picked) = picked.copied() else {
-                // With nothing to pick conf never ends.
-                if self.over || members.is_empty() {
+                if members.is_empty() {
+                    // Where conf never ends.
+                    return Ok(());
+                }
+                if self.over {
                     return Err(Unanswered);
                 }
                 continue;

@@ -313,7 +313,6 @@ impl Values<'_> {
                     out.extend_from_slice(b":\n\n");
                 }
                 out.extend_from_slice(help.as_bytes());
-                out.push(b'\n');
             }
             None => out.extend_from_slice(b"There is no help available for this option.\n"),
         }

@@ -311,9 +311,9 @@ impl<'a> Generator<'a> {
         let first = self.next;
         let last = (first + members).min(end);
         while self.random.chance(40) {
-            // Now and then one that is no member.
-            let default = match self.random.chance(5) {
-                true => self.random.below(self.kinds.len()),
+            // Now and then one that is no member; a later one might need a member.
+            let default = match first > 0 && self.random.chance(5) {
+                true => self.random.below(first),
                 false => first + self.random.below(members),
             };
             let condition = self.condition();

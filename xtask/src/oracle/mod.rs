@@ -164,10 +164,10 @@ const KNOWN: &[Known] = &[
         why: "conf tells a tree's authors of numbers that are undefined symbols",
     },
     Known {
-        step: "--helpnewconfig",
+        step: "config",
         part: "stdout",
-        without: |theirs, _| symbols_with_help(theirs),
-        ours: symbols_with_help,
+        without: |theirs, _| without_places(theirs),
+        ours: str::to_owned,
         why: "around help texts conf prints places, menus and conditions, for people",
     },
 ];
@@ -224,10 +224,15 @@ fn without_remarks(theirs: &str) -> String {
         .collect()
 }
 
-/// Which symbols the help is about, and their values.
-fn symbols_with_help(text: &str) -> String {
+/// Help texts without what follows a symbol's type: the paragraph's other lines.
+fn without_places(text: &str) -> String {
+    let mut inside = false;
     text.split_inclusive('\n')
-        .filter(|line| line.starts_with("Symbol: "))
+        .filter(|line| {
+            inside &= *line != "\n";
+            inside |= line.starts_with("Range : ") || line.starts_with("Defined at ");
+            !inside
+        })
         .collect()
 }
 
@@ -629,10 +634,12 @@ mod tests {
     }
 
     #[test]
-    fn help_is_compared_by_the_symbols_it_is_about() {
-        let text = "-----\n\nCONFIG_A:\n\nSome\nhelp.\n\nSymbol: A [=n]\nType  : bool\n";
-        assert_eq!(symbols_with_help(text), "Symbol: A [=n]\n");
-        let other = text.replace("[=n]", "[=y]");
-        assert_ne!(symbols_with_help(text), symbols_with_help(&other));
+    fn help_is_compared_without_places() {
+        let about = "CONFIG_A:\n\nSome\nhelp.\n\nSymbol: A [=n]\nType  : bool\n";
+        let text = format!("{about}Defined at Kconfig:1\n  Prompt: a\n\n\n\nb (B) [N/y/?] ");
+        assert_eq!(
+            without_places(&text),
+            format!("{about}\n\n\nb (B) [N/y/?] ")
+        );
     }
 }

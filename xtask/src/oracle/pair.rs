@@ -304,7 +304,7 @@ impl Observed {
 
 /// Some of conf's questions are asked for ever where input ends: seconds of processor
 /// time and blocks of 512 bytes a file that no run comes near which ends.
-const LIMITED: &str = r#"ulimit -t 30 -f 65536; out=$1; shift
+const LIMITED: &str = r#"ulimit -t 10; ulimit -f 16384; out=$1; shift
 [ -f answers ] && exec <answers; exec "$@" >"$out.stdout" 2>"$out.stderr""#;
 
 /// Runs one side; a file `answers` is its input. Its streams go to files of `scratch`, where they can be limited.
