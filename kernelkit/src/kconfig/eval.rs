@@ -546,6 +546,10 @@ impl<'k> Values<'k> {
         } else {
             self.default_member(choice).unwrap_or(NONE)
         };
+        if self.chosen[choice as usize] == NONE && self.value[entry.symbol as usize] == 2 {
+            // Nothing to choose from.
+            self.value[entry.symbol as usize] = 0;
+        }
     }
 
     pub(super) fn value_of(&self, symbol: SymbolId) -> Tristate {

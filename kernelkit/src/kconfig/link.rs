@@ -183,7 +183,7 @@ impl Model {
 
     /// Whether `node` is shown below `holder`: it can only be seen with the holder's
     /// symbol on, or it mentions that and needs all that the holder needs.
-    fn needs(&self, node: NodeId, holder: NodeId) -> bool {
+    pub(super) fn needs(&self, node: NodeId, holder: NodeId) -> bool {
         let symbol = self.nodes[holder as usize].symbol;
         let terms = self.terms(self.shown_if(node));
         let on = |term: &Term| *term == Term::On(symbol);
@@ -203,6 +203,41 @@ impl Model {
             && needed
                 .iter()
                 .all(|needed| terms.iter().any(|term| self.same(term, needed)))
+    }
+
+    /// From 7.3 on, an entry that is only seen without the one before it stays beside that.
+    pub(super) fn stays(&self, node: NodeId, holder: NodeId, dialect: Dialect) -> bool {
+        let symbol = self.nodes[holder as usize].symbol;
+        !dialect.negations_end_submenus || !self.negates(self.shown_if(node), symbol)
+    }
+
+    /// Whether `symbol` is somewhere asked for to be off, or not to be m or y.
+    fn negates(&self, expr: ExprId, symbol: SymbolId) -> bool {
+        use super::model::Comparison::{Equal, Unequal};
+        let mut pending = vec![(expr, false)];
+        while let Some((expr, negated)) = pending.pop() {
+            match expr.split() {
+                Ok(leaf) if leaf == symbol && negated => return true,
+                Ok(_) => {}
+                Err(index) => match self.exprs.get(index) {
+                    Expr::Not(a) => pending.push((a, !negated)),
+                    Expr::And(a, b) | Expr::Or(a, b) => {
+                        pending.extend([(a, negated), (b, negated)]);
+                    }
+                    Expr::Compare(comparison @ (Equal | Unequal), a, b)
+                        if (a == symbol && b <= Y) || (b == symbol && a <= Y) =>
+                    {
+                        let constant = if a == symbol { b } else { a };
+                        let equal = (comparison == Equal) != negated;
+                        if equal == (constant == N) {
+                            return true;
+                        }
+                    }
+                    Expr::Compare(..) => {}
+                },
+            }
+        }
+        false
     }
 
     /// What must all hold for `expr` to.
@@ -331,6 +366,9 @@ impl Model {
     ) {
         for index in 0..self.nodes.len() as NodeId {
             let node = &self.nodes[index as usize];
+            if node.kind == NodeKind::Choice {
+                self.check_defaults(index, files, diagnostics);
+            }
             if !self.is_config(index) {
                 continue;
             }
@@ -369,6 +407,25 @@ impl Model {
         }
     }
 
+    /// A choice whose default is no member of it may end up without any that is y.
+    fn check_defaults(&self, node: NodeId, files: &[String], diagnostics: &mut Vec<Diagnostic>) {
+        let entry = &self.nodes[node as usize];
+        let choice = self.symbols[entry.symbol as usize].own_choice;
+        let own = self.properties(entry.symbol).iter();
+        for property in own.filter(|property| property.node == node) {
+            if let PropertyKind::Default(default) = property.kind
+                && let Ok(symbol) = default.split()
+                && self.symbols[symbol as usize].choice != choice
+            {
+                let file = &files[entry.position.file as usize];
+                let name = String::from_utf8_lossy(self.names.get(symbol));
+                let message =
+                    format!("choice default symbol '{name}' is not contained in the choice");
+                diagnostics.push(Diagnostic::warning(file, property.line, message));
+            }
+        }
+    }
+
     /// The nodes around `node`, nearest first.
     pub(super) fn parents(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
         let mut next = self.nodes[node as usize].parent;
@@ -393,6 +450,9 @@ impl Model {
             walk.visit(self, dialect, start, |step| schedule.push(step));
         }
         if walk.circles.links.is_empty() {
+            if self.has_stray_default() {
+                schedule = self.choices_first(dialect);
+            }
             self.schedule = schedule;
             Ok(())
         } else {
@@ -403,6 +463,32 @@ impl Model {
                 circles: walk.circles.links,
             })
         }
+    }
+
+    /// Whether a choice's default is no member of it.
+    fn has_stray_default(&self) -> bool {
+        (0..).zip(&self.choices).any(|(index, choice)| {
+            let stray = |property: &Property| {
+                matches!(property.kind, PropertyKind::Default(default)
+                    if default.split().is_ok_and(|symbol| self.symbol(symbol).choice != index))
+            };
+            self.properties(choice.symbol).iter().any(stray)
+        })
+    }
+
+    /// The order of the kernel's tool, where it matters what a choice knows of symbols
+    /// that it does not depend on: choices are nameless, and so come first.
+    fn choices_first(&self, dialect: Dialect) -> Vec<Step> {
+        let mut walk = Walk::new(self);
+        let mut schedule = Vec::new();
+        let choices = (0..self.choices.len() as u32).rev().map(Step::Choice);
+        let rest = (Y + 1..self.symbols.len() as SymbolId).map(Step::Symbol);
+        let all = (0..self.exprs.0.len() as u32).map(Step::Expr);
+        let modules = std::iter::once(Step::Symbol(self.modules));
+        for start in modules.chain(choices).chain(rest).chain(all) {
+            walk.visit(self, dialect, start, |step| schedule.push(step));
+        }
+        schedule
     }
 
     fn child(&self, step: Step, index: usize, dialect: Dialect) -> Child {

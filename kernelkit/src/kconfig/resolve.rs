@@ -88,7 +88,7 @@ impl Kconfig {
                 | Mode::Mod2yesconfig
                 | Mode::Mod2noconfig
         );
-        if self.dialect.choice_is_symbol && (reads_config || !request.inputs.is_empty()) {
+        if self.dialect.choice_is_symbol && !request.inputs.is_empty() {
             values.mark_choices();
         }
         for (index, input) in request.inputs.iter().enumerate() {
@@ -198,11 +198,17 @@ impl Values<'_> {
                 }
             }
         }
-        for choice in &model.choices {
+        self.reopen_choices(0);
+    }
+
+    /// Before 6.9, a choice whose value is at least `value` is open again when it has a
+    /// visible member that nobody has set.
+    pub(super) fn reopen_choices(&mut self, value: u8) {
+        for choice in &self.model().choices {
             let unset = |member: &SymbolId| {
                 self.visible(*member) != 0 && !self.user[*member as usize].is_set()
             };
-            if choice.members.iter().any(unset) {
+            if self.tristate(choice.symbol) >= value && choice.members.iter().any(unset) {
                 self.user[choice.symbol as usize] = User::NONE;
             }
         }
