@@ -8,6 +8,7 @@ use super::environment::{self, Environment};
 use super::explain::{self, Refused};
 use super::nix::debian_root;
 use super::run::{self, Event};
+use super::source::mailbox::{self, Series};
 use super::source::{self as sources, Progress, worktree};
 use super::store::{self, HostStore};
 use super::{configure, exec, fs, lock as locking, patches, toolchain};
@@ -15,12 +16,12 @@ use crate::fragment::{self, Library};
 use crate::lock::{self, Change, Lock};
 use crate::manifest::{Dirs, Manifest, OutputKind, Record};
 use crate::merge;
-use crate::patch;
+use crate::patch::{Entry as PatchEntry, mail};
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
 use crate::root::Root;
-use crate::source::{LabelHint, Source, TreeId};
+use crate::source::{LabelHint, MailedSeries, Source, TreeId};
 use crate::sourced::Origin;
 use crate::spec::{KernelSpec, Spec};
 use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
@@ -39,6 +40,8 @@ pub struct Session<'a> {
     pub lock: Option<&'a Lock>,
     /// How much of the lock must hold.
     pub lock_check: LockCheck,
+    /// Fetch mailed series again.
+    pub update: bool,
 }
 
 /// How much of a lock must hold for a kernel to be planned.
@@ -88,6 +91,18 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// `git am` and `git apply` made different trees.
+    #[error(
+        "the series makes the tree {published} of {commit} as commits, and {applied} as patches"
+    )]
+    Series {
+        /// The last commit.
+        commit: String,
+        /// Its tree.
+        published: TreeId,
+        /// The tree of the patches.
+        applied: TreeId,
+    },
     /// The patches.
     #[error(transparent)]
     Patches(#[from] patches::Error),
@@ -149,6 +164,7 @@ impl Error {
             Error::Run(error) => error.hint(),
             Error::Store(error) => error.hint(),
             Error::Patches(error) => error.hint(),
+            Error::Series { .. } => Some("the tree's .gitattributes may change files: use `patches`".to_owned()),
             Error::Stale { .. } => Some(
                 "`cargo kernel lock` writes it anew; with `--update`, newer sources are taken as well"
                     .to_owned(),
@@ -198,6 +214,7 @@ impl<'a> Session<'a> {
             offline: false,
             lock: None,
             lock_check: LockCheck::default(),
+            update: false,
         }
     }
 }
@@ -550,13 +567,113 @@ impl Session<'_> {
         }
     }
 
-    fn prepare_source(
+    pub(super) fn prepare_source(
         &self,
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<sources::Tree, Error> {
-        let patches = patches::entries(spec, &self.spec.root)?;
-        self.prepare_with(spec, &patches, notify)
+        let series = self.series(spec, notify)?;
+        let mut patches = series
+            .as_ref()
+            .map_or_else(Vec::new, |one| one.patches.clone());
+        patches.extend(patches::entries(spec, &self.spec.root)?);
+        let tree = self.prepare_with(spec, &patches, notify)?;
+        match series {
+            Some(series) => self.with_series(spec, tree, series, notify),
+            None => Ok(tree),
+        }
+    }
+
+    /// The mailed series of `spec`: as the lock has it, where that is for the same one.
+    pub(super) fn series(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Option<Series>, Error> {
+        let Some(requested) = &spec.series else {
+            return Ok(None);
+        };
+        let root = &self.spec.root;
+        let kernel = self
+            .lock
+            .and_then(|lock| lock.kernels.get(spec.name.as_str()));
+        if let Some(source) = kernel.map(|kernel| &kernel.source)
+            && let Some(locked) = &source.series
+            && locked.requested == requested.value
+            && mail::is_on_a_list(&requested.value)
+        {
+            let mailed = source.patches.iter().take(locked.message_ids.len());
+            let entry = |patch: &lock::LockedPatch| PatchEntry {
+                mailed: true,
+                ..PatchEntry::new(root.join(&patch.path))
+            };
+            return Ok(Some(Series {
+                requested: locked.requested.clone(),
+                slug: mail::slug(&locked.requested),
+                subject: locked.subject.clone(),
+                revision: locked.revision,
+                message_ids: locked.message_ids.clone(),
+                patches: mailed.map(entry).collect(),
+            }));
+        }
+        let series = mailbox::read(
+            &requested.value,
+            root,
+            self.update,
+            &self.source_context(),
+            &mut |progress| notify(Notice::Source(progress)),
+        )?;
+        Ok(Some(series))
+    }
+
+    /// Labels a tree by its series, and publishes that in the mirror where there is one.
+    fn with_series(
+        &self,
+        spec: &KernelSpec,
+        tree: sources::Tree,
+        series: Series,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<sources::Tree, Error> {
+        let base = match &tree.commit {
+            Some(commit) if !tree.dirty => commit.id.clone(),
+            _ => tree.resolved.to_string(),
+        };
+        if let Source::Git { repository, .. } = &tree.resolved {
+            let mails: Vec<_> = series
+                .patches
+                .iter()
+                .map(|patch| patch.path.as_path())
+                .collect();
+            let (commit, published) = worktree::publish(
+                repository,
+                &base,
+                &format!("b4/{}", series.slug),
+                &mails,
+                &self.source_context(),
+                &mut |progress| notify(Notice::Source(progress)),
+            )?;
+            if published != tree.id && spec.patches.is_empty() {
+                return Err(Error::Series {
+                    commit,
+                    published,
+                    applied: tree.id,
+                });
+            }
+        }
+        Ok(sources::Tree {
+            label: LabelHint::Series {
+                subject: series.subject.clone(),
+                revision: series.revision,
+            },
+            series: Some(MailedSeries {
+                requested: series.requested,
+                subject: series.subject,
+                revision: series.revision,
+                message_ids: series.message_ids,
+                base,
+            }),
+            ..tree
+        })
     }
 
     /// The source that is built: what the lock pins for what `spec` asks for.
@@ -619,7 +736,7 @@ impl Session<'_> {
     pub(super) fn prepare_with(
         &self,
         spec: &KernelSpec,
-        patches: &[patch::Entry],
+        patches: &[PatchEntry],
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<sources::Tree, Error> {
         let pinned = self.pinned(spec, &spec.source.value)?;

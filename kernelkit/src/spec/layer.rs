@@ -30,6 +30,7 @@ macro_rules! layer {
 layer! {
     source: Source,
     patches: Vec<PatchSet>,
+    series: String,
     patch_fuzz: u32,
     arch: Arch,
     base: ConfigBase,

@@ -592,6 +592,7 @@ fn complete(
         name,
         source,
         patches: or(layer.patches, Vec::new()),
+        series: layer.series,
         patch_fuzz: or(layer.patch_fuzz, 0),
         arch,
         base,

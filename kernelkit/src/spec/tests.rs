@@ -73,7 +73,7 @@ fn unknown_keys_name_the_nearest_one_and_their_place() {
     "#);
     assert_snapshot!(wrong_kernel("zzz = 1"), @r#"
     Cargo.toml:4:1: unknown key `zzz` in `workspace.metadata.kernel.kernels.k`
-      hint: the keys here are: source, version, patches, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, debug, label, compiler, toolchain, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse
+      hint: the keys here are: source, version, patches, series, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, debug, label, compiler, toolchain, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse
     "#);
     assert_snapshot!(wrong_kernel("ref = \"v6.12\""), @r#"
     Cargo.toml:4:1: unknown key `ref` in `workspace.metadata.kernel.kernels.k`
@@ -756,6 +756,7 @@ fn every_flag_of_the_table_is_an_override() {
         name: None,
         source: text(),
         patches: vec!["x".into()],
+        series: text(),
         arch: text(),
         preset: text(),
         make: vec!["x".into()],
