@@ -22,6 +22,7 @@
 mod book {}
 
 pub mod arch;
+pub mod backend;
 pub mod boot;
 pub mod compare;
 pub mod config;

@@ -43,6 +43,7 @@ fn every_reason_is_documented_and_seen() {
     let mut seen = BTreeSet::new();
     for (args, code) in [
         (&["list"][..], 0),
+        (&["matrix"], 0),
         (&["plan"], 0),
         (&["build"], 0),
         (&["identity"], 0),
@@ -78,7 +79,7 @@ fn every_reason_is_documented_and_seen() {
     ] {
         seen.extend(reasons(&run_json(&sandbox, args, code)));
     }
-    // They take a kernel that boots, or one from a repository.
+    // They take a kernel that boots, one from a repository, or Nix.
     let others = [
         "boot",
         "boot-started",
@@ -86,6 +87,9 @@ fn every_reason_is_documented_and_seen() {
         "locked",
         "tree",
         "unlocked",
+        "published",
+        "registered",
+        "derivation",
     ]
     .map(str::to_owned);
     seen.extend(others);

@@ -16,6 +16,7 @@ mod init;
 mod interrupt;
 mod list;
 mod lock;
+mod matrix;
 mod messages;
 mod patches;
 mod plan;

@@ -1,29 +1,36 @@
 //! From a kernel's spec to a finished build: gather, plan, decide, act.
 
+pub mod layers;
+mod nix;
+
 use std::borrow::Cow;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
 
 use super::environment::{self, Environment};
 use super::explain::{self, Refused};
-use super::nix::debian_root;
+use super::nix::program::{self, Nix};
+use super::nix::{daemon, debian_root, layer, realise, shell};
 use super::run::{self, Event};
 use super::source::mailbox::{self, Series};
 use super::source::{self as sources, Progress, worktree};
 use super::store::{self, HostStore};
 use super::{configure, exec, fs, lock as locking, patches, toolchain};
+use crate::backend;
 use crate::fragment::{self, Library};
 use crate::lock::{self, Change, Lock};
-use crate::manifest::{Dirs, Manifest, OutputKind, Record};
+use crate::manifest::{Backend, Dirs, Manifest, OutputKind, Record};
 use crate::merge;
+use crate::nix::kernel;
 use crate::patch::{Entry as PatchEntry, mail};
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
 use crate::root::Root;
 use crate::source::{LabelHint, MailedSeries, Source, TreeId};
-use crate::sourced::Origin;
-use crate::spec::{KernelSpec, Spec};
+use crate::sourced;
+use crate::spec::{BackendChoice, KernelSpec, Spec};
 use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
 
 /// What every step of one command shares.
@@ -136,6 +143,46 @@ pub enum Error {
     /// The Debian root.
     #[error(transparent)]
     Root(#[from] debian_root::Error),
+    /// The backend that was asked for cannot build it.
+    #[error(
+        "`{kernel}` cannot be built by the backend {}: {reason}",
+        backend_name(wanted)
+    )]
+    Backend {
+        /// The kernel.
+        kernel: String,
+        /// The backend.
+        wanted: BackendChoice,
+        /// Why not.
+        reason: backend::Reason,
+    },
+    /// No derivation follows from it.
+    #[error(transparent)]
+    Derivation(#[from] kernel::Error),
+    /// Nix.
+    #[error(transparent)]
+    Nix(#[from] program::Error),
+    /// Its daemon.
+    #[error(transparent)]
+    Daemon(#[from] daemon::Error),
+    /// The devShell.
+    #[error(transparent)]
+    Shell(#[from] shell::Error),
+    /// The build by Nix.
+    #[error(transparent)]
+    Realise(#[from] realise::Error),
+    /// What is in the Nix store.
+    #[error(transparent)]
+    Layer(#[from] layer::Error),
+    /// A layer cannot be laid out.
+    #[error(transparent)]
+    Exec(#[from] exec::Error),
+    /// It is no kernel that boots.
+    #[error("`{kernel}` has no image, System.map and config to publish")]
+    NothingToPublish {
+        /// The kernel.
+        kernel: String,
+    },
     /// A file.
     #[error(transparent)]
     Fs(#[from] fs::Error),
@@ -175,6 +222,17 @@ impl Error {
                 "`cargo kernel toolchain pin {name}` writes it; `host` is this machine's own"
             )),
             Error::Root(error) => error.hint(),
+            Error::Backend { reason, .. } => reason.hint(),
+            Error::Derivation(error) => error.hint(),
+            Error::Nix(error) => error.hint(),
+            Error::Daemon(error) => error.hint(),
+            Error::Realise(error) => error.hint(),
+            Error::Shell(error) => error.hint(),
+            Error::Layer(error) => error.hint(),
+            Error::Exec(error) => error.hint(),
+            Error::NothingToPublish { .. } => {
+                Some("leave `targets` and `install` at their defaults".to_owned())
+            }
             Error::Fs(error) => error.hint(),
         }
     }
@@ -187,8 +245,40 @@ pub enum Outcome {
     Built,
     /// The build directory had it.
     Ready,
-    /// It was taken from the store.
-    Reused,
+    /// It was taken from where it had been built before.
+    Reused(Origin),
+}
+
+/// Where a finished build was taken from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Origin {
+    /// The store of this machine.
+    Store,
+    /// The Nix store.
+    NixStore,
+    /// A cache, by Nix, which has checked that its key is trusted.
+    Cache {
+        /// Its address.
+        url: String,
+    },
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::Store => f.write_str("the store"),
+            Origin::NixStore => f.write_str("the Nix store"),
+            Origin::Cache { url } => write!(f, "the cache {url}"),
+        }
+    }
+}
+
+fn backend_name(wanted: &BackendChoice) -> String {
+    match wanted {
+        BackendChoice::Auto => "auto".to_owned(),
+        BackendChoice::Only(backend) => backend.to_string(),
+    }
 }
 
 /// What gathering and building tell while they go on.
@@ -279,23 +369,14 @@ impl Session<'_> {
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Cow<'_, Environment>, Error> {
-        let name = &spec.toolchain.value;
-        if name.is_host() {
+        let Some(pin) = self.pin(spec)? else {
+            if spec.backend.value == BackendChoice::Only(Backend::Shell) {
+                let nix = Nix::find(self.environment)?;
+                let inner = shell::enter(&self.spec.root, &nix, self.environment)?;
+                return Ok(Cow::Owned(inner));
+            }
             return Ok(Cow::Borrowed(self.environment));
-        }
-        let pin = self
-            .spec
-            .root
-            .join(lock::DIRECTORY)
-            .join(format!("{name}.toml"));
-        if !pin.exists() {
-            return Err(Error::NoPin {
-                kernel: spec.name.to_string(),
-                name: name.to_string(),
-                pin,
-            });
-        }
-        let pin = debian_root::read(&pin)?;
+        };
         let dir = debian_root::cached(&pin, &self.source_context(), &mut |progress| {
             notify(Notice::Source(progress))
         })?;
@@ -337,7 +418,7 @@ impl Session<'_> {
         facts: &Facts,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Plan, Error> {
-        let plan = plan::plan(spec, facts).map_err(|error| match error {
+        let mut plan = plan::plan(spec, facts).map_err(|error| match error {
             plan::Error::Unmet { ref unmet, .. } => {
                 match self.refused(spec, facts, unmet.clone()) {
                     Ok(refused) => Error::Refused {
@@ -352,6 +433,7 @@ impl Session<'_> {
             error => error.into(),
         })?;
         self.check(spec, facts, &plan, notify)?;
+        self.choose(spec, facts, &mut plan)?;
         Ok(plan)
     }
 
@@ -435,8 +517,21 @@ impl Session<'_> {
         found?;
         match decision {
             Decision::Ready(manifest) => Ok(ready(*manifest)),
-            Decision::Reuse(entry) => Ok((Outcome::Reused, take(&store, &entry, &plan)?)),
+            Decision::Reuse(entry) => {
+                Ok((Outcome::Reused(Origin::Store), take(&store, &entry, &plan)?))
+            }
             Decision::Build(reason) => {
+                if plan.reuse
+                    && let Some(manifest) = self.take_from_index(&plan)
+                {
+                    if let Err(error) = publish(&store, &manifest, &reason) {
+                        notify(Notice::Warning(describe(&error)));
+                    }
+                    return Ok((Outcome::Reused(Origin::NixStore), manifest));
+                }
+                if plan.record.backend == Backend::Nix {
+                    return self.build_with_nix(spec, &facts, &plan, &reason, notify);
+                }
                 notify(Notice::Building(&plan, &reason));
                 // What is shared must still be what its id names before it is compiled.
                 sources::verify(&facts.tree, &self.source_context())?;
@@ -478,7 +573,7 @@ impl Session<'_> {
         spec: &KernelSpec,
         source: &Source,
     ) -> Result<Option<(Source, Option<String>)>, Error> {
-        let asked_by_flag = matches!(spec.source.origin, Origin::CommandLine { .. });
+        let asked_by_flag = matches!(spec.source.origin, sourced::Origin::CommandLine { .. });
         let Some(locked) = self
             .lock
             .and_then(|lock| lock.kernels.get(spec.name.as_str()))
@@ -800,6 +895,7 @@ fn take(store: &HostStore, entry: &Entry, plan: &Plan) -> Result<Manifest, Error
     let manifest = Manifest {
         record: Record {
             outputs,
+            backend: stored.record.backend,
             ..plan.record.clone()
         },
         devtools: Vec::new(),

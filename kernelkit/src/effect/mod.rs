@@ -25,6 +25,7 @@ pub mod patches;
 pub mod run;
 pub mod save;
 pub mod source;
+mod stage;
 pub mod store;
 pub mod toolchain;
 pub mod tree;

@@ -4,7 +4,9 @@
 
 use camino::Utf8PathBuf;
 
-use super::{Compiler, ConfigBase, Jobs, KernelName, PatchSet, Timestamp, ToolchainName};
+use super::{
+    BackendChoice, Compiler, ConfigBase, Jobs, KernelName, PatchSet, Timestamp, ToolchainName,
+};
 use crate::arch::Arch;
 use crate::source::Source;
 use crate::sourced::Sourced;
@@ -29,6 +31,7 @@ macro_rules! layer {
 
 layer! {
     source: Source,
+    flavour: KernelName,
     patches: Vec<PatchSet>,
     series: String,
     patch_fuzz: u32,
@@ -40,6 +43,7 @@ layer! {
     label: String,
     compiler: Compiler,
     toolchain: ToolchainName,
+    backend: BackendChoice,
     make_flags: Vec<String>,
     targets: Vec<String>,
     jobs: Jobs,
@@ -54,6 +58,7 @@ layer! {
     modules_install: bool,
     source_symlink: bool,
     reuse: bool,
+    publish: bool,
 }
 
 impl Layer {

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::sourced::Origin;
 
+mod matrix;
+
 fn context() -> Context {
     Context {
         root: "/ws".into(),
@@ -73,7 +75,7 @@ fn unknown_keys_name_the_nearest_one_and_their_place() {
     "#);
     assert_snapshot!(wrong_kernel("zzz = 1"), @r#"
     Cargo.toml:4:1: unknown key `zzz` in `workspace.metadata.kernel.kernels.k`
-      hint: the keys here are: source, version, patches, series, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, debug, label, compiler, toolchain, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse
+      hint: the keys here are: source, version, patches, series, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, flavour, debug, label, compiler, toolchain, backend, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse, publish
     "#);
     assert_snapshot!(wrong_kernel("ref = \"v6.12\""), @r#"
     Cargo.toml:4:1: unknown key `ref` in `workspace.metadata.kernel.kernels.k`
@@ -700,11 +702,24 @@ fn the_example_of_every_setting_is_valid() {
         let source = "version = \"6.12\"";
         let base = "preset = \"tiny\"";
         let text = match (setting.table(), *key) {
-            (Table::Workspace, "kernels") => {
+            (Table::Workspace, "kernels" | "matrix") => {
                 format!("[workspace.metadata.kernel]\n{key} = {example}\n")
             }
             (Table::Workspace, _) => format!(
                 "[workspace.metadata.kernel]\n{key} = {example}\n[workspace.metadata.kernel.kernels.tiny]\n{source}\n{base}\n"
+            ),
+            (Table::Matrix, _) => {
+                let axes = match *key {
+                    "axes" => "",
+                    _ => "axes = { arch = [\"x86_64\", \"arm64\"], debug = [true] }",
+                };
+                format!(
+                    "[workspace.metadata.kernel.matrix.t]\n{source}\n{base}\n{axes}\n{key} = {example}\n"
+                )
+            }
+            (Table::Kernel, "flavour") => format!(
+                "[workspace.metadata.kernel.flavours.kvm]\n{}",
+                kernel(&format!("{source}\n{base}"))
             ),
             (Table::Kernel, "source" | "version") => kernel(base),
             (Table::Kernel, "preset" | "make" | "config") => kernel(source),
@@ -768,6 +783,7 @@ fn every_flag_of_the_table_is_an_override() {
         label: text(),
         compiler: text(),
         toolchain: Some("debian-12".to_owned()),
+        backend: Some("host".to_owned()),
         make_flags: vec!["x".into()],
         targets: vec!["x".into()],
         jobs: text(),
@@ -782,6 +798,7 @@ fn every_flag_of_the_table_is_an_override() {
         modules_install: Some(true),
         source_symlink: Some(true),
         reuse: Some(true),
+        publish: Some(true),
     };
     let mut overridden: Vec<&str> = all.values().into_iter().map(|(key, _)| key).collect();
     let flags = SETTINGS.iter().filter(|setting| setting.flag.is_some());
@@ -805,6 +822,7 @@ fn any_setting() -> impl Strategy<Value = (&'static str, String, String)> {
             "modules-install",
             "source-symlink",
             "reuse",
+            "publish",
         ]),
         any::<bool>(),
         any::<bool>(),
@@ -838,6 +856,7 @@ fn set(overrides: &mut Overrides, key: &str, value: &str) {
         "modules-install" => overrides.modules_install = switch,
         "source-symlink" => overrides.source_symlink = switch,
         "reuse" => overrides.reuse = switch,
+        "publish" => overrides.publish = switch,
         "label" => overrides.label = text,
         "arch" => overrides.arch = text,
         "compiler" => overrides.compiler = text,
@@ -906,6 +925,10 @@ proptest! {
                 text.push_str(&format!("{gap}  {item}\n"));
             }
         }
+        text.push_str(match inline {
+            true => "workspace.metadata.kernel.flavours.kvm = {}\n",
+            false => "[workspace.metadata.kernel.flavours.kvm]\n",
+        });
         let spec = parse_text(&text, &Overrides::default()).unwrap();
         let mut pointed = 0;
         for (_, field) in fields(&spec.kernels[0]) {

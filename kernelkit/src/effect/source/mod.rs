@@ -331,6 +331,27 @@ pub fn prepare(
     Ok(patch::apply(base, patches, context, progress)?.tree)
 }
 
+/// The file that a tree was unpacked from, where it is still in the cache.
+pub(in crate::effect) fn archive_of(
+    tree: &Tree,
+    context: &Context<'_>,
+) -> Result<Option<Utf8PathBuf>, Error> {
+    let Some(archive) = &tree.archive else {
+        return Ok(None);
+    };
+    let file = match &tree.resolved {
+        Source::Debian {
+            package,
+            version: Some(version),
+        } => debian::package_file(package, version, context),
+        _ => tarball::target(&archive.url, context),
+    };
+    if !file.exists() || fs::sha256(&file)? != archive.sha256 {
+        return Ok(None);
+    }
+    Ok(Some(file))
+}
+
 /// Looks at every file of a tree in the cache, which [`prepare`] does not: it notices
 /// files that were added, removed or replaced, but not those written to in place. A tree
 /// that was changed is an error, and the next [`prepare`] makes it anew. Directories of the
