@@ -21,6 +21,7 @@ mod messages;
 mod patches;
 mod plan;
 mod root;
+mod series;
 mod store;
 mod tree;
 mod unreliable;
