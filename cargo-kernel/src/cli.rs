@@ -111,6 +111,8 @@ pub(crate) enum Command {
     Init(commands::init::Args),
     /// List the kernels with their identity and state
     List(commands::list::Args),
+    /// List kernels as the matrix of a CI system
+    Matrix(commands::matrix::Args),
     /// Pin sources, configurations and identities in kernel.lock
     Lock(commands::lock::Args),
     /// Show what a build would do, without doing it

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use kernelkit::effect::explain::Refused;
-use kernelkit::effect::nix::{debian_root, realise};
+use kernelkit::effect::nix::{daemon, debian_root, locked, program, realise};
 use kernelkit::effect::{
     boot, build, doctor, environment, exec, fs, library, lockfile, menu, patches, run, save,
     source, store, toolchain, workspace,
@@ -46,7 +46,9 @@ impl Failure {
         while let Some(error) = cause {
             causes.push(error.to_string());
             // What the program that failed said last is the cause of all.
-            if let Some(exec::Error::Failed { tail, .. }) = error.downcast_ref() {
+            let failed = error.downcast_ref::<exec::Error>();
+            let failed = failed.or_else(|| error.downcast_ref::<Box<exec::Error>>().map(|b| &**b));
+            if let Some(exec::Error::Failed { tail, .. }) = failed {
                 details.clone_from(tail);
             }
             cause = error.source();
@@ -123,13 +125,16 @@ macro_rules! hinted {
 
 hinted!(
     boot::Error,
+    daemon::Error,
     debian_root::Error,
     doctor::Error,
     fs::Error,
     library::Error,
+    locked::Error,
     lockfile::Error,
     menu::Error,
     patches::Error,
+    program::Error,
     save::Error,
     store::Error,
     toolchain::Error

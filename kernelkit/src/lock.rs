@@ -447,6 +447,11 @@ pub fn config_path(kernel: &str) -> Utf8PathBuf {
     Utf8Path::new(DIRECTORY).join(format!("{kernel}.config"))
 }
 
+/// Where the pin of a Debian root stands, relative to the lock.
+pub fn pin_path(toolchain: &str) -> Utf8PathBuf {
+    Utf8Path::new(DIRECTORY).join(format!("{toolchain}.toml"))
+}
+
 /// What the lock says of a planned kernel; `requested` is the source as `Cargo.toml` has it and
 /// `root` the workspace.
 pub fn kernel(
@@ -495,8 +500,7 @@ pub fn kernel(
         } else {
             ToolchainKind::DebianRoot
         },
-        pin: (!is_host)
-            .then(|| Utf8Path::new(DIRECTORY).join(format!("{}.toml", spec.toolchain.value))),
+        pin: (!is_host).then(|| pin_path(spec.toolchain.value.as_str())),
         compiler: None,
     };
     Ok((kernel, toolchain))

@@ -43,6 +43,7 @@ fn every_reason_is_documented_and_seen() {
     let mut seen = BTreeSet::new();
     for (args, code) in [
         (&["list"][..], 0),
+        (&["matrix"], 0),
         (&["plan"], 0),
         (&["build"], 0),
         (&["identity"], 0),
@@ -79,6 +80,7 @@ fn every_reason_is_documented_and_seen() {
         "unlocked",
         "published",
         "registered",
+        "derivation",
     ]
     .map(str::to_owned);
     seen.extend(others);

@@ -17,6 +17,7 @@ mod init;
 mod interrupt;
 mod list;
 mod lock;
+mod matrix;
 mod messages;
 mod plan;
 mod root;

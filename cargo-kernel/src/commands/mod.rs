@@ -5,6 +5,7 @@ pub(crate) mod build;
 pub(crate) mod clean;
 pub(crate) mod completions;
 pub(crate) mod config;
+mod derivation;
 pub(crate) mod doctor;
 pub(crate) mod identity;
 pub(crate) mod init;
@@ -12,6 +13,7 @@ pub(crate) mod internal_docs;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod man;
+pub(crate) mod matrix;
 pub(crate) mod patches;
 pub(crate) mod plan;
 pub(crate) mod store;
@@ -41,6 +43,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
     match &cli.command {
         Command::Init(args) => init::run(args, global, ui),
         Command::List(args) => list::run(args, global, ui),
+        Command::Matrix(args) => matrix::run(args, global, ui),
         Command::Lock(args) => lock::run(args, global, ui),
         Command::Plan(args) => plan::run(args, global, ui),
         Command::Build(args) => build::run(args, global, ui),
@@ -77,6 +80,13 @@ fn probing(global: &Global, environment: &Environment) -> Result<Probing, Failur
     })
 }
 
+fn no_lock(spec: &Spec) -> Failure {
+    Failure::message(
+        format!("{} is not there", spec.root.join(kernelkit::lock::FILE)),
+        "`cargo kernel lock` writes it",
+    )
+}
+
 /// What a command that deals with kernels has at hand.
 pub(crate) struct Workspace {
     environment: Environment,
@@ -105,10 +115,7 @@ impl Workspace {
         let library = library::load(&directories)?;
         let lock = lockfile::read(&spec.root)?;
         if global.locked && lock.is_none() {
-            return Err(Failure::message(
-                format!("{} is not there", spec.root.join(kernelkit::lock::FILE)),
-                "`cargo kernel lock` writes it",
-            ));
+            return Err(no_lock(&spec));
         }
         let overridden = overrides.to_spec() != kernelkit::spec::Overrides::default();
         Ok(Workspace {

@@ -60,7 +60,7 @@ impl Place<'_> {
     }
 
     /// The place of a part of the value.
-    fn at(&self, part: Range<usize>) -> Origin {
+    pub(super) fn at(&self, part: Range<usize>) -> Origin {
         match self {
             Place::File { document, key, .. } => document.origin(part.start, key),
             Place::CommandLine { flag } => Origin::CommandLine { flag: flag.clone() },

@@ -31,6 +31,7 @@ macro_rules! layer {
 
 layer! {
     source: Source,
+    flavour: KernelName,
     patches: Vec<PatchSet>,
     patch_fuzz: u32,
     arch: Arch,

@@ -9,6 +9,7 @@
 mod error;
 mod input;
 mod layer;
+mod matrix;
 mod overrides;
 mod patch;
 mod read;
@@ -32,6 +33,7 @@ use crate::source::Source;
 use crate::sourced::Sourced;
 
 pub use error::{Error, Problem};
+pub use matrix::Cell;
 pub use overrides::Overrides;
 pub use patch::PatchSet;
 pub use read::{Context, Manifest, ManifestTable, parse};
@@ -61,6 +63,12 @@ pub struct Spec {
 pub struct KernelSpec {
     /// Its name: the table's key.
     pub name: KernelName,
+    /// Which cell of a matrix it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cell: Option<Cell>,
+    /// Whose settings are over its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flavour: Option<Sourced<KernelName>>,
     /// Where the tree comes from.
     pub source: Sourced<Source>,
     /// Patches: those of a variant first, then the others, each in order.

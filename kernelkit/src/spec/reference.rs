@@ -19,9 +19,14 @@ pub fn reference_markdown() -> String {
             "Keys of `[workspace.metadata.kernel]` and `[package.metadata.kernel]`.",
         ),
         (
+            Table::Matrix,
+            "A matrix",
+            "Keys of `[workspace.metadata.kernel.matrix.<name>]`, besides those of a kernel.",
+        ),
+        (
             Table::Kernel,
             "A kernel",
-            "Keys of `[workspace.metadata.kernel.kernels.<name>]`, and of `[workspace.metadata.kernel.defaults]`.",
+            "Keys of `[workspace.metadata.kernel.kernels.<name>]`, of `[workspace.metadata.kernel.defaults]`, of flavours and of matrices.",
         ),
         (
             Table::Source,

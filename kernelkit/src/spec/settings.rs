@@ -6,6 +6,7 @@ use toml::de::DeValue;
 use super::error::{Problem, nearest};
 use super::input::{Input, Outcome};
 use super::layer::{Common, Layer, PatchParts, SourceParts};
+use super::matrix::{self, MatrixParts};
 use super::{ConfigBase, patch, source, value};
 use crate::source::Source;
 
@@ -20,6 +21,8 @@ pub enum Table {
     Source,
     /// An item of a kernel's `patches`, where it is a table.
     Patch,
+    /// `[….matrix.<name>]`; the settings of kernels stand in it, too.
+    Matrix,
 }
 
 /// One setting: a row of [`SETTINGS`].
@@ -47,6 +50,7 @@ pub(super) enum Read {
     Kernel(fn(&mut Layer, &Input<'_>) -> Outcome<()>),
     Source(fn(&mut SourceParts, &Input<'_>) -> Outcome<()>),
     Patch(fn(&mut PatchParts, &Input<'_>) -> Outcome<()>),
+    Matrix(for<'a> fn(&mut MatrixParts<'a>, &Input<'a>) -> Outcome<()>),
 }
 
 impl Setting {
@@ -57,6 +61,7 @@ impl Setting {
             Read::Kernel(_) => Table::Kernel,
             Read::Source(_) => Table::Source,
             Read::Patch(_) => Table::Patch,
+            Read::Matrix(_) => Table::Matrix,
         }
     }
 
@@ -69,9 +74,10 @@ impl Setting {
 
 /// The setting `key` of `table`.
 pub(super) fn find(table: Table, key: &str) -> Option<&'static Setting> {
-    SETTINGS
-        .iter()
-        .find(|setting| setting.table() == table && setting.key == key)
+    SETTINGS.iter().find(|setting| {
+        let inherited = table == Table::Matrix && setting.table() == Table::Kernel;
+        (setting.table() == table || inherited) && setting.key == key
+    })
 }
 
 /// The hint for a key that `table` does not have.
@@ -79,7 +85,10 @@ pub(super) fn suggest_key(table: Table, key: &str) -> String {
     let keys = |table| {
         SETTINGS
             .iter()
-            .filter(move |setting| setting.table() == table)
+            .filter(move |setting| {
+                let inherited = table == Table::Matrix && setting.table() == Table::Kernel;
+                setting.table() == table || inherited
+            })
             .map(|setting| setting.key)
     };
     match table {
@@ -168,6 +177,60 @@ pub static SETTINGS: &[Setting] = &[
         flag: None,
         doc: "The kernels, one table each: `kernels.<name>`. A name is made of letters, digits, `_`, `-` and `.`, and is used once in a workspace.",
         read: Read::Tables,
+    },
+    Setting {
+        key: "flavours",
+        kind: "table",
+        default: "",
+        example: "{ kvm = { fragments = [\"virt/guest\"] } }",
+        flag: None,
+        doc: "Named sets of settings, one table each: `flavours.<name>`. A kernel takes one by `flavour`.",
+        read: Read::Tables,
+    },
+    Setting {
+        key: "matrix",
+        kind: "table",
+        default: "",
+        example: "{ tiny = { preset = \"tiny\", version = \"6.12\", axes = { arch = [\"x86_64\", \"arm64\"] } } }",
+        flag: None,
+        doc: "Kernels by the product of axes, one table for each matrix: `matrix.<name>`, with the keys below and the settings that all of its kernels share.",
+        read: Read::Tables,
+    },
+    Setting {
+        key: "axes",
+        kind: "table",
+        default: "",
+        example: "{ arch = [\"x86_64\", \"arm64\"], debug = [false, true] }",
+        flag: None,
+        doc: "The settings that vary, with their values: a list, or a table that gives each value a name. There is a kernel for every combination, called `<matrix>-<value>-<value>` in the order of the axes. A switch is called by its setting where it is on, and not at all where it is off.",
+        read: Read::Matrix(matrix::read_axes),
+    },
+    Setting {
+        key: "exclude",
+        kind: "list of tables",
+        default: "",
+        example: "[{ arch = \"arm64\", debug = true }]",
+        flag: None,
+        doc: "Combinations that there are no kernels of: names of values by axis; an axis that is left out means all of its values. An entry that excludes nothing is an error.",
+        read: Read::Matrix(matrix::read_exclude),
+    },
+    Setting {
+        key: "include",
+        kind: "list of tables",
+        default: "",
+        example: "[{ arch = \"riscv64\", debug = false, label = \"trial\" }]",
+        flag: None,
+        doc: "More combinations, after `exclude`. They may have values that the axis does not have, where it is a list, and settings of their own.",
+        read: Read::Matrix(matrix::read_include),
+    },
+    Setting {
+        key: "name",
+        kind: "string",
+        default: "\"<matrix>-{<axis>}-{<axis>}\"",
+        example: "\"tiny-{arch}\"",
+        flag: None,
+        doc: "What its kernels are called; an axis in braces stands for the name of its value.",
+        read: Read::Matrix(matrix::read_name),
     },
     Setting {
         key: "source",
@@ -296,6 +359,18 @@ pub static SETTINGS: &[Setting] = &[
         flag: Some("--allnoconfig-base"),
         doc: "For a kernel that is made of `fragments` alone: symbols that no fragment sets are `n` rather than their default.",
         read: switch!(allnoconfig_base),
+    },
+    Setting {
+        key: "flavour",
+        kind: "string",
+        default: "",
+        example: "\"kvm\"",
+        flag: None,
+        doc: "One of `flavours`: its settings replace the kernel's own; its patches, fragments and make flags are added.",
+        read: Read::Kernel(|layer, input| {
+            layer.flavour = input.sourced(input.parsed(value::kernel_name)?);
+            Ok(())
+        }),
     },
     Setting {
         key: "debug",

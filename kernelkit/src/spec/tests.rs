@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::sourced::Origin;
 
+mod matrix;
+
 fn context() -> Context {
     Context {
         root: "/ws".into(),
@@ -73,7 +75,7 @@ fn unknown_keys_name_the_nearest_one_and_their_place() {
     "#);
     assert_snapshot!(wrong_kernel("zzz = 1"), @r#"
     Cargo.toml:4:1: unknown key `zzz` in `workspace.metadata.kernel.kernels.k`
-      hint: the keys here are: source, version, patches, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, debug, label, compiler, toolchain, backend, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse, publish
+      hint: the keys here are: source, version, patches, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, flavour, debug, label, compiler, toolchain, backend, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse, publish
     "#);
     assert_snapshot!(wrong_kernel("ref = \"v6.12\""), @r#"
     Cargo.toml:4:1: unknown key `ref` in `workspace.metadata.kernel.kernels.k`
@@ -700,11 +702,24 @@ fn the_example_of_every_setting_is_valid() {
         let source = "version = \"6.12\"";
         let base = "preset = \"tiny\"";
         let text = match (setting.table(), *key) {
-            (Table::Workspace, "kernels") => {
+            (Table::Workspace, "kernels" | "matrix") => {
                 format!("[workspace.metadata.kernel]\n{key} = {example}\n")
             }
             (Table::Workspace, _) => format!(
                 "[workspace.metadata.kernel]\n{key} = {example}\n[workspace.metadata.kernel.kernels.tiny]\n{source}\n{base}\n"
+            ),
+            (Table::Matrix, _) => {
+                let axes = match *key {
+                    "axes" => "",
+                    _ => "axes = { arch = [\"x86_64\", \"arm64\"], debug = [true] }",
+                };
+                format!(
+                    "[workspace.metadata.kernel.matrix.t]\n{source}\n{base}\n{axes}\n{key} = {example}\n"
+                )
+            }
+            (Table::Kernel, "flavour") => format!(
+                "[workspace.metadata.kernel.flavours.kvm]\n{}",
+                kernel(&format!("{source}\n{base}"))
             ),
             (Table::Kernel, "source" | "version") => kernel(base),
             (Table::Kernel, "preset" | "make" | "config") => kernel(source),
@@ -909,6 +924,10 @@ proptest! {
                 text.push_str(&format!("{gap}  {item}\n"));
             }
         }
+        text.push_str(match inline {
+            true => "workspace.metadata.kernel.flavours.kvm = {}\n",
+            false => "[workspace.metadata.kernel.flavours.kvm]\n",
+        });
         let spec = parse_text(&text, &Overrides::default()).unwrap();
         let mut pointed = 0;
         for (_, field) in fields(&spec.kernels[0]) {

@@ -126,7 +126,9 @@ impl Nix {
 
 fn call(environment: &Environment, program: &str) -> Call {
     let nix = environment.variables.iter().filter(|(name, _)| {
-        name.starts_with("NIX_") || ["HOME", "USER", "TMPDIR"].contains(&name.as_str())
+        name.starts_with("NIX_")
+            || name.starts_with("XDG_")
+            || ["HOME", "USER", "TMPDIR"].contains(&name.as_str())
     });
     let mut call = Call::new(program, &environment.current_dir).envs(&environment.tool_variables());
     for (name, value) in nix {
