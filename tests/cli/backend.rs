@@ -90,7 +90,7 @@ fn a_nix_that_is_too_old_or_dies_is_named_with_the_way_out() {
         ),
         (
             "2.34.8",
-            "echo what is this thing",
+            "head -c 8 > /dev/null; echo what is this thing",
             "does not answer as a Nix daemon does",
         ),
     ] {
