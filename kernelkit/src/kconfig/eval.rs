@@ -175,6 +175,10 @@ impl<'k> Values<'k> {
         self.write[symbol as usize]
     }
 
+    pub(super) fn keep_written(&mut self, symbol: SymbolId) {
+        self.write[symbol as usize] = true;
+    }
+
     pub(super) fn modules(&self) -> u8 {
         self.modules
     }
@@ -523,7 +527,9 @@ impl<'k> Values<'k> {
         let choice = model.choices[entry.choice as usize].symbol;
         let value = self.value[choice as usize];
         let tristate = model.symbol(choice).kind == Type::Tristate;
-        if (tristate && entry.kind != Type::Tristate && value != 2) || (visible == 1 && value == 2)
+        if value == 0
+            || (tristate && entry.kind != Type::Tristate && value != 2)
+            || (visible == 1 && value == 2)
         {
             0
         } else {

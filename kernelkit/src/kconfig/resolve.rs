@@ -198,17 +198,17 @@ impl Values<'_> {
                 }
             }
         }
-        self.reopen_choices(0);
+        self.reopen_choices();
     }
 
-    /// Before 6.9, a choice whose value is at least `value` is open again when it has a
-    /// visible member that nobody has set.
-    pub(super) fn reopen_choices(&mut self, value: u8) {
+    /// Before 6.9, a choice that is y is open again when it has a visible member that
+    /// nobody has set.
+    pub(super) fn reopen_choices(&mut self) {
         for choice in &self.model().choices {
             let unset = |member: &SymbolId| {
                 self.visible(*member) != 0 && !self.user[*member as usize].is_set()
             };
-            if self.tristate(choice.symbol) >= value && choice.members.iter().any(unset) {
+            if self.tristate(choice.symbol) == 2 && choice.members.iter().any(unset) {
                 self.user[choice.symbol as usize] = User::NONE;
             }
         }
@@ -389,6 +389,28 @@ impl Values<'_> {
         }
     }
 
+    /// Evaluates once more. From 6.9 on, a choice is worked out for the first member that is
+    /// looked at; the others stay in the file even where they cannot be seen any longer.
+    pub(super) fn evaluate_again(&mut self) {
+        let model = self.model();
+        let mut left: Vec<SymbolId> = Vec::new();
+        if !self.kconfig.dialect.choice_is_symbol {
+            let members = model.choices.iter().flat_map(|choice| &choice.members);
+            left.extend(members.filter(|member| self.is_written(**member)));
+        }
+        self.evaluate();
+        left.retain(|member| !self.is_written(*member));
+        if left.is_empty() {
+            return;
+        }
+        let first = model.first_members(self.kconfig.dialect);
+        for member in left {
+            if first[model.symbol(member).choice as usize] != member {
+                self.keep_written(member);
+            }
+        }
+    }
+
     /// Replaces user values of effective tristates, then evaluates again.
     fn rewrite(&mut self, from: u8, to: u8) {
         for index in 3..self.user.len() {
@@ -398,7 +420,7 @@ impl Values<'_> {
                 self.user[index].tristate = to;
             }
         }
-        self.evaluate();
+        self.evaluate_again();
     }
 }
 
