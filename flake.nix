@@ -49,7 +49,7 @@
       };
 
       templates.default = {
-        path = "${self}/nix/template";
+        path = ./nix/template;
         description = "A repository of kernels built by cargo kernel";
       };
     };

@@ -4,14 +4,18 @@
 #
 # The calls are those of `cargo kernel build` on the host, so the bytes are the same. Bash;
 # in the environment, all strings (lists one a line): what nix/kernel.nix says, and PATH.
+#
+# The outputs are laid out here and nowhere else: `cargo kernel build --publish` and `--register`
+# run the last part of this on a build that is there. `layerFiles` is where that one is installed,
+# `layerBuild` and `layerSource` its directories, `layerDev` where $dev will lie.
 if [ -n "${stdenv-}" ]; then
     source "$stdenv/setup"
 fi
 set -euo pipefail
 umask 022
 cd "$NIX_BUILD_TOP"
-source=$NIX_BUILD_TOP/source
-build=$NIX_BUILD_TOP/build
+source=${layerSource-$NIX_BUILD_TOP/source}
+build=${layerBuild-$NIX_BUILD_TOP/build}
 
 # make takes every environment variable for one of its own, so it gets as few as on the host;
 # compiler wrappers of nixpkgs are told by variables where headers and libraries are.
@@ -25,89 +29,105 @@ while read -r name; do
 done < <(compgen -e)
 export LC_ALL=C TZ=UTC
 
-# Word lists arrive one word a line: a make variable may hold spaces.
-mapfile -t variables < <(printf %s "$makeVariables${makeVariables:+$'\n'}$toolchainVariables${toolchainVariables:+$'\n'}")
-mapfile -t goals < <(printf %s "$makeGoals${makeGoals:+$'\n'}")
-maps="-fdebug-prefix-map=$source=/usr/src/linux -fdebug-prefix-map=$build=/usr/src/linux/build"
-kernel_make() {
-    "${clean[@]}" make -C "$source" "O=$build" --no-print-directory "-j${NIX_BUILD_CORES:-1}" \
-        "${variables[@]}" "KCFLAGS=$maps${kcflags:+ $kcflags}" "KAFLAGS=$maps${kaflags:+ $kaflags}" "$@"
-}
+if [ -z "${layerFiles-}" ]; then
+    # Word lists arrive one word a line: a make variable may hold spaces.
+    mapfile -t variables < <(printf %s "$makeVariables${makeVariables:+$'\n'}$toolchainVariables${toolchainVariables:+$'\n'}")
+    mapfile -t goals < <(printf %s "$makeGoals${makeGoals:+$'\n'}")
+    maps="-fdebug-prefix-map=$source=/usr/src/linux -fdebug-prefix-map=$build=/usr/src/linux/build"
+    kernel_make() {
+        "${clean[@]}" make -C "$source" "O=$build" --no-print-directory "-j${NIX_BUILD_CORES:-1}" \
+            "${variables[@]}" "KCFLAGS=$maps${kcflags:+ $kcflags}" "KAFLAGS=$maps${kaflags:+ $kaflags}" "$@"
+    }
 
-echo "kernel: unpacking $src"
-mkdir -p "$source" "$build"
-decompress() {
-    case $1 in
-        *.xz) xz -dc ;;
-        *.zst) zstd -dc ;;
-        *.gz) gzip -dc ;;
-        *.bz2) bzip2 -dc ;;
-        *) cat ;;
+    echo "kernel: unpacking $src"
+    mkdir -p "$source" "$build"
+    decompress() {
+        case $1 in
+            *.xz) xz -dc ;;
+            *.zst) zstd -dc ;;
+            *.gz) gzip -dc ;;
+            *.bz2) bzip2 -dc ;;
+            *) cat ;;
+        esac
+    }
+    unpack() { decompress "$1" | tar -x -f - -C "$source" --strip-components=1 --no-same-owner; }
+    case $sourceKind in
+        deb)
+            data=$(ar t "$src" | grep '^data\.tar')
+            ar p "$src" "$data" | decompress "$data" | tar -x -f - --to-stdout "./$sourceMember" | unpack "$sourceMember"
+            ;;
+        tarball) unpack "$src" < "$src" ;;
+        path)
+            rmdir "$source"
+            cp -r --no-preserve=ownership "$src" "$source"
+            chmod -R u+w "$source"
+            ;;
     esac
-}
-unpack() { decompress "$1" | tar -x -f - -C "$source" --strip-components=1 --no-same-owner; }
-case $sourceKind in
-    deb)
-        data=$(ar t "$src" | grep '^data\.tar')
-        ar p "$src" "$data" | decompress "$data" | tar -x -f - --to-stdout "./$sourceMember" | unpack "$sourceMember"
-        ;;
-    tarball) unpack "$src" < "$src" ;;
-    path)
-        rmdir "$source"
-        cp -r --no-preserve=ownership "$src" "$source"
-        chmod -R u+w "$source"
-        ;;
-esac
-while read -r file; do
-    if [ -n "$file" ]; then
-        echo "kernel: applying $file"
-        patch -d "$source" -p1 --batch --forward --fuzz=0 --no-backup-if-mismatch < "$file"
+    while read -r file; do
+        if [ -n "$file" ]; then
+            echo "kernel: applying $file"
+            patch -d "$source" -p1 --batch --forward --fuzz=0 --no-backup-if-mismatch < "$file"
+        fi
+    done <<< "$patches"
+
+    echo "kernel: configuring $release"
+    cp "$config" "$build/.config"
+    chmod u+w "$build/.config"
+    kernel_make olddefconfig
+    if ! diff -u "$config" "$build/.config"; then
+        echo "The kernel's own conf changes the locked configuration as shown above." >&2
+        echo "The toolchain here is another than the one it was made with: run \`cargo kernel lock\` again." >&2
+        exit 1
     fi
-done <<< "$patches"
 
-echo "kernel: configuring $release"
-cp "$config" "$build/.config"
-chmod u+w "$build/.config"
-kernel_make olddefconfig
-if ! diff -u "$config" "$build/.config"; then
-    echo "The kernel's own conf changes the locked configuration as shown above." >&2
-    echo "The toolchain here is another than the one it was made with: run \`cargo kernel lock\` again." >&2
-    exit 1
-fi
-
-echo "kernel: building $release for $arch"
-kernel_make "${goals[@]}"
-found=$("${clean[@]}" make -s -C "$source" "O=$build" --no-print-directory "${variables[@]}" kernelrelease)
-if [ "$found" != "$release" ]; then
-    echo "The kernel calls itself $found; kernel.lock says $release. Run \`cargo kernel lock\` again." >&2
-    exit 1
+    echo "kernel: building $release for $arch"
+    kernel_make "${goals[@]}"
+    found=$("${clean[@]}" make -s -C "$source" "O=$build" --no-print-directory "${variables[@]}" kernelrelease)
+    if [ "$found" != "$release" ]; then
+        echo "The kernel calls itself $found; kernel.lock says $release. Run \`cargo kernel lock\` again." >&2
+        exit 1
+    fi
 fi
 
 echo "kernel: installing"
-mkdir -p "$out/boot" "$modules" "$dev" "$debug"
-cp "$build/$image" "$out/boot/$imageName-$release"
-cp "$build/System.map" "$out/boot/System.map-$release"
-cp "$build/.config" "$out/boot/config-$release"
+mkdir -p "$out/boot" "$modules"
+if [ -n "${layerFiles-}" ]; then
+    cp "$layerFiles/boot"/{"$imageName",System.map,config}-"$release" "$out/boot/"
+else
+    cp "$build/$image" "$out/boot/$imageName-$release"
+    cp "$build/System.map" "$out/boot/System.map-$release"
+    cp "$build/.config" "$out/boot/config-$release"
+fi
 # Where NixOS and its tools look.
 ln -s "boot/$imageName-$release" "$out/${image##*/}"
 ln -s "boot/System.map-$release" "$out/System.map"
 ln -s "boot/config-$release" "$out/config"
 tree=lib/modules/$release
-if [ "$installModules" = 1 ]; then
+if [ "$installModules" != 1 ]; then
+    :
+elif [ -n "${layerFiles-}" ]; then
+    cp -r "$layerFiles/lib" "$modules/"
+else
     kernel_make modules_install "INSTALL_MOD_PATH=$modules"
     rm -f "$modules/$tree/build" "$modules/$tree/source"
 fi
 
-cp "$build/vmlinux" "$build/System.map" "$debug/"
-if [ -e "$build/vmlinux-gdb.py" ]; then
-    mkdir -p "$debug/scripts"
-    cp -L "$build/vmlinux-gdb.py" "$debug/"
-    cp -rL "$build/scripts/gdb" "$debug/scripts/"
+if [ -n "$debug" ]; then
+    mkdir -p "$debug"
+    cp "$build/vmlinux" "$build/System.map" "$debug/"
+    if [ -e "$build/vmlinux-gdb.py" ]; then
+        mkdir -p "$debug/scripts"
+        cp -L "$build/vmlinux-gdb.py" "$debug/"
+        cp -rL "$build/scripts/gdb" "$debug/scripts/"
+    fi
 fi
 
 # What `make M=` needs: of the tree its Makefiles, headers and scripts, of the build what was
 # generated and the programs in scripts/. The build's Makefile finds the tree by its path.
-if grep -q '^CONFIG_MODULES=y' "$config"; then
+if [ -n "$dev" ]; then
+    mkdir -p "$dev"
+fi
+if [ -n "$dev" ] && grep -q '^CONFIG_MODULES=y' "$config"; then
     mkdir -p "$dev/$tree/source" "$dev/$tree/build"
     main=${image#arch/}
     main=${main%%/*}
@@ -126,8 +146,9 @@ if grep -q '^CONFIG_MODULES=y' "$config"; then
         find .config Module.symvers Makefile include scripts arch/*/include arch/*/lds arch/*/kernel/module.lds tools/objtool/objtool \
             -type f ! -name '*.o' ! -name '*.cmd' ! -name '*.a' -print0 2> /dev/null || true
     ) | sort -zu | (cd "$build" && tar -c --null -T - -f -) | tar -x -f - -C "$dev/$tree/build"
-    grep -rlF "$source" "$dev/$tree/build" | while read -r file; do
-        sed -i "s|$source|$dev/$tree/source|g" "$file"
+    # In text alone: a program is no longer one when a path in it gets longer.
+    grep -rlIF "$source" "$dev/$tree/build" | while read -r file; do
+        sed -i "s|$source|${layerDev-$dev}/$tree/source|g" "$file"
     done || true
 fi
 
@@ -143,10 +164,14 @@ file_entry() {
     printf '    {"kind": "%s", "path": "%s", "size": %s, "sha256": "%s"}' "$1" "$2" "$(stat -c %s "$out/$2")" "$(file_sum "$out/$2")"
 }
 define() {
+    if [ -n "${layerFiles-}" ]; then
+        printf %s "${!1}"
+        return
+    fi
     sed -n "s/^#define $1[[:space:]]*\"\(.*\)\"/\1/p" "$build"/include/generated/{utsrelease,utsversion,compile}.h 2> /dev/null || true
 }
 {
-    printf '{\n  "schema": 1,\n  "backend": "nix",\n'
+    printf '{\n  "schema": 1,\n  "backend": "%s",\n' "${layerBackend-nix}"
     for key in name:kernelName arch:arch version:kernelVersion release:release digest:digest toolchain-id:toolchainId; do
         variable=${key#*:}
         printf '  "%s": "%s",\n' "${key%%:*}" "${!variable}"

@@ -38,15 +38,23 @@ let
 in
 {
   kernels = builtins.mapAttrs
-    (name: kernel: import ./kernel.nix {
-      inherit directory name kernel;
-      toolchain = import ./toolchains.nix {
-        id = idOf kernel;
-        table = tableOf (idOf kernel);
-        inherit (kernel) arch;
-        inherit directory system nixpkgs;
-      };
-    })
+    (name: kernel:
+      let
+        arguments = id: {
+          inherit id directory system nixpkgs;
+          inherit (kernel) arch;
+          table = tableOf id;
+        };
+      in
+      import ./kernel.nix
+        {
+          inherit directory name kernel;
+          toolchain = import ./toolchains.nix (arguments (idOf kernel));
+        }
+      // {
+        # For `cargo kernel plan --drv`: what a toolchain is, by its id.
+        describe = id: import ./describe.nix (arguments id);
+      })
     (select runsHere (lock.kernels or { }));
 
   # The Debian roots of these kernels, unpacked with the tools of nixpkgs: the same store paths.

@@ -3,8 +3,9 @@
 //! The kernels are those of the stand-in tree, built in Nix' sandbox, into which nothing of
 //! the machine reaches, with the pinned Debian packages as toolchain.
 
+mod flake;
+
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::source::Sha256;
@@ -17,6 +18,9 @@ use crate::support::{
 /// A Nix whose store and settings lie in a sandbox.
 struct Nix<'a> {
     sandbox: &'a Sandbox,
+    /// Where its programs are, if not on PATH.
+    programs: Option<Utf8PathBuf>,
+    store: Utf8PathBuf,
 }
 
 impl<'a> Nix<'a> {
@@ -30,11 +34,38 @@ impl<'a> Nix<'a> {
             "build-users-group =\nsandbox = true\nsandbox-fallback = false\nsandbox-paths =\n\
              substituters =\nflake-registry =\nexperimental-features = nix-command flakes\n",
         );
-        Some(Nix { sandbox })
+        Some(Nix {
+            sandbox,
+            programs: None,
+            store: sandbox.path("nix/root"),
+        })
+    }
+
+    /// The Nix on PATH, then those of other versions: KERNELKIT_TEST_NIX, directories with
+    /// `bin/nix`. Each has a store of its own.
+    fn each(sandbox: &'a Sandbox) -> Vec<Self> {
+        let Some(installed) = Nix::new(sandbox) else {
+            return Vec::new();
+        };
+        let directories = std::env::var("KERNELKIT_TEST_NIX").unwrap_or_default();
+        let others = directories
+            .split(':')
+            .filter(|directory| !directory.is_empty())
+            .enumerate()
+            .map(|(index, directory)| Nix {
+                sandbox,
+                programs: Some(Utf8Path::new(directory).join("bin")),
+                store: sandbox.path(&format!("nix/root-{index}")),
+            });
+        let found: Vec<_> = std::iter::once(installed).chain(others).collect();
+        if found.len() == 1 {
+            without("KERNELKIT_TEST_NIX, which `cargo xtask test` sets,");
+        }
+        found
     }
 
     fn store(&self) -> Utf8PathBuf {
-        self.sandbox.path("nix/root")
+        self.store.clone()
     }
 
     /// Where a path of the store lies.
@@ -50,38 +81,45 @@ impl<'a> Nix<'a> {
             .env("TMPDIR", self.sandbox.path("tmp"));
     }
 
-    fn output(&self, program: &str, args: &[&str]) -> Output {
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let program = match &self.programs {
+            Some(directory) => directory.join(program),
+            None => program.into(),
+        };
         let mut command = Command::new(program);
-        command.args(args).args(["--store", self.store().as_str()]);
+        command.args(args).current_dir(root());
         self.settings(&mut command);
-        command.current_dir(root()).output().unwrap()
+        command
+    }
+
+    fn output(&self, program: &str, args: &[&str]) -> Output {
+        let mut command = self.command(program, args);
+        command.args(["--store", self.store().as_str()]);
+        command.output().unwrap()
     }
 
     /// What a program of Nix' prints; it must succeed.
     fn run(&self, program: &str, args: &[&str]) -> String {
-        let output = self.output(program, args);
-        let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
-        assert!(
-            output.status.success(),
-            "{program} {args:?}: {}",
-            text(&output.stderr)
-        );
-        text(&output.stdout)
+        printed(self.output(program, args))
+    }
+
+    /// The same with a store that is where it says it is, instead of below `/nix/store` of a
+    /// root: templates need that.
+    fn run_in_place(&self, directory: &Utf8Path, program: &str, args: &[&str]) -> String {
+        let mut command = self.command(program, args);
+        for name in ["STORE", "STATE", "LOG"] {
+            let part = format!("in-place/{}", name.to_lowercase());
+            command.env(format!("NIX_{name}_DIR"), self.store().join(part));
+        }
+        printed(command.current_dir(directory).output().unwrap())
     }
 }
 
-/// Nix of other versions: KERNELKIT_TEST_NIX, directories with `bin/nix`.
-fn other_nix() -> Vec<Utf8PathBuf> {
-    let directories = std::env::var("KERNELKIT_TEST_NIX").unwrap_or_default();
-    let found: Vec<_> = directories
-        .split(':')
-        .filter(|directory| !directory.is_empty())
-        .map(|directory| Utf8Path::new(directory).join("bin/nix"))
-        .collect();
-    if found.is_empty() {
-        without("KERNELKIT_TEST_NIX, which `cargo xtask test` sets,");
-    }
-    found
+/// What a command that must succeed prints.
+fn printed(output: Output) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
 }
 
 /// A project that locks a stand-in kernel for the Debian root, with all that Nix needs to
@@ -143,10 +181,7 @@ impl<'a> Project<'a> {
 
     /// Runs `cargo kernel`; it must succeed.
     fn kernel(&self, args: &[&str]) -> String {
-        let sandbox = self.nix.sandbox;
-        let mut command = sandbox.process(&sandbox.path("project"), args);
-        command.env("NIX_CONF_DIR", sandbox.path("nix"));
-        let output = command.output().unwrap();
+        let output = self.try_kernel("nix/root", "", args);
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         assert!(
             output.status.success(),
@@ -154,6 +189,36 @@ impl<'a> Project<'a> {
             text(&output.stderr)
         );
         text(&output.stdout)
+    }
+
+    /// Runs `cargo kernel` with a store below the sandbox and more settings of Nix.
+    fn try_kernel(&self, store: &str, settings: &str, args: &[&str]) -> Output {
+        let sandbox = self.nix.sandbox;
+        let mut command = sandbox.process(&sandbox.path("project"), args);
+        command
+            .env("NIX_CONF_DIR", sandbox.path("nix"))
+            .env("NIX_REMOTE", sandbox.path(store))
+            .env("NIX_CONFIG", settings)
+            .output()
+            .unwrap()
+    }
+
+    /// Forgets what was built here and builds again, as above; its `kernel-finished`, and all
+    /// that was said.
+    fn rebuild(&self, store: &str, settings: &str, args: &[&str]) -> (serde_json::Value, String) {
+        let entries = self.nix.sandbox.path("store");
+        std::fs::remove_dir_all(&entries).unwrap();
+        std::fs::create_dir(&entries).unwrap();
+        self.kernel(&["clean", "tiny"]);
+        let json = ["--message-format", "json"];
+        let args = [&["build", "tiny"], args, &json].concat();
+        let output = self.try_kernel(store, settings, &args);
+        let said = String::from_utf8(output.stdout).unwrap();
+        let finished = said
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .find(|message| message["reason"] == "kernel-finished");
+        (finished.unwrap_or_else(|| panic!("{said}")), said)
     }
 
     /// The derivation of a kernel, with another toolchain than the lock's where one is given.
@@ -221,7 +286,8 @@ fn a_kernel_of_the_sandbox_has_the_bytes_of_a_build_outside() {
         "json",
     ]);
     assert!(added.contains("-debian-12\""), "{added}");
-    project.kernel(&[&["build"], &KERNELS[..]].concat());
+    project.kernel(&[&["build", "--backend", "host"], &KERNELS[..]].concat());
+    backends(&project);
     for name in KERNELS {
         let derivation = project.instantiate(name, "null");
         let [out, modules] = project.realise(&derivation, &[]);
@@ -294,66 +360,189 @@ fn a_kernel_of_the_sandbox_has_the_bytes_of_a_build_outside() {
     );
 }
 
-#[test]
-fn the_flake_needs_neither_network_nor_nixpkgs_to_be_evaluated() {
-    let sandbox = Sandbox::new();
-    let Some(nix) = Nix::new(&sandbox) else {
-        return;
-    };
-    if !require_tool("git") {
-        return;
-    }
-    let flake = format!("git+file://{}", root());
-    let kernels = "packages: map (name: packages.${name}.drvPath) (builtins.filter \
-                   (name: builtins.substring 0 7 name == \"kernel-\") (builtins.attrNames packages))";
-    let packages = format!("{flake}#packages.x86_64-linux");
-    let evaluate = || {
-        let begun = Instant::now();
-        let args = ["eval", "--offline", "--json", &packages, "--apply", kernels];
-        let paths: Vec<String> = serde_json::from_str(&nix.run("nix", &args)).unwrap();
-        (begun.elapsed(), paths)
-    };
-    // The first of them copies the repository to the store; a busy machine gets three tries.
-    let timed: Vec<_> = (0..4).map(|_| evaluate()).collect();
-    let paths = &timed[0].1;
-    let lock = std::fs::read_to_string(root().join("kernel.lock")).unwrap();
-    let locked = lock
-        .lines()
-        .filter(|line| line.starts_with("release = "))
-        .count();
-    assert_eq!(paths.len(), locked, "{paths:?}");
-    for (nix, store) in other_nix()
-        .iter()
-        .zip(["nix/other-0", "nix/other-1", "nix/other-2"])
-    {
-        let mut command = Command::new(nix);
-        command.args(["eval", "--offline", "--json", &packages, "--apply", kernels]);
-        command.args(["--store", sandbox.path(store).as_str()]);
-        Nix { sandbox: &sandbox }.settings(&mut command);
-        let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{nix}: {said}");
-        let others: Vec<String> = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(paths, &others, "{nix}");
-    }
+/// One kernel by the backends, taken from wherever it is, and given to Nix.
+fn backends(project: &Project<'_>) {
+    let sandbox = project.nix.sandbox;
+    let first = std::fs::read(sandbox.path("project/target/kernel/tiny/manifest.json")).unwrap();
+    let first: serde_json::Value = serde_json::from_slice(&first).unwrap();
+    let release = first["release"].as_str().unwrap();
 
-    let fastest = timed.iter().map(|(time, _)| *time).min().unwrap();
-    assert!(fastest < Duration::from_secs(2), "{fastest:?}");
-
-    let stub = format!("path:{}/tests/fixtures/nixpkgs", root());
-    let offline = ["--offline", "--override-input", "nixpkgs", &stub];
-    nix.run(
-        "nix",
-        &[&["flake", "check", "--no-build", &flake], &offline[..]].concat(),
+    // A locked kernel with a pinned toolchain is Nix'.
+    let (built, _) = project.rebuild("nix/root", "", &[]);
+    assert_eq!(
+        (&built["outcome"], &built["manifest"]["backend"]),
+        (&"built".into(), &"nix".into()),
+        "{built}"
     );
-    let shown = nix.run("nix", &[&["flake", "show", &flake], &offline[..]].concat());
-    for output in [
-        "kernel-tiny",
-        "toolchain-debian-12",
-        "cargo-kernel",
-        "templates",
-    ] {
-        assert!(shown.contains(output), "{output} is not in {shown}");
+    for key in ["identity", "outputs", "observed"] {
+        assert_eq!(built["manifest"][key], first[key], "{key}");
+    }
+    let log = sandbox.path("project/target/kernel/tiny/log/latest");
+    assert!(log.join("compile.log").exists() && log.join("report-summary.log").exists());
+    let link = |output: &str| {
+        let link = sandbox.path(&format!("store/.nix/{release}/{output}"));
+        std::fs::read_link(link)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    let outputs = ["out", "modules", "dev", "debug"].map(link);
+    let stored = project
+        .try_kernel("nix/root", "", &["store", "list"])
+        .stdout;
+    assert!(String::from_utf8_lossy(&stored).contains(release));
+    let (again, _) = project.rebuild("nix/root", "", &[]);
+    assert_eq!(again["from"]["kind"], "nix-store", "{again}");
+    assert_eq!(again["manifest"]["outputs"], first["outputs"]);
+
+    // From caches, as far as their keys are trusted.
+    let secret = sandbox.path("key");
+    let public = sandbox.path("key.pub");
+    let key = ["--generate-binary-cache-key", "test-1"];
+    project.nix.run(
+        "nix-store",
+        &[&key[..], &[secret.as_str(), public.as_str()]].concat(),
+    );
+    let trusted = format!(
+        "trusted-public-keys = {}",
+        std::fs::read_to_string(&public).unwrap()
+    );
+    let cache = |name: &str, options: &str| {
+        let directory = sandbox.path(name);
+        let url = format!("file://{directory}{options}");
+        let copy = ["copy", "--no-check-sigs", "--to", &url];
+        project
+            .nix
+            .run("nix", &[&copy[..], &[&outputs[0], &outputs[1]]].concat());
+        directory
+    };
+    let signed = cache("signed", &format!("?secret-key={secret}"));
+    let server = Server::start();
+    for (path, bytes) in files(&signed, ".") {
+        server.put(path.trim_start_matches('.'), bytes);
+    }
+    let file = format!("file://{signed}");
+    for (store, url) in [("nix/second", &file), ("nix/third", &server.url)] {
+        let settings = format!("substituters = {url}\n{trusted}\n");
+        let (found, _) = project.rebuild(store, &settings, &[]);
+        assert_eq!(found["from"]["kind"], "cache", "{found}");
+        assert_eq!(found["from"]["url"], url.as_str());
+        assert_eq!(found["manifest"]["outputs"], first["outputs"]);
+    }
+    let unsigned = cache("unsigned", "");
+    let settings = format!("substituters = file://{unsigned}\n{trusted}\n");
+    let (found, said) = project.rebuild("nix/fourth", &settings, &[]);
+    assert_eq!(found["outcome"], "built", "{found}");
+    assert!(
+        said.contains("the cache's key is not trusted here"),
+        "{said}"
+    );
+
+    // What the host built, under names of its own and as the derivation's outputs.
+    let host = ["--backend", "host", "--publish", "--register"];
+    let (_, said) = project.rebuild("nix/fifth", "", &host);
+    let layers = |reason: &str| -> Vec<(String, String)> {
+        let mut messages = said
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let message = messages.find(|message| message["reason"] == reason);
+        let message = message.unwrap_or_else(|| panic!("{said}"));
+        let layers = message["layers"].as_array().unwrap();
+        assert!(
+            layers.iter().all(|layer| layer["state"] == "added"),
+            "{message}"
+        );
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        layers
+            .iter()
+            .map(|layer| (text(&layer["output"]), text(&layer["path"])))
+            .collect()
+    };
+    assert_eq!(layers("published").len(), 2);
+    let registered = layers("registered");
+    assert_eq!(registered.len(), 4);
+    for ((output, path), expected) in registered.iter().zip(&outputs) {
+        assert_eq!(path, expected);
+        let other = sandbox.path(&format!("nix/fifth{path}"));
+        let same = files(&project.nix.place(path), ".") == files(&other, ".");
+        assert!(same, "{output}");
+    }
+    let (found, _) = project.rebuild("nix/fifth", "", &[]);
+    assert_eq!(found["from"]["kind"], "nix-store", "{found}");
+
+    // Each proves the other.
+    let verified = project.kernel(&[
+        "verify",
+        "tiny",
+        "--backend",
+        "host",
+        "--message-format",
+        "json",
+    ]);
+    assert!(
+        verified.contains("\"backends\":[\"nix\",\"host\"]")
+            && verified.contains("\"differences\":[]"),
+        "{verified}"
+    );
+    project.kernel(&["build", "tiny", "--backend", "host", "--no-reuse"]);
+}
+
+#[test]
+fn the_shell_is_asked_for_once_and_again_when_the_flake_changes() {
+    let sandbox = Sandbox::with_kernels(
+        "[workspace.metadata.kernel.kernels.tiny]\nsource = \"../tree\"\npreset = \"tiny\"\n",
+    );
+    if Nix::new(&sandbox).is_none() {
+        return;
+    }
+    StandIn::new(&sandbox, "tree");
+    let flake = |path: &str| {
+        let text = format!(
+            "{{ outputs = {{ self }}: {{ devShells.x86_64-linux.build = derivation {{ name = \"shell\"; system = \"x86_64-linux\"; \
+             builder = \"/bin/bash\"; outputs = [ \"out\" ]; PATH = \"{path}\"; args = [ \"-c\" \"exit 1\" ]; }}; }}; }}\n"
+        );
+        sandbox.write("project/flake.nix", &text);
+    };
+    let lock = "{\"nodes\":{\"root\":{}},\"root\":\"root\",\"version\":7}\n";
+    sandbox.write("project/flake.lock", lock);
+    let build = |args: &[&str]| {
+        let args = [&["build", "--message-format", "json"], args].concat();
+        let output = sandbox
+            .process(&sandbox.path("project"), &args)
+            .env("NIX_CONF_DIR", sandbox.path("nix"))
+            .env("NIX_REMOTE", sandbox.path("nix/root"))
+            .env("NIX_CONFIG", "sandbox-paths = /bin /usr /lib /lib64\n")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let message = |line| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        let finished = said
+            .lines()
+            .map(message)
+            .find(|message| message["reason"] == "kernel-finished");
+        finished.unwrap_or_else(|| panic!("{said}"))["manifest"].clone()
+    };
+    let asked = || {
+        let entries = std::fs::read_dir(sandbox.path("cache/shell")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_string_lossy().ends_with(".json"))
+            .count()
+    };
+    flake("/usr/bin:/bin");
+    let shell = build(&["--shell", "--no-reuse"]);
+    assert_eq!(shell["backend"], "shell");
+    assert_eq!(asked(), 1);
+    build(&["--shell"]);
+    assert_eq!(asked(), 1);
+    flake("/bin:/usr/bin");
+    build(&["--shell"]);
+    assert_eq!(asked(), 2);
+    let host = build(&["--no-reuse"]);
+    assert_eq!(host["backend"], "host");
+    for key in ["identity", "outputs"] {
+        assert_eq!(host[key], shell[key], "{key}");
     }
 }
 

@@ -111,6 +111,8 @@ pub(crate) enum Command {
     Init(commands::init::Args),
     /// List the kernels with their identity and state
     List(commands::list::Args),
+    /// List kernels as the matrix of a CI system
+    Matrix(commands::matrix::Args),
     /// Pin sources, configurations and identities in kernel.lock
     Lock(commands::lock::Args),
     /// Show what a build would do, without doing it
@@ -123,6 +125,10 @@ pub(crate) enum Command {
     Verify(commands::verify::Args),
     /// Show, explain, compare and change a kernel's configuration
     Config(commands::config::Args),
+    /// List the patches of kernels, and try them on other versions
+    Patches(commands::patches::Args),
+    /// Lay out a git worktree for a kernel, or move it to another commit
+    Tree(commands::tree::Args),
     /// Show what names a build, field by field
     Identity(commands::identity::Args),
     /// Check that the tools are there that the kernels need
@@ -177,7 +183,7 @@ pub(crate) struct Overrides {
     /// Source: a directory, tarball, URL, `git+REPOSITORY#REF`, `debian:PACKAGE` or kernel.org version
     #[arg(long)]
     source: Option<String>,
-    /// Patch file or glob, applied in order (repeatable)
+    /// Patch file, glob, directory or `series`, applied in order (repeatable)
     #[arg(long = "patch", value_name = "FILE")]
     patches: Vec<String>,
     /// Architecture
@@ -207,6 +213,12 @@ pub(crate) struct Overrides {
     /// host, or the name of a pinned Debian root
     #[arg(long, value_name = "NAME")]
     toolchain: Option<String>,
+    /// What builds: auto, host, shell or nix
+    #[arg(long, value_name = "BACKEND", conflicts_with = "shell")]
+    backend: Option<String>,
+    /// Build in the environment of the flake's devShell: `--backend shell`
+    #[arg(long)]
+    shell: bool,
     /// Extra make variable, such as W=1 (repeatable)
     #[arg(long = "make-flag", value_name = "NAME=VALUE")]
     make_flags: Vec<String>,
@@ -288,9 +300,26 @@ pub(crate) struct Overrides {
     /// Build even if this identity has been built before
     #[arg(long)]
     no_reuse: bool,
+    /// Add a finished build to the Nix store, too
+    #[arg(long, overrides_with = "no_publish")]
+    publish: bool,
+    /// Do not add finished builds to the Nix store
+    #[arg(long, hide = true)]
+    no_publish: bool,
 }
 
 impl Overrides {
+    /// What the second build of `verify` goes by, and the rest.
+    pub(crate) fn without_backend(&self) -> (Self, Option<String>) {
+        let again = self.to_spec().backend;
+        let rest = Overrides {
+            backend: None,
+            shell: false,
+            ..self.clone()
+        };
+        (rest, again)
+    }
+
     /// As the library takes them.
     pub(crate) fn to_spec(&self) -> kernelkit::spec::Overrides {
         let switch = |on: bool, off: bool| if on { Some(true) } else { off.then_some(false) };
@@ -308,6 +337,10 @@ impl Overrides {
             label: self.label.clone(),
             compiler: self.compiler.clone(),
             toolchain: self.toolchain.clone(),
+            backend: match self.shell {
+                true => Some("shell".to_owned()),
+                false => self.backend.clone(),
+            },
             make_flags: self.make_flags.clone(),
             targets: self.targets.clone(),
             jobs: self.jobs.clone(),
@@ -324,6 +357,7 @@ impl Overrides {
             modules_install: switch(self.modules_install, self.no_modules_install),
             source_symlink: switch(self.source_symlink, self.no_source_symlink),
             reuse: switch(self.reuse, self.no_reuse),
+            publish: switch(self.publish, self.no_publish),
         }
     }
 }

@@ -4,10 +4,10 @@ use std::error::Error;
 use std::fmt;
 
 use kernelkit::effect::explain::Refused;
-use kernelkit::effect::nix::debian_root;
+use kernelkit::effect::nix::{daemon, debian_root, locked, program, realise};
 use kernelkit::effect::{
-    boot, build, doctor, environment, exec, fs, library, lockfile, menu, run, save, source, store,
-    toolchain, workspace,
+    boot, build, doctor, environment, exec, fs, library, lockfile, menu, patches, run, save,
+    source, store, toolchain, tree, workspace,
 };
 use kernelkit::{fragment, plan, spec};
 
@@ -46,7 +46,9 @@ impl Failure {
         while let Some(error) = cause {
             causes.push(error.to_string());
             // What the program that failed said last is the cause of all.
-            if let Some(exec::Error::Failed { tail, .. }) = error.downcast_ref() {
+            let failed = error.downcast_ref::<exec::Error>();
+            let failed = failed.or_else(|| error.downcast_ref::<Box<exec::Error>>().map(|b| &**b));
+            if let Some(exec::Error::Failed { tail, .. }) = failed {
                 details.clone_from(tail);
             }
             cause = error.source();
@@ -123,17 +125,32 @@ macro_rules! hinted {
 
 hinted!(
     boot::Error,
+    daemon::Error,
     debian_root::Error,
     doctor::Error,
     fs::Error,
     library::Error,
+    locked::Error,
     lockfile::Error,
     menu::Error,
+    patches::Error,
+    program::Error,
     save::Error,
-    source::Error,
     store::Error,
     toolchain::Error
 );
+
+impl From<tree::Error> for Failure {
+    fn from(error: tree::Error) -> Self {
+        match error {
+            tree::Error::Build(error) => error.into(),
+            error => {
+                let hint = error.hint();
+                Failure::hinted(error, hint)
+            }
+        }
+    }
+}
 
 impl From<environment::Error> for Failure {
     fn from(error: environment::Error) -> Self {
@@ -187,6 +204,17 @@ impl From<exec::Error> for Failure {
     }
 }
 
+impl From<source::Error> for Failure {
+    fn from(error: source::Error) -> Self {
+        let hint = error.hint();
+        let details = match &error {
+            source::Error::Patch(error) => error.details(),
+            _ => Vec::new(),
+        };
+        Failure::hinted(error, hint).detailed(details)
+    }
+}
+
 impl From<workspace::Error> for Failure {
     fn from(error: workspace::Error) -> Self {
         match error {
@@ -204,6 +232,10 @@ impl From<build::Error> for Failure {
         match error {
             build::Error::Fragment(error) => error.into(),
             build::Error::Run(run::Error::Exec(error)) => error.into(),
+            build::Error::Realise(realise::Error::Daemon(error)) => {
+                build::Error::Daemon(error).into()
+            }
+            build::Error::Source(error) => error.into(),
             build::Error::Refused {
                 ref kernel,
                 ref refused,
@@ -224,7 +256,8 @@ impl From<build::Error> for Failure {
                     build::Error::Plan(plan::Error::Unmet { unmet, .. }) => {
                         unmet.iter().map(ToString::to_string).collect()
                     }
-                    build::Error::Run(run::Error::Make { lines, .. }) => lines.clone(),
+                    build::Error::Run(run::Error::Make { lines, .. })
+                    | build::Error::Realise(realise::Error::Failed { lines, .. }) => lines.clone(),
                     build::Error::Stale { changes, .. } => {
                         changes.iter().map(crate::commands::lock::line).collect()
                     }

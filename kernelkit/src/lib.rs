@@ -22,6 +22,7 @@
 mod book {}
 
 pub mod arch;
+pub mod backend;
 pub mod boot;
 pub mod compare;
 pub mod config;
@@ -37,6 +38,7 @@ pub mod make;
 pub mod manifest;
 pub mod merge;
 pub mod nix;
+pub mod patch;
 pub mod plan;
 pub mod process;
 pub mod request;

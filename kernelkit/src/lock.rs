@@ -231,6 +231,14 @@ pub enum Error {
         /// The patch.
         path: Utf8PathBuf,
     },
+    /// A patch that builds from the lock would not apply.
+    #[error("`{kernel}` cannot be locked: its patch {path} needs `-p` or fuzz")]
+    PatchOptions {
+        /// The kernel.
+        kernel: String,
+        /// The patch.
+        path: Utf8PathBuf,
+    },
 }
 
 impl Error {
@@ -245,6 +253,9 @@ impl Error {
                 "name a version, a Debian package, a URL with its sha256, or a git commit; \
                  kernels from directories build without a lock"
                     .to_owned()
+            }
+            Error::PatchOptions { .. } => {
+                "refresh it: locked kernels take patches with `-p1` and without fuzz".to_owned()
             }
             Error::PatchOutside { .. } => {
                 "copy it into the workspace, so that whoever has the lock has it too".to_owned()
@@ -326,6 +337,12 @@ impl LockedSource {
             why,
         };
         let patches = tree.patches.iter().map(|patch| {
+            if (patch.strip, patch.fuzz) != (1, 0) {
+                return Err(Error::PatchOptions {
+                    kernel: kernel.to_owned(),
+                    path: patch.path.clone(),
+                });
+            }
             let path = patch
                 .path
                 .strip_prefix(root)
@@ -430,6 +447,11 @@ pub fn config_path(kernel: &str) -> Utf8PathBuf {
     Utf8Path::new(DIRECTORY).join(format!("{kernel}.config"))
 }
 
+/// Where the pin of a Debian root stands, relative to the lock.
+pub fn pin_path(toolchain: &str) -> Utf8PathBuf {
+    Utf8Path::new(DIRECTORY).join(format!("{toolchain}.toml"))
+}
+
 /// What the lock says of a planned kernel; `requested` is the source as `Cargo.toml` has it and
 /// `root` the workspace.
 pub fn kernel(
@@ -478,8 +500,7 @@ pub fn kernel(
         } else {
             ToolchainKind::DebianRoot
         },
-        pin: (!is_host)
-            .then(|| Utf8Path::new(DIRECTORY).join(format!("{}.toml", spec.toolchain.value))),
+        pin: (!is_host).then(|| pin_path(spec.toolchain.value.as_str())),
         compiler: None,
     };
     Ok((kernel, toolchain))

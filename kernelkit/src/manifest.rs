@@ -56,11 +56,26 @@ pub struct Record {
 }
 
 /// How a plan is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
-    /// The machine's own toolchain.
+    /// Make, here.
+    #[default]
     Host,
+    /// Make, in the environment of the flake's devShell.
+    Shell,
+    /// Nix, in its sandbox.
+    Nix,
+}
+
+impl std::fmt::Display for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Backend::Host => "host",
+            Backend::Shell => "shell",
+            Backend::Nix => "nix",
+        })
+    }
 }
 
 /// The source tree.
@@ -256,6 +271,20 @@ pub struct Statistics {
     pub ccache_hits: Option<u64>,
     /// Calls that ccache passed on; absent without ccache.
     pub ccache_misses: Option<u64>,
+}
+
+/// The part of a run layer's `manifest.json` that is read back from the Nix store.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Layer {
+    /// What names it.
+    pub release: String,
+    /// What built it.
+    #[serde(default)]
+    pub backend: Backend,
+    /// What the kernel says of itself.
+    pub observed: Observed,
+    /// The files.
+    pub outputs: Vec<Output>,
 }
 
 /// A kernel says of itself something else than the plan did.

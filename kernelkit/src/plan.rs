@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::backend;
 use crate::config::DotConfig;
 use crate::hazard::{self, Hazard};
 use crate::identity::{self, Identity, Label};
@@ -70,6 +71,8 @@ pub struct Plan {
     /// What the manifest will say, as far as it is known before the build.
     #[serde(flatten)]
     pub record: Record,
+    /// Why it is built by this backend.
+    pub backend_reason: backend::Reason,
     /// In order.
     pub steps: Vec<Step>,
     /// Whether a finished build of this identity may be taken instead, and this one kept.
@@ -129,6 +132,13 @@ pub enum Step {
         directory: Utf8PathBuf,
         /// Keep the `source` link to the source tree; `build` is always dropped.
         source_symlink: bool,
+    },
+    /// Has Nix build a derivation, or take its outputs from where they are.
+    Realise {
+        /// The `.drv`, with its directory.
+        derivation: String,
+        /// Where each output will be, with its directory.
+        outputs: BTreeMap<String, String>,
     },
     /// Writes files for editors and debuggers. A failure is a warning.
     Devtools {
@@ -351,7 +361,7 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
             description: facts.tree.description.clone(),
             commit: facts.tree.commit.as_ref().map(|commit| commit.id.clone()),
             dirty: facts.tree.dirty,
-            patches: spec.patches.value.clone(),
+            patches: spec.patches.iter().map(ToString::to_string).collect(),
         },
         toolchain: ToolchainRecord {
             compiler: spec.compiler.value,
@@ -391,6 +401,7 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
     let reuse = spec.reuse.value && spec.reproducible.value && only_kept && hazards.is_empty();
     Ok(Plan {
         record,
+        backend_reason: backend::Reason::NotLocked,
         steps,
         reuse,
         hazards,

@@ -1,22 +1,24 @@
-//! Our fragments against the kernels' own `conf`: what they ask for is what one gets.
+//! Our fragments on real kernels: what they ask for is what one gets.
 //!
 //! Each fragment stands alone, on top of nothing but `core/64bit`, `core/modules`, the
 //! architecture's fragment and `allnoconfig`: that is what it means for a fragment to
 //! be self-contained. Each preset is tried as it is, and with `debug = true`.
 //!
-//! The build machine's architecture gets all of that. The others get their presets and
-//! what is theirs alone, unless `KERNELKIT_TEST_FRAGMENTS=all`: a try takes seconds.
+//! They are resolved natively; for one preset of each tree and architecture the kernel's
+//! own `conf` confirms it, byte for byte.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::arch::Arch;
 use kernelkit::config::{DotConfig, Symbol};
 use kernelkit::effect::environment::{Environment, cores};
+use kernelkit::effect::kconfig::{Probes, Tree, load_tree};
 use kernelkit::effect::{exec, fs};
 use kernelkit::fragment::{Base, Fragment, Layer, Layers, Library, Selection};
+use kernelkit::kconfig::{Input, Kconfig, Mode, Request};
 use kernelkit::merge::{merge, verify};
 use kernelkit::process::Call;
 use kernelkit::version::KernelVersion;
@@ -28,10 +30,6 @@ const GROUND: [&str; 3] = ["core/64bit", "core/modules", "arch/@arch"];
 
 /// The architectures that have a fragment of their own.
 const ARCHES: [&str; 3] = ["x86_64", "arm64", "riscv64"];
-
-fn is_host(arch: Arch) -> bool {
-    Arch::host(std::env::consts::ARCH) == Ok(arch)
-}
 
 /// One tree, configured for one architecture in one object directory.
 struct Bench<'a> {
@@ -69,23 +67,56 @@ impl<'a> Bench<'a> {
         exec::find_on_path(&format!("{prefix}gcc"), &environment.path).map(|_| prefix)
     }
 
-    /// The `.config` that the tree's `conf` makes of a selection, less what was asked for.
-    fn complaints(&self, layers: &Layers<'_>) -> Vec<String> {
-        let merged = merge(layers.fragments());
-        let requests = self.build.join("requests");
-        fs::write_atomic(&requests, merged.to_config_text().as_bytes()).unwrap();
-        let base = layers.base.unwrap_or(Base::AllNoConfig);
+    fn load(&self) -> Kconfig {
+        let prefix = Bench::cross_compile(self.arch, self.environment).unwrap();
+        let make_variables = BTreeMap::from([("CROSS_COMPILE".to_owned(), prefix.to_owned())]);
+        let tree = Tree {
+            source: self.tree,
+            directory: &self.build,
+            arch: self.arch.row().kernel_arch,
+            make_variables: &make_variables,
+            environment: &self.environment.tool_variables(),
+        };
+        load_tree(&tree, &Probes::Run(None)).unwrap().kconfig
+    }
+
+    /// What the tree's own `conf` makes of requests.
+    fn make(&self, requests: &str, base: Base) -> String {
+        let path = self.build.join("requests");
+        fs::write_atomic(&path, requests.as_bytes()).unwrap();
         let prefix = Bench::cross_compile(self.arch, self.environment).unwrap();
         let call = Call::new("make", self.tree)
             .arg("-s")
             .arg(format!("O={}", self.build))
             .arg(format!("ARCH={}", self.arch.row().kernel_arch))
             .arg(format!("CROSS_COMPILE={prefix}"))
-            .arg(format!("KCONFIG_ALLCONFIG={requests}"))
+            .arg(format!("KCONFIG_ALLCONFIG={path}"))
             .arg(base.make_goal())
             .envs(&self.environment.tool_variables());
         exec::capture(&call).unwrap();
-        let result = fs::read_to_string(self.build.join(".config")).unwrap();
+        fs::read_to_string(self.build.join(".config")).unwrap()
+    }
+
+    /// What a selection asks for that its `.config` does not have.
+    fn complaints(&self, kconfig: &Kconfig, layers: &Layers<'_>, confirm: bool) -> Vec<String> {
+        let merged = merge(layers.fragments());
+        let requests = merged.to_config_text();
+        let base = layers.base.unwrap_or(Base::AllNoConfig);
+        let resolution = kconfig.resolve(&Request {
+            mode: match base {
+                Base::AllNoConfig => Mode::Allnoconfig,
+                Base::AllDefConfig => Mode::Alldefconfig,
+            },
+            inputs: &[Input {
+                name: "requests",
+                text: requests.as_bytes(),
+            }],
+            warn_unknown: false,
+        });
+        let result = String::from_utf8(resolution.dot_config()).unwrap();
+        if confirm {
+            assert_eq!(result, self.make(&requests, base), "{}", self.build);
+        }
         let result = DotConfig::parse(&result).unwrap();
         verify(&merged, &result)
             .into_iter()
@@ -141,14 +172,7 @@ impl<'a> Bench<'a> {
 
     /// `version/` fragments come along with what they extend.
     fn is_tried(&self, fragment: &Fragment) -> bool {
-        let variables = &self.environment.variables;
-        let everything = is_host(self.arch)
-            || variables
-                .get("KERNELKIT_TEST_FRAGMENTS")
-                .map(String::as_str)
-                == Some("all");
         fragment.name().layer() != Layer::Version
-            && (everything || !fragment.header().arch.is_empty())
             && fragment.header().applies_to_arch(self.arch)
             && fragment.header().applies_to_version(&self.version)
     }
@@ -180,8 +204,14 @@ fn every_request_of_our_fragments_holds() {
         for _ in 0..cores().min(benches.len()) {
             scope.spawn(|| {
                 while let Some(bench) = next() {
+                    let kconfig = bench.load();
+                    let mut confirm = true;
                     for layers in bench.cases(&library) {
-                        let found = bench.complaints(&layers);
+                        let preset = layers
+                            .fragments()
+                            .any(|fragment| fragment.name().layer() == Layer::Preset);
+                        let confirm = preset && std::mem::take(&mut confirm);
+                        let found = bench.complaints(&kconfig, &layers, confirm);
                         complaints.lock().unwrap().extend(found);
                         let names = layers.fragments().map(|fragment| fragment.name().clone());
                         tried.lock().unwrap().extend(names);

@@ -193,7 +193,7 @@ fn a_source_must_be_a_kernel() {
     ");
     assert_snapshot!(refused(&sandbox, &["--patch", "none/*.patch"]), @r"
     error: no patch matches `none/*.patch`, which --patch names
-    hint: patches are files or glob patterns, relative to the workspace root
+    hint: patches are files, globs, directories or `series` files, relative to the workspace root
     ");
 }
 

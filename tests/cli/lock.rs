@@ -5,7 +5,7 @@ use camino::Utf8Path;
 use super::{run, run_json};
 use crate::support::{Sandbox, StandIn};
 
-fn git(dir: &Utf8Path, args: &[&str]) {
+pub(super) fn git(dir: &Utf8Path, args: &[&str]) {
     let output = Command::new("git")
         .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
         .args(args)
@@ -17,7 +17,7 @@ fn git(dir: &Utf8Path, args: &[&str]) {
 }
 
 /// A kernel `tiny` from the branch `main` of a repository beside the project.
-fn from_branch() -> (Sandbox, StandIn) {
+pub(super) fn from_branch() -> (Sandbox, StandIn) {
     let sandbox = Sandbox::new();
     let tree = StandIn::new(&sandbox, "tree");
     git(tree.dir(), &["init", "-q", "-b", "main"]);
@@ -27,7 +27,7 @@ fn from_branch() -> (Sandbox, StandIn) {
     (sandbox, tree)
 }
 
-fn declare(sandbox: &Sandbox, reference: &str, settings: &str) {
+pub(super) fn declare(sandbox: &Sandbox, reference: &str, settings: &str) {
     sandbox.write(
         "project/Cargo.toml",
         &format!(
@@ -39,7 +39,7 @@ fn declare(sandbox: &Sandbox, reference: &str, settings: &str) {
     );
 }
 
-fn commit(tree: &StandIn) {
+pub(super) fn commit(tree: &StandIn) {
     git(tree.dir(), &["add", "-A"]);
     git(tree.dir(), &["commit", "-q", "-m", "tree"]);
 }

@@ -43,6 +43,7 @@ fn every_reason_is_documented_and_seen() {
     let mut seen = BTreeSet::new();
     for (args, code) in [
         (&["list"][..], 0),
+        (&["matrix"], 0),
         (&["plan"], 0),
         (&["build"], 0),
         (&["identity"], 0),
@@ -58,6 +59,14 @@ fn every_reason_is_documented_and_seen() {
     ] {
         seen.extend(reasons(&run_json(&sandbox, args, code)));
     }
+    sandbox.write(
+        "project/new.patch",
+        "--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+x\n",
+    );
+    for command in ["list", "check"] {
+        let args = ["patches", command, "--patch", "new.patch"];
+        seen.extend(reasons(&run_json(&sandbox, &args, 0)));
+    }
     // The native engine reads trees that say which rules they follow.
     sandbox.write("tree/scripts/kconfig/symbol.c", "/* choice_members */\n");
     sandbox.write("project/other.config", "CONFIG_SMP=y\n");
@@ -70,8 +79,19 @@ fn every_reason_is_documented_and_seen() {
     ] {
         seen.extend(reasons(&run_json(&sandbox, args, code)));
     }
-    // They take a kernel that boots, or one from a repository.
-    let others = ["boot", "boot-started", "console", "locked", "unlocked"].map(str::to_owned);
+    // They take a kernel that boots, one from a repository, or Nix.
+    let others = [
+        "boot",
+        "boot-started",
+        "console",
+        "locked",
+        "tree",
+        "unlocked",
+        "published",
+        "registered",
+        "derivation",
+    ]
+    .map(str::to_owned);
     seen.extend(others);
     assert_eq!(seen, documented());
     drop(tree);

@@ -16,10 +16,13 @@ mod init;
 mod interrupt;
 mod list;
 mod lock;
+mod matrix;
 mod messages;
+mod patches;
 mod plan;
 mod root;
 mod store;
+mod tree;
 mod unreliable;
 mod verify;
 

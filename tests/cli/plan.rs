@@ -34,7 +34,7 @@ fn a_plan_is_what_the_manifest_will_say() {
         let output = output.as_object_mut().unwrap();
         assert!(output.remove("size").is_some() && output.remove("sha256").is_some());
     }
-    let plan_only = BTreeSet::from(["steps", "reuse", "hazards"]);
+    let plan_only = BTreeSet::from(["backend_reason", "steps", "reuse", "hazards"]);
     let build_only = BTreeSet::from(["observed", "devtools", "statistics"]);
     let common: BTreeSet<_> = keys(&plan).difference(&plan_only).copied().collect();
     assert_eq!(
@@ -71,6 +71,7 @@ fn a_plan_reads_well() {
     arch       x86_64
     source     [sandbox]/tree ([digest])
     config     preset tiny, 15 symbols requested by 8 fragments
+    backend    host: it is not in kernel.lock
     reuse      a finished build of this identity is taken
     configure  write [sandbox]/project/target/kernel/tiny/build/.config
                make olddefconfig

@@ -8,7 +8,7 @@ suite=$1
 mkdir -p "$2"
 directory=$(cd "$2" && pwd)
 nix=$directory/bin/nix
-if [ -x "$nix" ] && "$nix" --version; then
+if [ -x "$directory/bin/nix-daemon" ] && "$nix" --version; then
     exit
 fi
 
@@ -38,7 +38,7 @@ cd "$directory"
 rm -rf debs apt
 
 libraries=$directory/root/usr/lib/x86_64-linux-gnu
-for name in nix nix-instantiate nix-store; do
+for name in nix nix-instantiate nix-store nix-daemon; do
     printf '#!/bin/sh\nexec %s --library-path %s --argv0 %s %s "$@"\n' \
         "$libraries/ld-linux-x86-64.so.2" "$libraries" "$name" "$directory/root/usr/bin/nix" > "bin/$name"
     chmod +x "bin/$name"

@@ -1,8 +1,10 @@
 //! `cargo kernel build`
 
 use kernelkit::effect::build::Outcome;
+use kernelkit::effect::build::layers::{Layer, State};
 use kernelkit::effect::log::seconds;
-use kernelkit::manifest::{Manifest, OutputKind};
+use kernelkit::manifest::{Backend, Manifest, OutputKind};
+use kernelkit::sourced::Origin;
 use kernelkit::spec::KernelSpec;
 use serde_json::json;
 
@@ -20,6 +22,11 @@ pub(crate) struct Args {
     /// Install missing tools first
     #[arg(long)]
     setup: bool,
+
+    /// Bring what was built here into the Nix store as the outputs of the kernel's derivation, so that
+    /// `nix build` has nothing to do; for users that Nix trusts
+    #[arg(long)]
+    register: bool,
 }
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
@@ -29,7 +36,10 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         super::doctor::set_up(&workspace, &kernels, false, ui)?;
     }
     for kernel in kernels {
-        build(&workspace, kernel, ui)?;
+        let manifest = build(&workspace, kernel, ui)?;
+        if args.register && manifest.record.backend != Backend::Nix {
+            register(&workspace, kernel, &manifest, ui)?;
+        }
     }
     Ok(DONE)
 }
@@ -48,7 +58,11 @@ pub(crate) fn build(
     ui.clear();
     let (outcome, manifest) = result?;
     let record = &manifest.record;
-    let (verb, how) = match outcome {
+    let from = match &outcome {
+        Outcome::Reused(from) => Some(from),
+        Outcome::Built | Outcome::Ready => None,
+    };
+    let (verb, how) = match &outcome {
         Outcome::Built => (
             "Built",
             format!(
@@ -57,7 +71,7 @@ pub(crate) fn build(
             ),
         ),
         Outcome::Ready => ("Fresh", String::new()),
-        Outcome::Reused => ("Reused", " from the store".to_owned()),
+        Outcome::Reused(from) => ("Reused", format!(" from {from}")),
     };
     ui.status(verb, format_args!("{name} {}{how}", record.release));
     if let Some(image) = record.output_path(OutputKind::Image) {
@@ -77,9 +91,74 @@ pub(crate) fn build(
             record.dirs.logs().join("latest/compile.log")
         ));
     }
+    // What was published when it was built is there already, unless somebody asks for it now.
+    let asked = matches!(kernel.publish.origin, Origin::CommandLine { .. });
+    let is_new = !matches!(outcome, Outcome::Ready) || asked;
+    if kernel.publish.value && is_new && record.backend != Backend::Nix {
+        publish(workspace, kernel, &manifest, ui)?;
+    }
     ui.message(
         "kernel-finished",
-        json!({ "kernel": name, "outcome": verb.to_lowercase(), "manifest": manifest }),
+        json!({ "kernel": name, "outcome": verb.to_lowercase(), "from": from, "manifest": manifest }),
     );
     Ok(manifest)
+}
+
+/// Adds the layers to the Nix store. The build is done: unless the command line asks for it, not
+/// being able to is only a warning.
+fn publish(
+    workspace: &Workspace,
+    kernel: &KernelSpec,
+    manifest: &Manifest,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let session = workspace.session();
+    let name = kernel.name.as_str();
+    let result = session.publish_layers(kernel, manifest, &mut |notice| {
+        super::notice(ui, name, notice)
+    });
+    ui.clear();
+    match result {
+        Ok(layers) => show("published", "Published", kernel, &layers, ui),
+        Err(error) if matches!(kernel.publish.origin, Origin::CommandLine { .. }) => {
+            return Err(error.into());
+        }
+        Err(error) => ui.warning(format!("the build is not in the Nix store: {error}")),
+    }
+    Ok(())
+}
+
+fn register(
+    workspace: &Workspace,
+    kernel: &KernelSpec,
+    manifest: &Manifest,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let session = workspace.session();
+    let name = kernel.name.as_str();
+    let layers = session.register(kernel, manifest, &mut |notice| {
+        super::notice(ui, name, notice)
+    });
+    ui.clear();
+    show("registered", "Registered", kernel, &layers?, ui);
+    Ok(())
+}
+
+fn show(reason: &str, verb: &str, kernel: &KernelSpec, layers: &[Layer], ui: &Ui) {
+    ui.message(reason, json!({ "kernel": kernel.name, "layers": layers }));
+    for Layer {
+        output,
+        path,
+        state,
+    } in layers
+    {
+        match state {
+            State::Added | State::Present => {
+                ui.status(verb, format_args!("{output} {path} ({state})"));
+            }
+            State::Differs | State::Names { .. } => {
+                ui.warning(format!("{output} {path}: {state}"));
+            }
+        }
+    }
 }

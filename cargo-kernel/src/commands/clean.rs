@@ -24,6 +24,21 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         if !state.exists() {
             continue;
         }
+        let edits = workspace.session().edits(kernel)?;
+        if !edits.is_empty() {
+            return Err(Failure::message(
+                format!(
+                    "the tree of `{}` has edits: {}",
+                    kernel.name,
+                    edits.join(", ")
+                ),
+                format!(
+                    "keep them with `git -C {} stash -u`, or drop them with `cargo kernel tree {} --recreate`",
+                    workspace.session().warm_dir(kernel),
+                    kernel.name
+                ),
+            ));
+        }
         let purpose = format!("cargo kernel clean {}", kernel.name);
         let lock = lock::acquire(&state.join("lock"), &purpose, &mut |holder| {
             ui.warning(format!(

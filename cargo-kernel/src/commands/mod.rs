@@ -5,6 +5,7 @@ pub(crate) mod build;
 pub(crate) mod clean;
 pub(crate) mod completions;
 pub(crate) mod config;
+mod derivation;
 pub(crate) mod doctor;
 pub(crate) mod identity;
 pub(crate) mod init;
@@ -12,9 +13,12 @@ pub(crate) mod internal_docs;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod man;
+pub(crate) mod matrix;
+pub(crate) mod patches;
 pub(crate) mod plan;
 pub(crate) mod store;
 pub(crate) mod toolchain;
+pub(crate) mod tree;
 pub(crate) mod verify;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -40,12 +44,15 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
     match &cli.command {
         Command::Init(args) => init::run(args, global, ui),
         Command::List(args) => list::run(args, global, ui),
+        Command::Matrix(args) => matrix::run(args, global, ui),
         Command::Lock(args) => lock::run(args, global, ui),
         Command::Plan(args) => plan::run(args, global, ui),
         Command::Build(args) => build::run(args, global, ui),
         Command::Boot(args) => boot::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
         Command::Config(args) => config::run(args, global, ui),
+        Command::Patches(args) => patches::run(args, global, ui),
+        Command::Tree(args) => tree::run(args, global, ui),
         Command::Identity(args) => identity::run(args, global, ui),
         Command::Doctor(args) => doctor::run(args, global, ui),
         Command::Store(args) => store::run(args, ui),
@@ -73,6 +80,13 @@ fn probing(global: &Global, environment: &Environment) -> Result<Probing, Failur
             "write the file with `cargo kernel plan --record-probes FILE`",
         )
     })
+}
+
+fn no_lock(spec: &Spec) -> Failure {
+    Failure::message(
+        format!("{} is not there", spec.root.join(kernelkit::lock::FILE)),
+        "`cargo kernel lock` writes it",
+    )
 }
 
 /// What a command that deals with kernels has at hand.
@@ -103,10 +117,7 @@ impl Workspace {
         let library = library::load(&directories)?;
         let lock = lockfile::read(&spec.root)?;
         if global.locked && lock.is_none() {
-            return Err(Failure::message(
-                format!("{} is not there", spec.root.join(kernelkit::lock::FILE)),
-                "`cargo kernel lock` writes it",
-            ));
+            return Err(no_lock(&spec));
         }
         let overridden = overrides.to_spec() != kernelkit::spec::Overrides::default();
         Ok(Workspace {

@@ -8,7 +8,7 @@ use kernelkit::process::{Call, quote};
 use kernelkit::spec::KernelSpec;
 use serde_json::json;
 
-use super::Workspace;
+use super::{Workspace, derivation};
 use crate::cli::{Global, Kernels};
 use crate::error::{DONE, Failure};
 use crate::ui::Ui;
@@ -20,11 +20,17 @@ pub(crate) struct Args {
     kernels: Kernels,
 
     /// Write what the tree's commands print to FILE, for `--probes`; of one kernel
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "drv")]
     record_probes: Option<Utf8PathBuf>,
+
+    #[command(flatten)]
+    derivations: derivation::Derivations,
 }
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
+    if args.derivations.drv {
+        return derivation::run(&args.derivations, &args.kernels, global, ui);
+    }
     let workspace = Workspace::load(global, &args.kernels.overrides)?;
     if let Some(path) = &args.record_probes {
         record(path, &workspace, workspace.select_one(&args.kernels)?, ui)?;
@@ -133,6 +139,10 @@ fn print(plan: &Plan, ui: &Ui) {
         );
     }
     row(
+        "backend",
+        &format!("{}: {}", record.backend, plan.backend_reason),
+    );
+    row(
         "reuse",
         if plan.reuse {
             "a finished build of this identity is taken"
@@ -149,6 +159,15 @@ fn print(plan: &Plan, ui: &Ui) {
             Step::Compile { call } => row("compile", &show(call)),
             Step::InstallFile { from, to } => row("install", &format!("{from} as {to}")),
             Step::InstallModules { call, .. } => row("install", &show(call)),
+            Step::Realise {
+                derivation,
+                outputs,
+            } => {
+                row("realise", derivation);
+                for (name, path) in outputs {
+                    row("", &format!("{name} {path}"));
+                }
+            }
             Step::Devtools { call, .. } => row("devtools", &show(call)),
         }
     }

@@ -1,6 +1,7 @@
 //! `cargo kernel verify`
 
 use kernelkit::effect::verify::{Verification, verify};
+use kernelkit::spec::InvalidValue;
 use serde_json::json;
 
 use super::Workspace;
@@ -11,7 +12,7 @@ use crate::ui::Ui;
 /// Build kernels a second time and compare every installed byte
 ///
 /// The second build lies in another directory, goes without ccache and runs another number of
-/// jobs. Exits with 100 where the bytes differ.
+/// jobs; with `--backend`, that backend makes it. Exits with 100 where the bytes differ.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -19,12 +20,19 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
-    let workspace = Workspace::load(global, &args.kernels.overrides)?;
+    let (overrides, again) = args.kernels.overrides.without_backend();
+    let again = match again {
+        Some(name) => Some(name.parse().map_err(|error: InvalidValue| {
+            Failure::usage(&error, "`--backend` takes host, shell or nix")
+        })?),
+        None => None,
+    };
+    let workspace = Workspace::load(global, &overrides)?;
     let mut code = DONE;
     for kernel in workspace.select(&args.kernels.names)? {
         let name = kernel.name.as_str();
         let session = workspace.session();
-        let result = verify(&session, kernel, &mut |notice| {
+        let result = verify(&session, kernel, again, &mut |notice| {
             super::notice(ui, name, notice)
         });
         ui.clear();
@@ -34,6 +42,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             json!({
                 "kernel": name,
                 "release": verification.first.record.release,
+                "backends": verification.backends,
                 "compared": verification.compared,
                 "differences": verification.differences,
                 "hazards": verification.hazards,
@@ -42,11 +51,15 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         if !ui.is_json() {
             print(&verification, ui);
         }
+        let by = match verification.backends {
+            [first, again] if first == again => "twice".to_owned(),
+            [first, again] => format!("by {first} and by {again}"),
+        };
         if verification.differences.is_empty() {
             ui.status(
                 "Verified",
                 format_args!(
-                    "{name} {}: {} files, the same bytes twice",
+                    "{name} {}: {} files, the same bytes {by}",
                     verification.first.record.release, verification.compared
                 ),
             );

@@ -1,27 +1,35 @@
 //! From a kernel's spec to a finished build: gather, plan, decide, act.
 
+pub mod layers;
+mod nix;
+
 use std::borrow::Cow;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
 
 use super::environment::{self, Environment};
 use super::explain::{self, Refused};
-use super::nix::debian_root;
+use super::nix::program::{self, Nix};
+use super::nix::{daemon, debian_root, layer, realise, shell};
 use super::run::{self, Event};
-use super::source::{self as sources, Progress};
+use super::source::{self as sources, Progress, worktree};
 use super::store::{self, HostStore};
-use super::{configure, exec, fs, toolchain};
+use super::{configure, exec, fs, lock as locking, patches, toolchain};
+use crate::backend;
 use crate::fragment::{self, Library};
 use crate::lock::{self, Change, Lock};
-use crate::manifest::{Dirs, Manifest, OutputKind, Record};
+use crate::manifest::{Backend, Dirs, Manifest, OutputKind, Record};
 use crate::merge;
+use crate::nix::kernel;
+use crate::patch;
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
 use crate::root::Root;
-use crate::source::{LabelHint, Source};
-use crate::sourced::Origin;
-use crate::spec::{KernelSpec, Spec};
+use crate::source::{LabelHint, Source, TreeId};
+use crate::sourced;
+use crate::spec::{BackendChoice, KernelSpec, Spec};
 use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
 
 /// What every step of one command shares.
@@ -87,14 +95,9 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A patch that is not there.
-    #[error("no patch matches `{pattern}`, which {origin} names")]
-    NoPatch {
-        /// The pattern.
-        pattern: String,
-        /// Who named it.
-        origin: String,
-    },
+    /// The patches.
+    #[error(transparent)]
+    Patches(#[from] patches::Error),
     /// The lock says something else.
     #[error("kernel.lock is out of date for `{kernel}`")]
     Stale {
@@ -125,14 +128,45 @@ pub enum Error {
     /// The Debian root.
     #[error(transparent)]
     Root(#[from] debian_root::Error),
-    /// A pattern that is none.
-    #[error("`{pattern}` is not a pattern for patches")]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        #[source]
-        source: glob::PatternError,
+    /// The backend that was asked for cannot build it.
+    #[error(
+        "`{kernel}` cannot be built by the backend {}: {reason}",
+        backend_name(wanted)
+    )]
+    Backend {
+        /// The kernel.
+        kernel: String,
+        /// The backend.
+        wanted: BackendChoice,
+        /// Why not.
+        reason: backend::Reason,
+    },
+    /// No derivation follows from it.
+    #[error(transparent)]
+    Derivation(#[from] kernel::Error),
+    /// Nix.
+    #[error(transparent)]
+    Nix(#[from] program::Error),
+    /// Its daemon.
+    #[error(transparent)]
+    Daemon(#[from] daemon::Error),
+    /// The devShell.
+    #[error(transparent)]
+    Shell(#[from] shell::Error),
+    /// The build by Nix.
+    #[error(transparent)]
+    Realise(#[from] realise::Error),
+    /// What is in the Nix store.
+    #[error(transparent)]
+    Layer(#[from] layer::Error),
+    /// A layer cannot be laid out.
+    #[error(transparent)]
+    Exec(#[from] exec::Error),
+    /// It is no kernel that boots.
+    #[error("`{kernel}` has no image, System.map and config to publish")]
+    NothingToPublish {
+        /// The kernel.
+        kernel: String,
     },
     /// A file.
     #[error(transparent)]
@@ -161,9 +195,7 @@ impl Error {
             },
             Error::Run(error) => error.hint(),
             Error::Store(error) => error.hint(),
-            Error::NoPatch { .. } => Some(
-                "patches are files or glob patterns, relative to the workspace root".to_owned(),
-            ),
+            Error::Patches(error) => error.hint(),
             Error::Stale { .. } => Some(
                 "`cargo kernel lock` writes it anew; with `--update`, newer sources are taken as well"
                     .to_owned(),
@@ -174,7 +206,17 @@ impl Error {
                 "`cargo kernel toolchain pin {name}` writes it; `host` is this machine's own"
             )),
             Error::Root(error) => error.hint(),
-            Error::Pattern { .. } => None,
+            Error::Backend { reason, .. } => reason.hint(),
+            Error::Derivation(error) => error.hint(),
+            Error::Nix(error) => error.hint(),
+            Error::Daemon(error) => error.hint(),
+            Error::Realise(error) => error.hint(),
+            Error::Shell(error) => error.hint(),
+            Error::Layer(error) => error.hint(),
+            Error::Exec(error) => error.hint(),
+            Error::NothingToPublish { .. } => {
+                Some("leave `targets` and `install` at their defaults".to_owned())
+            }
             Error::Fs(error) => error.hint(),
         }
     }
@@ -187,8 +229,40 @@ pub enum Outcome {
     Built,
     /// The build directory had it.
     Ready,
-    /// It was taken from the store.
-    Reused,
+    /// It was taken from where it had been built before.
+    Reused(Origin),
+}
+
+/// Where a finished build was taken from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Origin {
+    /// The store of this machine.
+    Store,
+    /// The Nix store.
+    NixStore,
+    /// A cache, by Nix, which has checked that its key is trusted.
+    Cache {
+        /// Its address.
+        url: String,
+    },
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::Store => f.write_str("the store"),
+            Origin::NixStore => f.write_str("the Nix store"),
+            Origin::Cache { url } => write!(f, "the cache {url}"),
+        }
+    }
+}
+
+fn backend_name(wanted: &BackendChoice) -> String {
+    match wanted {
+        BackendChoice::Auto => "auto".to_owned(),
+        BackendChoice::Only(backend) => backend.to_string(),
+    }
 }
 
 /// What gathering and building tell while they go on.
@@ -278,23 +352,14 @@ impl Session<'_> {
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Cow<'_, Environment>, Error> {
-        let name = &spec.toolchain.value;
-        if name.is_host() {
+        let Some(pin) = self.pin(spec)? else {
+            if spec.backend.value == BackendChoice::Only(Backend::Shell) {
+                let nix = Nix::find(self.environment)?;
+                let inner = shell::enter(&self.spec.root, &nix, self.environment)?;
+                return Ok(Cow::Owned(inner));
+            }
             return Ok(Cow::Borrowed(self.environment));
-        }
-        let pin = self
-            .spec
-            .root
-            .join(lock::DIRECTORY)
-            .join(format!("{name}.toml"));
-        if !pin.exists() {
-            return Err(Error::NoPin {
-                kernel: spec.name.to_string(),
-                name: name.to_string(),
-                pin,
-            });
-        }
-        let pin = debian_root::read(&pin)?;
+        };
         let dir = debian_root::cached(&pin, &self.source_context(), &mut |progress| {
             notify(Notice::Source(progress))
         })?;
@@ -336,7 +401,7 @@ impl Session<'_> {
         facts: &Facts,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Plan, Error> {
-        let plan = plan::plan(spec, facts).map_err(|error| match error {
+        let mut plan = plan::plan(spec, facts).map_err(|error| match error {
             plan::Error::Unmet { ref unmet, .. } => {
                 match self.refused(spec, facts, unmet.clone()) {
                     Ok(refused) => Error::Refused {
@@ -351,6 +416,7 @@ impl Session<'_> {
             error => error.into(),
         })?;
         self.check(spec, facts, &plan, notify)?;
+        self.choose(spec, facts, &mut plan)?;
         Ok(plan)
     }
 
@@ -434,17 +500,28 @@ impl Session<'_> {
         found?;
         match decision {
             Decision::Ready(manifest) => Ok(ready(*manifest)),
-            Decision::Reuse(entry) => Ok((Outcome::Reused, take(&store, &entry, &plan)?)),
+            Decision::Reuse(entry) => {
+                Ok((Outcome::Reused(Origin::Store), take(&store, &entry, &plan)?))
+            }
             Decision::Build(reason) => {
+                if plan.reuse
+                    && let Some(manifest) = self.take_from_index(&plan)
+                {
+                    if let Err(error) = publish(&store, &manifest, &reason) {
+                        notify(Notice::Warning(describe(&error)));
+                    }
+                    return Ok((Outcome::Reused(Origin::NixStore), manifest));
+                }
+                if plan.record.backend == Backend::Nix {
+                    return self.build_with_nix(spec, &facts, &plan, &reason, notify);
+                }
                 notify(Notice::Building(&plan, &reason));
                 // What is shared must still be what its id names before it is compiled.
                 sources::verify(&facts.tree, &self.source_context())?;
                 let mut rescanned = Ok(None);
                 let mut rescan = || {
                     if plan.volatile {
-                        rescanned = self
-                            .prepare_source(spec, &mut |_| {})
-                            .map(|tree| Some(tree.id));
+                        rescanned = self.look_again(spec, &facts.tree).map(Some);
                     }
                     rescanned.as_ref().ok().copied().flatten()
                 };
@@ -479,7 +556,7 @@ impl Session<'_> {
         spec: &KernelSpec,
         source: &Source,
     ) -> Result<Option<(Source, Option<String>)>, Error> {
-        let asked_by_flag = matches!(spec.source.origin, Origin::CommandLine { .. });
+        let asked_by_flag = matches!(spec.source.origin, sourced::Origin::CommandLine { .. });
         let Some(locked) = self
             .lock
             .and_then(|lock| lock.kernels.get(spec.name.as_str()))
@@ -561,7 +638,7 @@ impl Session<'_> {
         Ok(lock::kernel(spec, &spec.source.value, facts, plan, root)?)
     }
 
-    fn source_context(&self) -> sources::Context<'_> {
+    pub(super) fn source_context(&self) -> sources::Context<'_> {
         sources::Context {
             offline: self.offline,
             ..sources::Context::new(self.environment)
@@ -573,17 +650,82 @@ impl Session<'_> {
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<sources::Tree, Error> {
-        let patches = find_patches(spec, &self.spec.root)?;
+        let patches = patches::entries(spec, &self.spec.root)?;
+        self.prepare_with(spec, &patches, notify)
+    }
+
+    /// The source that is built: what the lock pins for what `spec` asks for.
+    pub(super) fn resolve_source(&self, spec: &KernelSpec) -> Result<Source, Error> {
         let pinned = self.pinned(spec, &spec.source.value)?;
-        let source = match (&spec.source.value, &pinned) {
-            (_, Some((pinned, _))) => pinned.clone(),
+        Ok(match (&spec.source.value, pinned) {
+            (_, Some((pinned, _))) => pinned,
             (Source::Directory { path }, None) => Source::Directory {
                 path: fs::real_path(path),
             },
             (source, None) => source.clone(),
+        })
+    }
+
+    /// The kernel's own worktree, where `cargo kernel tree` has laid one out.
+    fn prepare_warm(
+        &self,
+        spec: &KernelSpec,
+        source: &Source,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Option<sources::Tree>, Error> {
+        let Source::Git {
+            repository,
+            reference,
+        } = source
+        else {
+            return Ok(None);
         };
+        let dir = self.warm_dir(spec);
+        if !dir.join(".git").exists() {
+            return Ok(None);
+        }
+        // A build that is going on must not have its tree moved.
+        let lock = self.state(spec).join("lock");
+        let _lock = locking::acquire(&lock, "a look at the tree", &mut |holder| {
+            notify(Notice::Warning(format!(
+                "waiting for the tree of `{}`, held by {holder}",
+                spec.name
+            )));
+        })?;
+        let context = self.source_context();
+        let tree = worktree::prepare(&dir, repository, reference, &context, &mut |progress| {
+            notify(Notice::Source(progress));
+        })?;
+        Ok(Some(tree))
+    }
+
+    /// The id of a tree's files now; a kernel's own worktree is looked at where it is, and not moved.
+    fn look_again(&self, spec: &KernelSpec, tree: &sources::Tree) -> Result<TreeId, Error> {
+        if tree.dir != fs::real_path(self.warm_dir(spec)) {
+            return Ok(self.prepare_source(spec, &mut |_| {})?.id);
+        }
+        let source = Source::Directory {
+            path: tree.dir.clone(),
+        };
+        Ok(sources::prepare(&source, &[], &self.source_context(), &mut |_| {})?.id)
+    }
+
+    /// The source of `spec` with these patches on top.
+    pub(super) fn prepare_with(
+        &self,
+        spec: &KernelSpec,
+        patches: &[patch::Entry],
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<sources::Tree, Error> {
+        let pinned = self.pinned(spec, &spec.source.value)?;
+        let source = self.resolve_source(spec)?;
+        if patches.is_empty()
+            && let Some(tree) = self.prepare_warm(spec, &source, notify)?
+        {
+            return Ok(tree);
+        }
         let mut tree =
-            sources::prepare(&source, &patches, &self.source_context(), &mut |progress| {
+            sources::prepare(&source, patches, &self.source_context(), &mut |progress| {
                 notify(Notice::Source(progress))
             })?;
         if let Some((_, Some(label))) = pinned
@@ -636,6 +778,7 @@ fn take(store: &HostStore, entry: &Entry, plan: &Plan) -> Result<Manifest, Error
     let manifest = Manifest {
         record: Record {
             outputs,
+            backend: stored.record.backend,
             ..plan.record.clone()
         },
         devtools: Vec::new(),
@@ -643,30 +786,6 @@ fn take(store: &HostStore, entry: &Entry, plan: &Plan) -> Result<Manifest, Error
     };
     fs::write_atomic(dirs.manifest(), manifest.to_json().as_bytes())?;
     Ok(manifest)
-}
-
-/// The patch files that the patterns of `spec` match, in the order of the patterns and, within
-/// one, of the names.
-fn find_patches(spec: &KernelSpec, root: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
-    let mut patches = Vec::new();
-    for pattern in spec.patches.iter() {
-        let absolute = Utf8Path::new(&glob::Pattern::escape(root.as_str())).join(pattern);
-        let paths = glob::glob(absolute.as_str()).map_err(|source| Error::Pattern {
-            pattern: pattern.clone(),
-            source,
-        })?;
-        let found: Vec<_> = paths
-            .filter_map(|path| Utf8PathBuf::from_path_buf(path.ok()?).ok())
-            .collect();
-        if found.is_empty() {
-            return Err(Error::NoPatch {
-                pattern: pattern.clone(),
-                origin: spec.patches.origin.to_string(),
-            });
-        }
-        patches.extend(found);
-    }
-    Ok(patches)
 }
 
 fn is_intact(manifest: &Manifest, output: &crate::manifest::Output) -> bool {

@@ -31,6 +31,8 @@ pub struct Environment {
     pub ci: bool,
     /// The Debian root that tools run in, instead of the machine's own `/usr`.
     pub root: Option<Root>,
+    /// Variables of the flake's devShell that its tools read.
+    pub shell: BTreeMap<String, String>,
     /// Where the output of trees' `$(shell …)` comes from.
     pub probing: Probing,
     /// Every variable whose value is UTF-8, for the few places that pass one on by name.
@@ -113,6 +115,7 @@ impl Environment {
             cache_dir,
             store_dir,
             root: None,
+            shell: BTreeMap::new(),
             variables,
         }
     }
@@ -128,7 +131,8 @@ impl Environment {
     }
 
     /// The environment every tool is started with: `PATH`, `HOME`, `TMPDIR`, the C
-    /// locale, UTC, no byte code of Python's, the root where there is one, and nothing else.
+    /// locale, UTC, no byte code of Python's, the root where there is one, what a devShell's
+    /// compilers read, and nothing else.
     pub fn tool_variables(&self) -> BTreeMap<String, String> {
         [
             ("HOME", self.home.as_str()),
@@ -146,6 +150,7 @@ impl Environment {
                 .map(|root| (root::VARIABLE, root.dir().as_str())),
         )
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .chain(self.shell.clone())
         .collect()
     }
 }

@@ -4,7 +4,6 @@
 //! Everything is written below the plan's `dirs.state`. A run that is stopped at any moment
 //! leaves no manifest, and the next run of the same plan continues from the object files.
 
-use std::io::{LineWriter, Write as _};
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -13,9 +12,10 @@ use super::drift::{self, Change};
 use super::fs::{self, Context as _};
 use super::lock::{self, Lock};
 use super::log::RunLog;
+use super::stage::Output as StageOutput;
 use super::{exec, source};
-use crate::make::{self, Counts, Line};
-use crate::manifest::{Manifest, Mismatch, Observed, Output, OutputKind, Statistics};
+use crate::make::{self, Counts};
+use crate::manifest::{Manifest, Mismatch, Observed, Output, OutputKind, Record, Statistics};
 use crate::plan::{Plan, Step, staging};
 use crate::process::Call;
 use crate::source::{Sha256, TreeId};
@@ -195,7 +195,7 @@ pub fn run(
         Err(error) => format!("failed: {error}"),
     };
     let statistics = result.as_ref().ok().map(|manifest| &manifest.statistics);
-    let summary = run.summarize(&text, statistics);
+    let summary = summarize(&run.log, &plan.record, run.counts, &text, statistics);
     // The build's own failure says more than that of its report.
     let manifest = result?;
     summary?;
@@ -253,6 +253,8 @@ impl Run<'_> {
                         std::os::unix::fs::symlink(&dirs.source, &link).context("link", &link)?;
                     }
                 }
+                // Nix carries it out; nobody hands it in here.
+                Step::Realise { .. } => {}
                 Step::Devtools { call, path } => {
                     match self.stage("devtools", Some(call), |run| run.make("devtools", call)) {
                         Ok(()) => devtools.push(path.clone()),
@@ -424,85 +426,51 @@ impl Run<'_> {
     /// Runs a make call into the stage's log.
     fn make(&mut self, stage: &'static str, call: &Call) -> Result<(), Error> {
         self.log.line(&format!("{stage}: {call}"))?;
-        let (path, mut file) = self.log.open(stage)?;
-        let counter = self
-            .plan
-            .record
-            .dirs
-            .state
-            .join(format!("{stage}.commands"));
-        let expected = fs::read_optional(&counter)?
-            .and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok())
-            .unwrap_or(0);
-        let mut lines = Vec::new();
-        let mut shown = 0;
-        let mut written = Ok(());
+        let mut output = StageOutput::open(&self.log, stage, &self.plan.record.dirs.state)?;
+        let log = output.path().to_owned();
         let (counts, on_event) = (&mut self.counts, &mut *self.on_event);
-        let result = exec::stream(call, Some(&path), &mut |bytes| {
-            written =
-                std::mem::replace(&mut written, Ok(())).and_then(|()| write_line(&mut file, bytes));
-            let text = String::from_utf8_lossy(bytes);
-            let class = make::classify(&text);
-            counts.add(class);
-            on_event(Event::Output { line: &text });
-            match class {
-                Line::Command { verb, target } => {
-                    shown += 1;
-                    on_event(Event::Command {
-                        verb,
-                        target,
-                        count: shown,
-                        expected,
-                    });
-                }
-                _ => lines.push(text.into_owned()),
-            }
+        let result = exec::stream(call, Some(&log), &mut |bytes| {
+            output.line(bytes, counts, on_event);
         });
-        written
-            .and_then(|()| file.flush())
-            .context("write", &path)?;
+        let (log, lines) = output.close(result.is_ok())?;
         match result {
-            Ok(()) => {
-                // A rebuild shows few commands; the count of a whole build is the useful estimate.
-                if shown > expected {
-                    fs::write_atomic(&counter, shown.to_string().as_bytes())?;
-                }
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(exec::Error::Failed { call, .. }) => Err(Error::Make {
                 stage,
                 lines: make::first_error(&lines),
                 call,
-                log: path,
+                log,
                 full: fs::is_full(&self.plan.record.dirs.build)
                     .then(|| self.plan.record.dirs.build.clone()),
             }),
             Err(error) => Err(error.into()),
         }
     }
-
-    fn summarize(&self, result: &str, statistics: Option<&Statistics>) -> Result<(), Error> {
-        let record = &self.plan.record;
-        let mut facts = super::log::machine();
-        facts.push(("kernel release", record.release.clone()));
-        facts.push(("identity", record.digest.to_string()));
-        facts.push(("source", record.source.description.clone()));
-        facts.push(("toolchain", record.toolchain.version.clone()));
-        if let Some(Statistics {
-            ccache_hits: Some(hits),
-            ccache_misses: Some(misses),
-            ..
-        }) = statistics
-        {
-            facts.push(("ccache", format!("{hits} hits, {misses} misses")));
-        }
-        Ok(self.log.summarize(result, self.counts, &facts)?)
-    }
 }
 
-fn write_line(file: &mut LineWriter<std::fs::File>, line: &[u8]) -> std::io::Result<()> {
-    file.write_all(line)?;
-    file.write_all(b"\n")
+/// Writes the report of a run.
+pub(super) fn summarize(
+    log: &RunLog,
+    record: &Record,
+    counts: Counts,
+    result: &str,
+    statistics: Option<&Statistics>,
+) -> Result<(), fs::Error> {
+    let mut facts = super::log::machine();
+    facts.push(("kernel release", record.release.clone()));
+    facts.push(("identity", record.digest.to_string()));
+    facts.push(("backend", record.backend.to_string()));
+    facts.push(("source", record.source.description.clone()));
+    facts.push(("toolchain", record.toolchain.version.clone()));
+    if let Some(Statistics {
+        ccache_hits: Some(hits),
+        ccache_misses: Some(misses),
+        ..
+    }) = statistics
+    {
+        facts.push(("ccache", format!("{hits} hits, {misses} misses")));
+    }
+    log.summarize(result, counts, &facts)
 }
 
 /// Present while make compiles; found at the start of a run, it says that the last one was
@@ -572,7 +540,7 @@ fn observe(build: &Utf8Path) -> Result<Observed, Error> {
 }
 
 /// Fills in size and SHA-256 of an output below `root`.
-fn measure(root: &Utf8Path, output: &mut Output) -> Result<(), Error> {
+pub(super) fn measure(root: &Utf8Path, output: &mut Output) -> Result<(), Error> {
     let path = root.join(&output.path);
     if path.is_dir() {
         let mut files = Vec::new();

@@ -4,6 +4,7 @@
 //! <root>/<release>/entry.json    written last: what is below files/
 //! <root>/<release>/files/…       read-only
 //! <root>/<release>/last-used     its time is when the entry was last found
+//! <root>/.nix/<release>/…        links to the same build in the Nix store, which keep it there
 //! <root>/.tmp-…/                 an entry on its way in or out, locked by whoever is at it
 //! ```
 //!
@@ -30,6 +31,9 @@ const RECORD: &str = "entry.json";
 const FILES: &str = "files";
 const LAST_USED: &str = "last-used";
 const TEMPORARY: &str = ".tmp-";
+
+/// Links into the Nix store, by release: they go with their entry.
+pub(super) const NIX_ROOTS: &str = ".nix";
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +105,11 @@ impl HostStore {
     /// [`Environment::store_dir`](super::environment::Environment::store_dir).
     pub fn new(root: impl Into<Utf8PathBuf>) -> Self {
         HostStore { root: root.into() }
+    }
+
+    /// Where it lies.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
     }
 
     /// Every entry, in order of releases; their files are not looked at.
@@ -223,6 +232,7 @@ impl HostStore {
 
     /// Takes an entry out of sight at once, then deletes it.
     fn discard(&self, release: &str) -> Result<(), Error> {
+        fs::remove_dir_all(self.root.join(NIX_ROOTS).join(release))?;
         let temporary = Temporary::new(&self.root)?;
         match fs::rename(self.entry_dir(release), temporary.path.join("gone")) {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(()),

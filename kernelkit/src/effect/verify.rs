@@ -11,9 +11,10 @@ use super::fs::{self, Context as _};
 use super::run;
 use crate::compare::{self, Background, Difference, Item};
 use crate::hazard::Hazard;
-use crate::manifest::Manifest;
+use crate::manifest::{Backend, Manifest};
 use crate::plan;
-use crate::spec::{Jobs, KernelSpec};
+use crate::sourced::{Origin, Sourced};
+use crate::spec::{BackendChoice, Jobs, KernelSpec};
 
 /// What a second build came to.
 #[derive(Clone, Debug, Serialize)]
@@ -22,6 +23,8 @@ pub struct Verification {
     pub first: Manifest,
     /// The second build's directory.
     pub directory: Utf8PathBuf,
+    /// What built it first, and then.
+    pub backends: [Backend; 2],
     /// How many files and links were compared.
     pub compared: usize,
     /// Where the builds differ; empty where they are the same.
@@ -31,29 +34,38 @@ pub struct Verification {
 }
 
 /// Builds `spec`, or finds it built, then builds it again: in another directory, without ccache
-/// and with another number of jobs, so that what depends on these shows.
+/// and with another number of jobs, so that what depends on these shows; or by the backend
+/// `again`.
 ///
 /// The second build stays in `target/kernel/<name>/verify` where the two differ, to be looked
-/// at; where they do not, it is removed.
+/// at; where they do not, it is removed. What Nix builds stays in its store.
 pub fn verify(
     session: &Session<'_>,
     spec: &KernelSpec,
+    again: Option<BackendChoice>,
     notify: &mut dyn FnMut(Notice<'_>),
 ) -> Result<Verification, Error> {
     let (_, first) = session.build(spec, notify)?;
-    let directory = session.state(spec).join("verify");
-    fs::remove_dir_all(&directory)?;
-    let mut again = spec.clone();
-    again.ccache.value = false;
-    again.jobs.value = Jobs::AutoPlusOne;
+    let state = session.state(spec).join("verify");
+    let mut other_spec = spec.clone();
+    other_spec.ccache.value = false;
+    other_spec.jobs.value = Jobs::AutoPlusOne;
     // What is kept for editors is not installed.
-    again.compile_commands.value = false;
-    again.gdb_scripts.value = false;
-    again.rust_analyzer.value = false;
-    let mut facts = session.gather(spec, notify)?;
-    facts.target_dir = directory.clone();
+    other_spec.compile_commands.value = false;
+    other_spec.gdb_scripts.value = false;
+    other_spec.rust_analyzer.value = false;
+    if let Some(again) = again {
+        other_spec.backend = Sourced {
+            value: again,
+            origin: Origin::CommandLine {
+                flag: "--backend".to_owned(),
+            },
+        };
+    }
+    let mut facts = session.gather(&other_spec, notify)?;
+    facts.target_dir = state.clone();
     facts.ccache = None;
-    let plan = plan::plan(&again, &facts)?;
+    let mut plan = plan::plan(&other_spec, &facts)?;
     let (before, after) = (first.record.identity.source, facts.tree.id);
     if before != after {
         return Err(run::Error::SourceChanged {
@@ -63,12 +75,27 @@ pub fn verify(
         }
         .into());
     }
-    let lock = run::lock(&plan, &mut |event| notify(Notice::Run(event)))?;
-    run::run(&plan, &lock, &mut || Some(facts.tree.id), &mut |event| {
-        notify(Notice::Run(event))
-    })?;
+    if again.is_some() {
+        session.choose(&other_spec, &facts, &mut plan)?;
+    }
     let one = read(&first.record.dirs.destdir)?;
-    let other = read(&plan.record.dirs.destdir)?;
+    let (other, directory) = match plan.record.backend {
+        Backend::Nix => {
+            let [out, modules] =
+                session.build_again_with_nix(&other_spec, &facts, &plan, notify)?;
+            let mut other = read_below(&out, "boot")?;
+            other.extend(read_below(&modules, "lib")?);
+            (other, out)
+        }
+        Backend::Host | Backend::Shell => {
+            fs::remove_dir_all(&state)?;
+            let lock = run::lock(&plan, &mut |event| notify(Notice::Run(event)))?;
+            run::run(&plan, &lock, &mut || Some(facts.tree.id), &mut |event| {
+                notify(Notice::Run(event))
+            })?;
+            (read(&plan.record.dirs.destdir)?, state.clone())
+        }
+    };
     let differences = compare::compare(
         &one,
         &other,
@@ -81,17 +108,29 @@ pub fn verify(
             ],
         },
     );
-    drop(lock);
     if differences.is_empty() {
-        fs::remove_dir_all(&directory)?;
+        fs::remove_dir_all(&state)?;
     }
     Ok(Verification {
+        compared: one.len(),
+        backends: [first.record.backend, plan.record.backend],
         first,
         directory,
-        compared: one.len(),
         differences,
         hazards: plan.hazards,
     })
+}
+
+/// What a layer has below one of its directories, if anything.
+fn read_below(layer: &Utf8Path, directory: &str) -> Result<BTreeMap<Utf8PathBuf, Item>, fs::Error> {
+    let below = layer.join(directory);
+    if !below.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let items = read(&below)?.into_iter();
+    Ok(items
+        .map(|(path, item)| (Utf8Path::new(directory).join(path), item))
+        .collect())
 }
 
 /// Everything below a directory but the directories.

@@ -1,7 +1,6 @@
 //! Why a symbol has its value.
 
 use super::eval::User;
-use super::lex::unindent;
 use super::model::{
     Expr, ExprId, NONE, NodeId, Property, PropertyKind, SymbolId, Tristate, Type, Y,
 };
@@ -189,13 +188,7 @@ impl Resolution<'_> {
             .iter()
             .copied()
             .find(|node| model.node(*node).prompt != NONE);
-        let help = nodes.iter().rev().find_map(|node| {
-            let node = model.node(*node);
-            let (start, end) = node.help;
-            let text =
-                kconfig.contents[node.position.file as usize].get(start as usize..end as usize)?;
-            (start < end).then(|| unindent(text))
-        });
+        let help = nodes.iter().rev().find_map(|node| kconfig.help_text(*node));
         let members = match entry.choice {
             NONE => &[][..],
             choice => &model.choices[choice as usize].members,

@@ -23,6 +23,37 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Everything but the table: bytes, ends, hashes, quotes.
+    pub(super) fn parts(&self) -> (&[u8], &[u32], &[u32], &[bool]) {
+        (&self.bytes, &self.ends, &self.hashes, &self.quoted)
+    }
+
+    /// The names of [`parts`](Self::parts), to be looked up and added to.
+    pub(super) fn of_parts(
+        bytes: Vec<u8>,
+        ends: Vec<u32>,
+        hashes: Vec<u32>,
+        quoted: Vec<bool>,
+    ) -> Self {
+        let length = (2 * (ends.len() + 1)).next_power_of_two().max(1 << 12);
+        let mut table = vec![(0, 0); length];
+        let mut start = 0;
+        for (symbol, (end, hash)) in ends.iter().zip(&hashes).enumerate() {
+            // What has no name is found by none.
+            if *end > start || quoted.get(symbol) == Some(&true) {
+                put(&mut table, (*hash, symbol as u32 + 1));
+            }
+            start = *end;
+        }
+        Names {
+            bytes,
+            ends,
+            hashes,
+            quoted,
+            table,
+        }
+    }
+
     pub(super) fn get(&self, symbol: SymbolId) -> &[u8] {
         let start = match symbol {
             0 => 0,
@@ -105,13 +136,19 @@ impl Names {
         let length = (self.table.len() * 2).max(1 << 12);
         let old = std::mem::replace(&mut self.table, vec![(0, 0); length]);
         for entry in old.into_iter().filter(|(_, symbol)| *symbol != 0) {
-            let mut slot = entry.0 as usize & (length - 1);
-            while self.table[slot].1 != 0 {
-                slot = (slot + 1) & (length - 1);
-            }
-            self.table[slot] = entry;
+            put(&mut self.table, entry);
         }
     }
+}
+
+/// Puts an entry into the first free slot.
+fn put(table: &mut [(u32, u32)], entry: (u32, u32)) {
+    let mask = table.len() - 1;
+    let mut slot = entry.0 as usize & mask;
+    while table[slot].1 != 0 {
+        slot = (slot + 1) & mask;
+    }
+    table[slot] = entry;
 }
 
 #[cfg(test)]

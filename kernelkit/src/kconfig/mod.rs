@@ -112,6 +112,7 @@ mod diff;
 mod eval;
 mod explain;
 mod fix;
+mod image;
 mod intern;
 mod lex;
 mod link;
@@ -137,7 +138,6 @@ mod upgrade;
 mod ways;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use camino::Utf8Path;
 
@@ -146,6 +146,8 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Change, diff, diff_texts, spell};
 pub use explain::{Dependency, Dropped, Explanation, Origin, Selector, Term, Unmet};
 pub use fix::{Fix, Lost, Setting};
+use image::Contents;
+pub use image::ReadFile;
 pub use merge_config::{MergeNote, MergeNoteKind, MergeOptions, MergeRules, Merged, merge_config};
 pub use model::{NodeId, Position, SymbolId, Tristate, Type};
 pub use preprocess::ProbeResult;
@@ -340,10 +342,11 @@ pub struct Kconfig {
     model: model::Model,
     dialect: Dialect,
     files: Vec<String>,
-    contents: Vec<Arc<[u8]>>,
+    contents: Contents,
     main_menu: Vec<u8>,
     prefix: String,
     referenced: Vec<(String, String)>,
+    unset: Vec<String>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -367,13 +370,14 @@ impl Kconfig {
             model: parsed.model,
             dialect,
             files: parsed.files,
-            contents: parsed.contents,
+            contents: Contents::of(parsed.contents),
             main_menu: parsed.main_menu,
             prefix: variables
                 .get("CONFIG_")
                 .map_or("CONFIG_", String::as_str)
                 .to_owned(),
             referenced: parsed.referenced,
+            unset: parsed.unset,
             diagnostics: parsed.diagnostics,
         })
     }
@@ -397,6 +401,11 @@ impl Kconfig {
     /// without those that were not set.
     pub fn referenced_variables(&self) -> &[(String, String)] {
         &self.referenced
+    }
+
+    /// Environment variables the files asked for that were not set.
+    pub fn unset_variables(&self) -> &[String] {
+        &self.unset
     }
 
     /// Warnings about the Kconfig files.

@@ -113,7 +113,7 @@ impl Type {
 
 /// An expression: a symbol itself, or an index into the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ExprId(u32);
+pub(super) struct ExprId(pub(super) u32);
 
 const SYMBOL_BIT: u32 = 1 << 31;
 
@@ -412,6 +412,28 @@ pub(super) enum Step {
     Choice(u32),
 }
 
+/// Prompts and titles.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    pub(super) bytes: Vec<u8>,
+    /// End of each in `bytes`; it starts where the one before ends.
+    pub(super) ends: Vec<u32>,
+}
+
+impl Texts {
+    pub(super) fn push(&mut self, text: &[u8]) -> u32 {
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len() as u32);
+        (self.ends.len() - 1) as u32
+    }
+
+    pub(super) fn get(&self, index: u32) -> &[u8] {
+        let index = index as usize;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start as usize..self.ends[index] as usize]
+    }
+}
+
 /// The arenas.
 #[derive(Debug)]
 pub(super) struct Model {
@@ -422,7 +444,7 @@ pub(super) struct Model {
     pub(super) dependencies: Vec<Dependency>,
     pub(super) choices: Vec<Choice>,
     pub(super) exprs: Exprs,
-    pub(super) texts: Vec<Box<[u8]>>,
+    pub(super) texts: Texts,
     /// The symbol with `modules`, or [`N`].
     pub(super) modules: SymbolId,
     pub(super) schedule: Vec<Step>,

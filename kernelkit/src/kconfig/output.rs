@@ -81,7 +81,7 @@ impl Values<'_> {
         let mut gap = false;
         let end_of = |out: &mut Vec<u8>, title: u32| {
             out.extend_from_slice(b"# end of ");
-            out.extend_from_slice(&model.texts[title as usize]);
+            out.extend_from_slice(model.texts.get(title));
             out.push(b'\n');
         };
         for (index, node) in model.nodes.iter().enumerate().skip(1) {
@@ -95,7 +95,7 @@ impl Values<'_> {
                         continue;
                     }
                     out.extend_from_slice(b"\n#\n# ");
-                    out.extend_from_slice(&model.texts[node.prompt as usize]);
+                    out.extend_from_slice(model.texts.get(node.prompt));
                     out.extend_from_slice(b"\n#\n");
                     gap = false;
                     if node.kind == NodeKind::Menu {

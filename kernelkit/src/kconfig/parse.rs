@@ -12,7 +12,7 @@ use super::intern::Names;
 use super::lex::{Keyword, Lexer, Token};
 use super::model::{
     Choice, Comparison, Dependency, Expr, ExprId, Exprs, M, Model, N, NONE, Node, NodeId, NodeKind,
-    Position, Property, PropertyKind, Symbol, SymbolId, Type, Y,
+    Position, Property, PropertyKind, Symbol, SymbolId, Texts, Type, Y,
 };
 use super::preprocess::{Assignment, Macros, Site};
 use super::{Dialect, Error, Reader};
@@ -34,6 +34,7 @@ pub(super) struct Parsed {
     pub(super) files: Vec<String>,
     pub(super) contents: Vec<Arc<[u8]>>,
     pub(super) referenced: Vec<(String, String)>,
+    pub(super) unset: Vec<String>,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) main_menu: Vec<u8>,
 }
@@ -105,7 +106,7 @@ pub(super) fn parse<'a>(
             dependencies: Vec::new(),
             choices: Vec::new(),
             exprs: Exprs::new(),
-            texts: Vec::new(),
+            texts: Texts::default(),
             modules: N,
             schedule: Vec::new(),
         },
@@ -388,8 +389,7 @@ impl Parser<'_> {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let start = text.iter().position(|byte| !blank(byte));
         let text = &text[start.unwrap_or(text.len())..];
-        self.model.texts.push(text.into());
-        (self.model.texts.len() - 1) as u32
+        self.model.texts.push(text)
     }
 
     // Statements.
@@ -942,6 +942,7 @@ impl Parser<'_> {
             files,
             contents: self.contents,
             referenced: self.lexer.macros.referenced,
+            unset: self.lexer.macros.unset,
             diagnostics,
             main_menu: self.main_menu.unwrap_or_else(|| b"Main menu".to_vec()),
         })

@@ -53,6 +53,8 @@ pub(super) struct Macros<'a> {
     environment: &'a BTreeMap<String, String>,
     /// Environment variables that were referenced, in order of first reference.
     pub(super) referenced: Vec<(String, String)>,
+    /// Those that were asked for and not set.
+    pub(super) unset: Vec<String>,
     probe: &'a mut dyn FnMut(&[u8]) -> ProbeResult,
     pub(super) diagnostics: Vec<Diagnostic>,
     expansions: u64,
@@ -75,6 +77,7 @@ impl<'a> Macros<'a> {
             variables: HashMap::new(),
             environment,
             referenced: Vec::new(),
+            unset: Vec::new(),
             probe,
             diagnostics: Vec::new(),
             expansions: 0,
@@ -220,13 +223,21 @@ impl<'a> Macros<'a> {
         if self.call_builtin(&name, &own, site, out)? || !own.is_empty() {
             return Ok(());
         }
-        if let Ok(name) = str::from_utf8(&name)
-            && let Some(value) = self.environment.get(name)
-        {
-            if !self.referenced.iter().any(|(known, _)| known == name) {
-                self.referenced.push((name.to_owned(), value.clone()));
+        let Ok(name) = str::from_utf8(&name) else {
+            return Ok(());
+        };
+        match self.environment.get(name) {
+            Some(value) => {
+                if !self.referenced.iter().any(|(known, _)| known == name) {
+                    self.referenced.push((name.to_owned(), value.clone()));
+                }
+                out.extend_from_slice(value.as_bytes());
             }
-            out.extend_from_slice(value.as_bytes());
+            None => {
+                if !self.unset.iter().any(|known| known == name) {
+                    self.unset.push(name.to_owned());
+                }
+            }
         }
         Ok(())
     }

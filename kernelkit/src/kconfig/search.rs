@@ -219,7 +219,10 @@ impl Kconfig {
     pub(super) fn help_text(&self, node: super::NodeId) -> Option<String> {
         let node = self.model.node(node);
         let (start, end) = node.help;
-        let text = self.contents[node.position.file as usize].get(start as usize..end as usize)?;
-        (start < end).then(|| unindent(text))
+        if start == end {
+            return None;
+        }
+        let text = self.contents.get(node.position.file);
+        Some(unindent(text.get(start as usize..end as usize)?))
     }
 }

@@ -1,7 +1,6 @@
 //! Expressions and places as text.
 
 use super::Kconfig;
-use super::lex::unindent;
 use super::model::{Comparison, Expr, ExprId, M, NONE, NodeId, NodeKind, Property, SymbolId};
 
 /// A line of a Kconfig or configuration file.
@@ -51,18 +50,13 @@ impl Kconfig {
 
     pub(super) fn prompt_text(&self, node: NodeId) -> Option<String> {
         let prompt = self.model.node(node).prompt;
-        let text = || String::from_utf8_lossy(&self.model.texts[prompt as usize]).into_owned();
+        let text = || String::from_utf8_lossy(self.model.texts.get(prompt)).into_owned();
         (prompt != NONE).then(text)
     }
 
     /// A symbol's last help text.
     pub(super) fn help(&self, symbol: SymbolId) -> Option<String> {
-        let text = |node: NodeId| {
-            let node = self.model.node(node);
-            let (start, end) = node.help;
-            let file = &self.contents[node.position.file as usize];
-            (start < end).then(|| unindent(&file[start as usize..end as usize]))
-        };
+        let text = |node| self.help_text(node);
         self.model.nodes_of(symbol).filter_map(text).last()
     }
 

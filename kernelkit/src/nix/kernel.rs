@@ -121,6 +121,11 @@ struct Script {
     text: &'static str,
 }
 
+/// The script that builds a kernel in the sandbox, and lays its outputs out.
+pub fn build_script() -> &'static str {
+    BUILD_KERNEL.text
+}
+
 impl Script {
     fn text(&self, store: &StoreDir) -> Result<Text, store_path::Error> {
         Text::file(store, self.name, self.text)

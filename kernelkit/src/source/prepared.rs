@@ -55,6 +55,10 @@ pub struct AppliedPatch {
     pub path: Utf8PathBuf,
     /// What it hashes to.
     pub sha256: Sha256,
+    /// How many leading components its names lose.
+    pub strip: u32,
+    /// How many lines at either end of its hunks may differ.
+    pub fuzz: u32,
 }
 
 /// A git commit.

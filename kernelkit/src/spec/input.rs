@@ -60,7 +60,7 @@ impl Place<'_> {
     }
 
     /// The place of a part of the value.
-    fn at(&self, part: Range<usize>) -> Origin {
+    pub(super) fn at(&self, part: Range<usize>) -> Origin {
         match self {
             Place::File { document, key, .. } => document.origin(part.start, key),
             Place::CommandLine { flag } => Origin::CommandLine { flag: flag.clone() },
@@ -219,7 +219,7 @@ impl<'a> Input<'a> {
         })
     }
 
-    fn text_of(&self, part: &'a Spanned<DeValue<'a>>) -> Outcome<&'a str> {
+    pub(super) fn text_of(&self, part: &'a Spanned<DeValue<'a>>) -> Outcome<&'a str> {
         match part.get_ref() {
             DeValue::String(text) if text.is_empty() => Err(vec![
                 Problem::new(
@@ -237,7 +237,7 @@ impl<'a> Input<'a> {
     }
 
     /// Says what is expected, what is there and, for the common slips, how to write it.
-    fn wrong_type(&self, part: &Spanned<DeValue<'_>>) -> Vec<Problem> {
+    pub(super) fn wrong_type(&self, part: &Spanned<DeValue<'_>>) -> Vec<Problem> {
         let Setting {
             key, kind, example, ..
         } = self.setting;

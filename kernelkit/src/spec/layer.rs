@@ -4,10 +4,13 @@
 
 use camino::Utf8PathBuf;
 
-use super::{Compiler, ConfigBase, Jobs, KernelName, Timestamp, ToolchainName};
+use super::{
+    BackendChoice, Compiler, ConfigBase, Jobs, KernelName, PatchSet, Timestamp, ToolchainName,
+};
 use crate::arch::Arch;
 use crate::source::Source;
 use crate::sourced::Sourced;
+use crate::version::VersionRange;
 
 macro_rules! layer {
     ($($field:ident: $type:ty,)*) => {
@@ -28,7 +31,9 @@ macro_rules! layer {
 
 layer! {
     source: Source,
-    patches: Vec<String>,
+    flavour: KernelName,
+    patches: Vec<PatchSet>,
+    patch_fuzz: u32,
     arch: Arch,
     base: ConfigBase,
     allnoconfig_base: bool,
@@ -37,6 +42,7 @@ layer! {
     label: String,
     compiler: Compiler,
     toolchain: ToolchainName,
+    backend: BackendChoice,
     make_flags: Vec<String>,
     targets: Vec<String>,
     jobs: Jobs,
@@ -51,6 +57,7 @@ layer! {
     modules_install: bool,
     source_symlink: bool,
     reuse: bool,
+    publish: bool,
 }
 
 impl Layer {
@@ -74,10 +81,10 @@ fn variable(make_flag: &str) -> &str {
         .map_or(make_flag, |(name, _)| name)
 }
 
-fn prepend(
-    own: &mut Option<Sourced<Vec<String>>>,
-    below: &Option<Sourced<Vec<String>>>,
-    replaces: impl Fn(&str, &str) -> bool,
+fn prepend<T: Clone>(
+    own: &mut Option<Sourced<Vec<T>>>,
+    below: &Option<Sourced<Vec<T>>>,
+    replaces: impl Fn(&T, &T) -> bool,
 ) {
     if let (Some(own), Some(below)) = (own, below) {
         let mut all = below.value.clone();
@@ -104,4 +111,14 @@ pub(super) struct SourceParts {
     pub(super) reference: Option<Sourced<String>>,
     pub(super) debian: Option<Sourced<String>>,
     pub(super) version: Option<Sourced<String>>,
+}
+
+/// The parts of a table in `patches`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PatchParts {
+    pub(super) path: Option<Sourced<String>>,
+    pub(super) version: Option<Sourced<VersionRange>>,
+    pub(super) arches: Vec<Arch>,
+    pub(super) debug: Option<Sourced<bool>>,
+    pub(super) fuzz: Option<Sourced<u32>>,
 }

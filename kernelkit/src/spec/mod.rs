@@ -9,7 +9,9 @@
 mod error;
 mod input;
 mod layer;
+mod matrix;
 mod overrides;
+mod patch;
 mod read;
 mod reference;
 mod settings;
@@ -26,11 +28,14 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
+use crate::manifest::Backend;
 use crate::source::Source;
 use crate::sourced::Sourced;
 
 pub use error::{Error, Problem};
+pub use matrix::Cell;
 pub use overrides::Overrides;
+pub use patch::PatchSet;
 pub use read::{Context, Manifest, ManifestTable, parse};
 pub use reference::reference_markdown;
 pub use settings::{SETTINGS, Setting, Table};
@@ -58,10 +63,18 @@ pub struct Spec {
 pub struct KernelSpec {
     /// Its name: the table's key.
     pub name: KernelName,
+    /// Which cell of a matrix it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cell: Option<Cell>,
+    /// Whose settings are over its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flavour: Option<Sourced<KernelName>>,
     /// Where the tree comes from.
     pub source: Sourced<Source>,
-    /// Patch files or globs, applied in order, relative to the root.
-    pub patches: Sourced<Vec<String>>,
+    /// Patches: those of a variant first, then the others, each in order.
+    pub patches: Sourced<Vec<PatchSet>>,
+    /// How many lines at either end of a hunk may differ.
+    pub patch_fuzz: Sourced<u32>,
     /// The architecture it is built for.
     pub arch: Sourced<Arch>,
     /// Where the configuration starts from.
@@ -76,6 +89,8 @@ pub struct KernelSpec {
     pub compiler: Sourced<Compiler>,
     /// The machine's own tools, or those of a pinned Debian root.
     pub toolchain: Sourced<ToolchainName>,
+    /// What builds it.
+    pub backend: Sourced<BackendChoice>,
     /// Extra make variables and flags, such as `W=1`; they are part of the identity.
     pub make_flags: Sourced<Vec<String>>,
     /// Make goals; empty means the kernel's default goal.
@@ -104,6 +119,8 @@ pub struct KernelSpec {
     pub source_symlink: Sourced<bool>,
     /// Take a finished build of the same identity from the store.
     pub reuse: Sourced<bool>,
+    /// Add a finished build to the Nix store, too.
+    pub publish: Sourced<bool>,
 }
 
 /// A kernel's name: letters, digits, `_`, `-` and `.`, starting with a letter or digit, at most 64 bytes.
@@ -236,6 +253,16 @@ impl std::fmt::Display for ToolchainName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// What is to build a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendChoice {
+    /// Nix where it can be used for this kernel, else the host.
+    Auto,
+    /// This one, or none.
+    Only(Backend),
 }
 
 /// Which compiler family builds the kernel.

@@ -34,6 +34,7 @@ pub struct Overrides {
     pub label: Option<String>,
     pub compiler: Option<String>,
     pub toolchain: Option<String>,
+    pub backend: Option<String>,
     pub make_flags: Vec<String>,
     pub targets: Vec<String>,
     pub jobs: Option<String>,
@@ -48,6 +49,7 @@ pub struct Overrides {
     pub modules_install: Option<bool>,
     pub source_symlink: Option<bool>,
     pub reuse: Option<bool>,
+    pub publish: Option<bool>,
 }
 
 impl Overrides {
@@ -77,6 +79,7 @@ impl Overrides {
             ("label", text(&self.label)),
             ("compiler", text(&self.compiler)),
             ("toolchain", text(&self.toolchain)),
+            ("backend", text(&self.backend)),
             ("make-flags", list(&self.make_flags)),
             ("targets", list(&self.targets)),
             ("jobs", text(&self.jobs)),
@@ -91,6 +94,7 @@ impl Overrides {
             ("modules-install", switch(self.modules_install)),
             ("source-symlink", switch(self.source_symlink)),
             ("reuse", switch(self.reuse)),
+            ("publish", switch(self.publish)),
         ]
         .into_iter()
         .filter_map(|(key, value)| Some((key, value?)))

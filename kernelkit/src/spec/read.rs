@@ -9,9 +9,13 @@ use toml::de::{DeTable, DeValue};
 use super::error::{Error, Problem, nearest, suggest};
 use super::input::{Document, Input, Outcome, Place, toml_key};
 use super::layer::{Common, Layer};
+use super::matrix::{self, Declared};
 use super::overrides::Overrides;
 use super::settings::{Read, Setting, Table, find, suggest_key};
-use super::{Compiler, ConfigBase, Jobs, KernelName, KernelSpec, Spec, Timestamp, ToolchainName};
+use super::{
+    BackendChoice, Compiler, ConfigBase, Jobs, KernelName, KernelSpec, Spec, Timestamp,
+    ToolchainName,
+};
 use crate::arch::Arch;
 use crate::sourced::{Origin, Sourced};
 
@@ -91,6 +95,10 @@ pub fn parse(
         .find(|declared| declared.table == ManifestTable::Workspace)
         .map(|declared| declared.defaults.clone())
         .unwrap_or_default();
+    let flavours: Vec<&(KernelName, ReadLayer)> = declarations
+        .iter()
+        .flat_map(|declared| &declared.flavours)
+        .collect();
     let mut kernels = Vec::new();
     let mut declared_at: HashMap<KernelName, Origin> = HashMap::new();
     for declared in &declarations {
@@ -100,7 +108,13 @@ pub fn parse(
             .clone()
             .over(&workspace_defaults.layer);
         let unread = flags_are_broken || declared.defaults.broken || workspace_defaults.broken;
-        for (name, origin, own) in &declared.kernels {
+        for kernel in &declared.kernels {
+            let Declared {
+                name,
+                origin,
+                cell,
+                own,
+            } = kernel;
             if let Some(first) = declared_at.get(name) {
                 problems.push(
                     Problem::new(
@@ -112,13 +126,23 @@ pub fn parse(
                 continue;
             }
             declared_at.insert(name.clone(), origin.clone());
+            let flavoured = match flavoured(&own.layer, &defaults, &flavours) {
+                Ok(layer) => layer,
+                Err(problem) => {
+                    problems.push(problem);
+                    continue;
+                }
+            };
             let layers = Layers {
                 flags: &flags,
-                own: &own.layer,
+                own: &flavoured,
                 defaults: &defaults,
             };
             match complete(name.clone(), Some(origin), layers, context) {
-                Ok(kernel) => kernels.push(kernel),
+                Ok(kernel) => kernels.push(KernelSpec {
+                    cell: cell.clone(),
+                    ..kernel
+                }),
                 // What is missing may be what could not be read, and that is reported.
                 Err(_) if unread || own.broken => {}
                 Err(wrong) => problems.extend(wrong),
@@ -255,16 +279,17 @@ fn unknown_kernel<'a>(
 
 /// A table of kernel settings as read; `broken` where some of it could not be.
 #[derive(Clone, Default)]
-struct ReadLayer {
-    layer: Layer,
-    broken: bool,
+pub(super) struct ReadLayer {
+    pub(super) layer: Layer,
+    pub(super) broken: bool,
 }
 
 /// What one manifest declares.
 struct Declarations {
     table: ManifestTable,
     defaults: ReadLayer,
-    kernels: Vec<(KernelName, Origin, ReadLayer)>,
+    flavours: Vec<(KernelName, ReadLayer)>,
+    kernels: Vec<Declared>,
 }
 
 /// Reads one manifest: what it declares and what is wrong with it. A TOML syntax error is an `Err`.
@@ -280,6 +305,7 @@ fn read_manifest(
     let mut declared = Declarations {
         table: manifest.table,
         defaults: ReadLayer::default(),
+        flavours: Vec::new(),
         kernels: Vec::new(),
     };
     let mut problems = Vec::new();
@@ -356,9 +382,25 @@ fn read_manifest(
                     wrong.push(not_a_table(name.as_str(), &place));
                     continue;
                 };
-                let (layer, inner) = read(&place, table);
+                if setting.key == "matrix" {
+                    let bases = (&*context.root, &*context.root);
+                    let (kernels, inner) = matrix::read(&name, &place, table, bases);
+                    wrong.extend(inner);
+                    declared.kernels.extend(kernels);
+                    continue;
+                }
+                let (own, inner) = read(&place, table);
                 wrong.extend(inner);
-                declared.kernels.push((name, place.origin(), layer));
+                if setting.key == "flavours" {
+                    declared.flavours.push((name, own));
+                } else {
+                    declared.kernels.push(Declared {
+                        name,
+                        origin: place.origin(),
+                        cell: None,
+                        own,
+                    });
+                }
             }
             if wrong.is_empty() { Ok(()) } else { Err(wrong) }
         },
@@ -392,12 +434,12 @@ fn not_a_table(key: &str, place: &Place<'_>) -> Problem {
 
 /// Reads every key of a table through its row of the settings; unknown keys and
 /// everything that `read` complains about are collected.
-pub(super) fn read_table(
-    place: &Place<'_>,
-    table: &DeTable<'_>,
+pub(super) fn read_table<'a>(
+    place: &Place<'a>,
+    table: &'a DeTable<'a>,
     kind: Table,
-    (base, root): (&Utf8Path, &Utf8Path),
-    read: &mut dyn FnMut(&'static Setting, &Input<'_>) -> Outcome<()>,
+    (base, root): (&'a Utf8Path, &'a Utf8Path),
+    read: &mut dyn FnMut(&'static Setting, &Input<'a>) -> Outcome<()>,
 ) -> Outcome<()> {
     let mut problems = Vec::new();
     for (key, value) in table {
@@ -435,7 +477,7 @@ fn unknown_key(
     };
     let kernel = kind == Table::Workspace
         && value.get_ref().is_table()
-        && nearest(key, ["defaults", "kernels"]).is_none();
+        && nearest(key, ["defaults", "kernels", "flavours", "matrix"]).is_none();
     let hint = if kernel {
         format!(
             "a kernel is declared as `[{path}.kernels.{}]`",
@@ -475,7 +517,9 @@ fn read_overrides(
         let result = match setting.read {
             Read::Kernel(read) => read(&mut layer, &input),
             Read::Workspace(read) => read(common, &input),
-            Read::Source(_) | Read::Tables => unreachable!("such rows have no flag"),
+            Read::Source(_) | Read::Patch(_) | Read::Matrix(_) | Read::Tables => {
+                unreachable!("such rows have no flag")
+            }
         };
         problems.extend(result.err().unwrap_or_default());
     }
@@ -497,6 +541,32 @@ fn name_from_flags(overrides: &Overrides, flags: &Layer) -> Outcome<KernelName> 
         _ => None,
     };
     Ok(preset.unwrap_or_else(|| "kernel".parse().expect("`kernel` is a valid name")))
+}
+
+/// A kernel's own settings with those of its flavour over them.
+fn flavoured(
+    own: &Layer,
+    defaults: &Layer,
+    flavours: &[&(KernelName, ReadLayer)],
+) -> Result<Layer, Problem> {
+    let Some(flavour) = own.flavour.as_ref().or(defaults.flavour.as_ref()) else {
+        return Ok(own.clone());
+    };
+    let known = flavours.iter().find(|(name, _)| *name == flavour.value);
+    let Some((_, over)) = known else {
+        let names: Vec<&str> = flavours.iter().map(|(name, _)| name.as_str()).collect();
+        let hint = match names.as_slice() {
+            [] => format!(
+                "declare it: `[workspace.metadata.kernel.flavours.{}]`",
+                flavour.value
+            ),
+            names => suggest(flavour.value.as_str(), names.iter().copied()),
+        };
+        let message = format!("unknown flavour `{}`", flavour.value);
+        return Err(Problem::new(message, flavour.origin.clone()).hint(hint));
+    };
+    // What the flavour adds to may stand in the defaults.
+    Ok(over.layer.clone().adding_to(&own.clone().over(defaults)))
 }
 
 /// The layers of a kernel, from the top.
@@ -588,8 +658,11 @@ fn complete(
     }
     Ok(KernelSpec {
         name,
+        cell: None,
+        flavour: layer.flavour,
         source,
         patches: or(layer.patches, Vec::new()),
+        patch_fuzz: or(layer.patch_fuzz, 0),
         arch,
         base,
         fragments,
@@ -597,6 +670,7 @@ fn complete(
         label: layer.label,
         compiler: or(layer.compiler, Compiler::Gcc),
         toolchain: or(layer.toolchain, ToolchainName::HOST),
+        backend: or(layer.backend, BackendChoice::Auto),
         make_flags: or(layer.make_flags, Vec::new()),
         targets: or(layer.targets, Vec::new()),
         jobs: or(layer.jobs, Jobs::Auto),
@@ -611,6 +685,7 @@ fn complete(
         modules_install: or(layer.modules_install, true),
         source_symlink: or(layer.source_symlink, false),
         reuse: or(layer.reuse, true),
+        publish: or(layer.publish, false),
     })
 }
 

@@ -19,14 +19,24 @@ pub fn reference_markdown() -> String {
             "Keys of `[workspace.metadata.kernel]` and `[package.metadata.kernel]`.",
         ),
         (
+            Table::Matrix,
+            "A matrix",
+            "Keys of `[workspace.metadata.kernel.matrix.<name>]`, besides those of a kernel.",
+        ),
+        (
             Table::Kernel,
             "A kernel",
-            "Keys of `[workspace.metadata.kernel.kernels.<name>]`, and of `[workspace.metadata.kernel.defaults]`.",
+            "Keys of `[workspace.metadata.kernel.kernels.<name>]`, of `[workspace.metadata.kernel.defaults]`, of flavours and of matrices.",
         ),
         (
             Table::Source,
             "A kernel's source",
             "Keys of `source` where it is a table, such as `source = { git = \"../linux\", ref = \"v6.12\" }`.\nExactly one of `dir`, `tarball`, `git` and `debian` is set.",
+        ),
+        (
+            Table::Patch,
+            "A set of patches",
+            "Keys of an item of `patches` where it is a table, such as `{ path = \"patches/arm64\", arch = \"arm64\" }`.",
         ),
     ] {
         page.push_str(&format!("\n## {title}\n\n{text}\n"));

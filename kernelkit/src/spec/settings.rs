@@ -5,8 +5,9 @@ use toml::de::DeValue;
 
 use super::error::{Problem, nearest};
 use super::input::{Input, Outcome};
-use super::layer::{Common, Layer, SourceParts};
-use super::{ConfigBase, source, value};
+use super::layer::{Common, Layer, PatchParts, SourceParts};
+use super::matrix::{self, MatrixParts};
+use super::{ConfigBase, patch, source, value};
 use crate::source::Source;
 
 /// Which table a setting stands in.
@@ -18,6 +19,10 @@ pub enum Table {
     Kernel,
     /// A kernel's `source`, where it is a table.
     Source,
+    /// An item of a kernel's `patches`, where it is a table.
+    Patch,
+    /// `[….matrix.<name>]`; the settings of kernels stand in it, too.
+    Matrix,
 }
 
 /// One setting: a row of [`SETTINGS`].
@@ -44,6 +49,8 @@ pub(super) enum Read {
     Tables,
     Kernel(fn(&mut Layer, &Input<'_>) -> Outcome<()>),
     Source(fn(&mut SourceParts, &Input<'_>) -> Outcome<()>),
+    Patch(fn(&mut PatchParts, &Input<'_>) -> Outcome<()>),
+    Matrix(for<'a> fn(&mut MatrixParts<'a>, &Input<'a>) -> Outcome<()>),
 }
 
 impl Setting {
@@ -53,6 +60,8 @@ impl Setting {
             Read::Workspace(_) | Read::Tables => Table::Workspace,
             Read::Kernel(_) => Table::Kernel,
             Read::Source(_) => Table::Source,
+            Read::Patch(_) => Table::Patch,
+            Read::Matrix(_) => Table::Matrix,
         }
     }
 
@@ -65,9 +74,10 @@ impl Setting {
 
 /// The setting `key` of `table`.
 pub(super) fn find(table: Table, key: &str) -> Option<&'static Setting> {
-    SETTINGS
-        .iter()
-        .find(|setting| setting.table() == table && setting.key == key)
+    SETTINGS.iter().find(|setting| {
+        let inherited = table == Table::Matrix && setting.table() == Table::Kernel;
+        (setting.table() == table || inherited) && setting.key == key
+    })
 }
 
 /// The hint for a key that `table` does not have.
@@ -75,7 +85,10 @@ pub(super) fn suggest_key(table: Table, key: &str) -> String {
     let keys = |table| {
         SETTINGS
             .iter()
-            .filter(move |setting| setting.table() == table)
+            .filter(move |setting| {
+                let inherited = table == Table::Matrix && setting.table() == Table::Kernel;
+                setting.table() == table || inherited
+            })
             .map(|setting| setting.key)
     };
     match table {
@@ -166,6 +179,60 @@ pub static SETTINGS: &[Setting] = &[
         read: Read::Tables,
     },
     Setting {
+        key: "flavours",
+        kind: "table",
+        default: "",
+        example: "{ kvm = { fragments = [\"virt/guest\"] } }",
+        flag: None,
+        doc: "Named sets of settings, one table each: `flavours.<name>`. A kernel takes one by `flavour`.",
+        read: Read::Tables,
+    },
+    Setting {
+        key: "matrix",
+        kind: "table",
+        default: "",
+        example: "{ tiny = { preset = \"tiny\", version = \"6.12\", axes = { arch = [\"x86_64\", \"arm64\"] } } }",
+        flag: None,
+        doc: "Kernels by the product of axes, one table for each matrix: `matrix.<name>`, with the keys below and the settings that all of its kernels share.",
+        read: Read::Tables,
+    },
+    Setting {
+        key: "axes",
+        kind: "table",
+        default: "",
+        example: "{ arch = [\"x86_64\", \"arm64\"], debug = [false, true] }",
+        flag: None,
+        doc: "The settings that vary, with their values: a list, or a table that gives each value a name. There is a kernel for every combination, called `<matrix>-<value>-<value>` in the order of the axes. A switch is called by its setting where it is on, and not at all where it is off.",
+        read: Read::Matrix(matrix::read_axes),
+    },
+    Setting {
+        key: "exclude",
+        kind: "list of tables",
+        default: "",
+        example: "[{ arch = \"arm64\", debug = true }]",
+        flag: None,
+        doc: "Combinations that there are no kernels of: names of values by axis; an axis that is left out means all of its values. An entry that excludes nothing is an error.",
+        read: Read::Matrix(matrix::read_exclude),
+    },
+    Setting {
+        key: "include",
+        kind: "list of tables",
+        default: "",
+        example: "[{ arch = \"riscv64\", debug = false, label = \"trial\" }]",
+        flag: None,
+        doc: "More combinations, after `exclude`. They may have values that the axis does not have, where it is a list, and settings of their own.",
+        read: Read::Matrix(matrix::read_include),
+    },
+    Setting {
+        key: "name",
+        kind: "string",
+        default: "\"<matrix>-{<axis>}-{<axis>}\"",
+        example: "\"tiny-{arch}\"",
+        flag: None,
+        doc: "What its kernels are called; an axis in braces stands for the name of its value.",
+        read: Read::Matrix(matrix::read_name),
+    },
+    Setting {
         key: "source",
         kind: "string or table",
         default: "",
@@ -194,20 +261,25 @@ pub static SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "patches",
-        kind: "list of strings",
+        kind: "list of strings or tables",
         default: "",
         example: "[\"patches/*.patch\"]",
         flag: Some("--patch"),
-        doc: "Patch files or globs, applied in order. Those of the command line come after.",
+        doc: "Patches, applied in order: files, globs, directories, quilt `series` files, or tables with the keys below. Those of tables with `arch` or `debug` come before all others, and those of the command line after.",
         read: Read::Kernel(|layer, input| {
-            let patches = input.values(|text| {
-                Ok(if input.base == input.root {
-                    text.to_owned()
-                } else {
-                    source::resolve(input.base, text).into_string()
-                })
-            })?;
-            layer.patches = input.sourced(patches);
+            layer.patches = input.sourced(patch::read(input)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "patch-fuzz",
+        kind: "integer",
+        default: "0",
+        example: "1",
+        flag: None,
+        doc: "How many lines of context at either end of a patch's hunk may differ: 0, 1 or 2.",
+        read: Read::Kernel(|layer, input| {
+            layer.patch_fuzz = input.sourced(input.parsed_scalar(patch::fuzz)?);
             Ok(())
         }),
     },
@@ -289,6 +361,18 @@ pub static SETTINGS: &[Setting] = &[
         read: switch!(allnoconfig_base),
     },
     Setting {
+        key: "flavour",
+        kind: "string",
+        default: "",
+        example: "\"kvm\"",
+        flag: None,
+        doc: "One of `flavours`: its settings replace the kernel's own; its patches, fragments and make flags are added.",
+        read: Read::Kernel(|layer, input| {
+            layer.flavour = input.sourced(input.parsed(value::kernel_name)?);
+            Ok(())
+        }),
+    },
+    Setting {
         key: "debug",
         kind: "boolean",
         default: "false",
@@ -330,6 +414,18 @@ pub static SETTINGS: &[Setting] = &[
         doc: "Where the tools come from: `host` is this machine's; any other name is that of a pinned Debian root (`cargo kernel toolchain list`), which is the same on every machine.",
         read: Read::Kernel(|layer, input| {
             layer.toolchain = input.sourced(input.parsed(value::toolchain)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "backend",
+        kind: "string",
+        default: "\"auto\"",
+        example: "\"shell\"",
+        flag: Some("--backend"),
+        doc: "What builds: `host` runs make here, `shell` does so in the environment of the flake's devShell, `nix` builds the derivation of kernel.lock in Nix' sandbox. `auto` is `nix` where Nix can be used, the kernel is as kernel.lock says and its toolchain is a pinned one, else `host`.",
+        read: Read::Kernel(|layer, input| {
+            layer.backend = input.sourced(input.parsed(str::parse)?);
             Ok(())
         }),
     },
@@ -475,6 +571,15 @@ pub static SETTINGS: &[Setting] = &[
         read: switch!(reuse),
     },
     Setting {
+        key: "publish",
+        kind: "boolean",
+        default: "false",
+        example: "true",
+        flag: Some("--publish"),
+        doc: "Add a finished build to the Nix store, too, where it stays until `cargo kernel store forget`.",
+        read: switch!(publish),
+    },
+    Setting {
         key: "dir",
         kind: "string",
         default: "",
@@ -536,6 +641,67 @@ pub static SETTINGS: &[Setting] = &[
         flag: None,
         doc: "With `debian`: the version of the package.",
         read: text!(version),
+    },
+    Setting {
+        key: "path",
+        kind: "string",
+        default: "",
+        example: "\"patches/6.12\"",
+        flag: None,
+        doc: "A patch file, a glob, a quilt `series` file, or a directory: its `series` if it has one, else its `*.patch` and `*.diff` files by name. Needed.",
+        read: Read::Patch(|parts, input| {
+            parts.path = input.sourced(input.text()?.to_owned());
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "version",
+        kind: "string",
+        default: "every version",
+        example: "\">=6.1, <6.13\"",
+        flag: None,
+        doc: "The versions that the patches are for.",
+        read: Read::Patch(|parts, input| {
+            parts.version = input.sourced(input.parsed(patch::range)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "arch",
+        kind: "string or list of strings",
+        default: "every architecture",
+        example: "\"arm64\"",
+        flag: None,
+        doc: "The architectures that the patches are for.",
+        read: Read::Patch(|parts, input| {
+            let arches = input.one_or_more(value::arch)?;
+            parts.arches = arches.into_iter().map(|arch| arch.value).collect();
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "debug",
+        kind: "boolean",
+        default: "both",
+        example: "true",
+        flag: None,
+        doc: "Whether the patches are for kernels with the debug layer, or for those without.",
+        read: Read::Patch(|parts, input| {
+            parts.debug = input.sourced(input.boolean()?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "fuzz",
+        kind: "integer",
+        default: "the kernel's `patch-fuzz`",
+        example: "1",
+        flag: None,
+        doc: "How many lines of context at either end of these patches' hunks may differ.",
+        read: Read::Patch(|parts, input| {
+            parts.fuzz = input.sourced(input.parsed_scalar(patch::fuzz)?);
+            Ok(())
+        }),
     },
 ];
 

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::sourced::Origin;
 
+mod matrix;
+
 fn context() -> Context {
     Context {
         root: "/ws".into(),
@@ -73,7 +75,7 @@ fn unknown_keys_name_the_nearest_one_and_their_place() {
     "#);
     assert_snapshot!(wrong_kernel("zzz = 1"), @r#"
     Cargo.toml:4:1: unknown key `zzz` in `workspace.metadata.kernel.kernels.k`
-      hint: the keys here are: source, version, patches, arch, preset, make, config, fragments, allnoconfig-base, debug, label, compiler, toolchain, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse
+      hint: the keys here are: source, version, patches, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, flavour, debug, label, compiler, toolchain, backend, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse, publish
     "#);
     assert_snapshot!(wrong_kernel("ref = \"v6.12\""), @r#"
     Cargo.toml:4:1: unknown key `ref` in `workspace.metadata.kernel.kernels.k`
@@ -402,7 +404,7 @@ fn make_flags_of_the_command_line_replace_the_same_variable() {
     assert_eq!(spec.kernels[0].make_flags.value, ["C=1", "W=2"]);
     assert_eq!(
         spec.kernels[0].patches.value,
-        ["p/*.patch", "/ws/sub/x.patch", "/y.patch"]
+        ["p/*.patch", "/ws/sub/x.patch", "/y.patch"].map(PatchSet::new)
     );
 }
 
@@ -672,7 +674,10 @@ fn the_starter_parses_back() {
 fn every_setting_stands_in_the_starter() {
     let name = "tiny".parse().unwrap();
     let text = starter(StarterPlace::Workspace, &name, "6.12", "tiny");
-    for Setting { key, kind, .. } in SETTINGS.iter().filter(|one| one.table() != Table::Source) {
+    for Setting { key, kind, .. } in SETTINGS
+        .iter()
+        .filter(|one| matches!(one.table(), Table::Workspace | Table::Kernel))
+    {
         let stands = text.lines().any(|line| {
             line.strip_prefix('#')
                 .unwrap_or(line)
@@ -689,14 +694,32 @@ fn the_example_of_every_setting_is_valid() {
         let kernel = |lines: &str| {
             format!("[workspace.metadata.kernel.kernels.tiny]\n{lines}\n{key} = {example}\n")
         };
+        let kernel_with = |line: &str| {
+            format!(
+                "[workspace.metadata.kernel.kernels.tiny]\nversion = \"6.12\"\npreset = \"tiny\"\n{line}\n"
+            )
+        };
         let source = "version = \"6.12\"";
         let base = "preset = \"tiny\"";
         let text = match (setting.table(), *key) {
-            (Table::Workspace, "kernels") => {
+            (Table::Workspace, "kernels" | "matrix") => {
                 format!("[workspace.metadata.kernel]\n{key} = {example}\n")
             }
             (Table::Workspace, _) => format!(
                 "[workspace.metadata.kernel]\n{key} = {example}\n[workspace.metadata.kernel.kernels.tiny]\n{source}\n{base}\n"
+            ),
+            (Table::Matrix, _) => {
+                let axes = match *key {
+                    "axes" => "",
+                    _ => "axes = { arch = [\"x86_64\", \"arm64\"], debug = [true] }",
+                };
+                format!(
+                    "[workspace.metadata.kernel.matrix.t]\n{source}\n{base}\n{axes}\n{key} = {example}\n"
+                )
+            }
+            (Table::Kernel, "flavour") => format!(
+                "[workspace.metadata.kernel.flavours.kvm]\n{}",
+                kernel(&format!("{source}\n{base}"))
             ),
             (Table::Kernel, "source" | "version") => kernel(base),
             (Table::Kernel, "preset" | "make" | "config") => kernel(source),
@@ -704,6 +727,10 @@ fn the_example_of_every_setting_is_valid() {
                 kernel(&format!("{source}\nfragments = [\"a\"]"))
             }
             (Table::Kernel, _) => kernel(&format!("{source}\n{base}")),
+            (Table::Patch, "path") => kernel_with(&format!("patches = [{{ {key} = {example} }}]")),
+            (Table::Patch, _) => kernel_with(&format!(
+                "patches = [{{ path = \"x\", {key} = {example} }}]"
+            )),
             (Table::Source, _) => {
                 let with = match *key {
                     "sha256" => "tarball = \"a.tar\", ",
@@ -755,6 +782,7 @@ fn every_flag_of_the_table_is_an_override() {
         label: text(),
         compiler: text(),
         toolchain: Some("debian-12".to_owned()),
+        backend: Some("host".to_owned()),
         make_flags: vec!["x".into()],
         targets: vec!["x".into()],
         jobs: text(),
@@ -769,6 +797,7 @@ fn every_flag_of_the_table_is_an_override() {
         modules_install: Some(true),
         source_symlink: Some(true),
         reuse: Some(true),
+        publish: Some(true),
     };
     let mut overridden: Vec<&str> = all.values().into_iter().map(|(key, _)| key).collect();
     let flags = SETTINGS.iter().filter(|setting| setting.flag.is_some());
@@ -792,6 +821,7 @@ fn any_setting() -> impl Strategy<Value = (&'static str, String, String)> {
             "modules-install",
             "source-symlink",
             "reuse",
+            "publish",
         ]),
         any::<bool>(),
         any::<bool>(),
@@ -825,6 +855,7 @@ fn set(overrides: &mut Overrides, key: &str, value: &str) {
         "modules-install" => overrides.modules_install = switch,
         "source-symlink" => overrides.source_symlink = switch,
         "reuse" => overrides.reuse = switch,
+        "publish" => overrides.publish = switch,
         "label" => overrides.label = text,
         "arch" => overrides.arch = text,
         "compiler" => overrides.compiler = text,
@@ -893,6 +924,10 @@ proptest! {
                 text.push_str(&format!("{gap}  {item}\n"));
             }
         }
+        text.push_str(match inline {
+            true => "workspace.metadata.kernel.flavours.kvm = {}\n",
+            false => "[workspace.metadata.kernel.flavours.kvm]\n",
+        });
         let spec = parse_text(&text, &Overrides::default()).unwrap();
         let mut pointed = 0;
         for (_, field) in fields(&spec.kernels[0]) {

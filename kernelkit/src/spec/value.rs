@@ -6,9 +6,12 @@ use std::str::FromStr;
 use jiff::Timestamp as Instant;
 
 use super::error::suggest;
-use super::{Compiler, InvalidToolchainName, Jobs, KernelName, Timestamp, ToolchainName};
+use super::{
+    BackendChoice, Compiler, InvalidToolchainName, Jobs, KernelName, Timestamp, ToolchainName,
+};
 use crate::arch::{Arch, UnknownArch};
 use crate::goal;
+use crate::manifest::Backend;
 
 /// A value that is not what its setting takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +52,24 @@ impl FromStr for Compiler {
                 suggest(text, ["gcc", "clang"]),
             )),
         }
+    }
+}
+
+impl FromStr for BackendChoice {
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        Ok(match text {
+            "auto" => BackendChoice::Auto,
+            "host" => BackendChoice::Only(Backend::Host),
+            "shell" => BackendChoice::Only(Backend::Shell),
+            "nix" => BackendChoice::Only(Backend::Nix),
+            _ => {
+                return Err(InvalidValue::new(
+                    format!("unknown backend `{text}`"),
+                    suggest(text, ["auto", "host", "shell", "nix"]),
+                ));
+            }
+        })
     }
 }
 

@@ -1,9 +1,11 @@
 use std::fs;
 
 use camino::Utf8PathBuf;
+use kernelkit::effect::source::worktree::{self, Laid, Layout};
 use kernelkit::effect::source::{Error, GitError, LabelHint, Verification};
 use kernelkit::source::Source;
 
+use crate::server::GitServer;
 use crate::world::{World, commit_all, directory, git, oracle, write};
 
 fn source(repository: impl ToString, reference: &str) -> Source {
@@ -201,4 +203,160 @@ fn settings_and_attributes_do_not_change_the_bytes_behind_our_back() {
     let tree = world.prepare(&source(&dir, "HEAD")).unwrap();
     assert!(!tree.dir.join("a.c").exists());
     assert_eq!(tree.id, world.prepare(&directory(&tree.dir)).unwrap().id);
+}
+
+#[test]
+fn a_cut_off_fetch_is_told_and_the_mirror_stays_whole() {
+    let world = World::new();
+    let dir = repository(&world);
+    // Enough for a pack of several pieces.
+    let noise: String = (0..4000_u32)
+        .map(|n| format!("{:x}\n", n.wrapping_mul(2_654_435_761)))
+        .collect();
+    write(&dir, "noise", &noise);
+    git(&dir, &["add", "--all"]);
+    let second = commit(&dir, "second");
+    let server = GitServer::start(&dir);
+    let first = world.prepare(&source(&server.url, "v6.12.117")).unwrap();
+    let mirror = world.environment.cache_dir.join("git");
+    let mirror = mirror
+        .read_dir_utf8()
+        .unwrap()
+        .map(|entry| entry.unwrap().into_path())
+        .find(|path| path.is_dir())
+        .unwrap();
+    // What asks for the references goes through, and what fetches is cut; or already the first is.
+    for limits in [&[usize::MAX, 3000][..], &[usize::MAX, 300], &[20], &[0]] {
+        server.cut(limits);
+        let error = world.prepare(&source(&server.url, "main")).unwrap_err();
+        assert!(
+            matches!(error, Error::Git(GitError::CutOff { .. })),
+            "{limits:?}: {error:?}"
+        );
+        assert!(error.hint().is_some());
+        server.cut(&[]);
+        git(&mirror, &["fsck", "--no-dangling"]);
+        assert_eq!(
+            world.prepare(&source(&server.url, "v6.12.117")).unwrap(),
+            first
+        );
+    }
+    // What a killed git leaves behind is nobody's.
+    for path in [
+        "shallow.lock",
+        "config.lock",
+        "refs/kernelkit/x.lock",
+        "objects/pack/tmp_pack_x",
+    ] {
+        write(&mirror, path, "");
+    }
+    let tree = world.prepare(&source(&server.url, "main")).unwrap();
+    assert_eq!(tree.commit.unwrap().id, second);
+    assert!(!mirror.join("shallow.lock").exists());
+}
+
+#[test]
+fn a_reference_that_vanished_is_told_with_its_last_commit() {
+    let world = World::new();
+    let dir = repository(&world);
+    git(&dir, &["branch", "topic"]);
+    let server = GitServer::start(&dir);
+    let tree = world.prepare(&source(&server.url, "topic")).unwrap();
+    git(&dir, &["branch", "--delete", "--force", "topic"]);
+    let error = world.prepare(&source(&server.url, "topic")).unwrap_err();
+    assert!(
+        matches!(error, Error::Git(GitError::Vanished { .. })),
+        "{error:?}"
+    );
+    let commit = tree.commit.as_ref().unwrap().id.clone();
+    assert!(error.hint().unwrap().contains(&commit));
+    assert_eq!(
+        world.prepare(&source(&server.url, &commit)).unwrap().id,
+        tree.id
+    );
+    // Never seen, and nobody there.
+    let error = world.prepare(&source(&server.url, "other")).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Git(GitError::UnknownReference { .. })
+    ));
+    let error = world
+        .prepare(&source("git://127.0.0.1:9/x", "main"))
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Git(GitError::Unreachable { .. })),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_worktree_moves_and_keeps_edits() {
+    let world = World::new();
+    let dir = repository(&world);
+    let second = commit(&dir, "second");
+    for repository in [dir.to_string(), format!("file://{dir}")] {
+        let at = world.root.join(format!("tree-{}", repository.len()));
+        let context = world.context();
+        let lay = |reference: &str, layout| {
+            worktree::lay(&at, &repository, reference, layout, &context, &mut |_| {})
+        };
+        let (first, laid) = lay("v6.12.117", Layout::default()).unwrap();
+        assert_eq!(laid, Laid::Created);
+        let prepared = |reference: &str| {
+            worktree::prepare(&at, &repository, reference, &context, &mut |_| {}).unwrap()
+        };
+        let tree = prepared("v6.12.117");
+        let archived = world.prepare(&source(&repository, "v6.12.117")).unwrap();
+        assert_eq!((tree.id, &tree.label), (archived.id, &LabelHint::Vanilla));
+        assert_eq!(tree.resolved, archived.resolved);
+        let untouched = fs::metadata(at.join("Makefile"))
+            .unwrap()
+            .modified()
+            .unwrap();
+        let moved = Laid::Moved { from: first };
+        assert_eq!(
+            lay("main", Layout::default()).unwrap(),
+            (second.clone(), moved)
+        );
+        assert_eq!(
+            fs::metadata(at.join("Makefile"))
+                .unwrap()
+                .modified()
+                .unwrap(),
+            untouched
+        );
+        // Edits are built, and are not lost.
+        write(&at, "a.c", "edited");
+        let edited = prepared("main");
+        assert!(edited.dirty && edited.id != archived.id);
+        let error = lay("v6.12.117", Layout::default()).unwrap_err();
+        assert!(error.to_string().contains(" M a.c"), "{error}");
+        assert_eq!(lay("main", Layout::default()).unwrap().1, Laid::Current);
+        let recreate = Layout {
+            recreate: true,
+            ..Layout::default()
+        };
+        assert_eq!(lay("main", recreate).unwrap().1, Laid::Created);
+        assert!(!prepared("main").dirty);
+        // A checkout that was killed holds nobody's edits.
+        let mark = git(&at, &["rev-parse", "--git-path", "kernelkit-complete"]);
+        fs::remove_file(at.join(mark)).unwrap();
+        fs::remove_file(at.join("a.c")).unwrap();
+        assert_eq!(lay("main", Layout::default()).unwrap().1, Laid::Created);
+        assert!(!prepared("main").dirty);
+    }
+    let error = worktree::lay(
+        &world.kernel("other"),
+        dir.as_str(),
+        "main",
+        Layout {
+            recreate: true,
+            ..Layout::default()
+        },
+        &world.context(),
+        &mut |_| {},
+    )
+    .unwrap_err();
+    assert!(matches!(error, Error::Git(GitError::NotAWorktree { .. })));
+    assert!(world.root.join("other/Makefile").exists());
 }

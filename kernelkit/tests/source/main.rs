@@ -13,4 +13,5 @@ mod git;
 mod http;
 mod patch;
 mod release;
+mod server;
 mod world;

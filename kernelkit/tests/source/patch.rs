@@ -3,6 +3,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::effect::source::{Error, LabelHint, PatchError, verify};
+use kernelkit::patch::Entry;
 use kernelkit::source::Source;
 
 use crate::archive::tar_of;
@@ -112,63 +113,194 @@ fn unchanged_files_of_a_shared_tree_are_links_and_of_a_directory_copies() {
     }
 }
 
-#[test]
-fn a_patch_that_does_not_fit_is_named_with_file_and_hunk() {
-    let check = |text: &str, message: &str, hint: &str| {
-        let world = World::new();
-        let [source, _] = sources(&world);
-        let good = patch(&world, "0001-good", EDIT);
-        let base = world.prepare(&source).unwrap();
-        let before = world.leftovers();
-        let bad = patch(&world, "0002-bad", text);
-        let error = world.watch(&source, &[good, bad.clone()]).0.unwrap_err();
-        assert_eq!(error.to_string(), format!("{bad} {message}"));
-        assert!(error.hint().unwrap().contains(hint), "{:?}", error.hint());
-        assert_eq!(world.leftovers(), before);
-        verify(&base, &world.context()).unwrap();
+/// What is said of a second patch, after one that applies; nothing may be left behind.
+fn refused(text: &str, message: &str, detail: &str) {
+    let world = World::new();
+    let [source, _] = sources(&world);
+    let good = patch(&world, "0001-good", EDIT);
+    let base = world.prepare(&source).unwrap();
+    let before = world.leftovers();
+    let bad = patch(&world, "0002-bad", text);
+    let error = world.watch(&source, &[good, bad.clone()]).0.unwrap_err();
+    assert_eq!(error.to_string(), format!("{bad} {message}"));
+    assert!(error.hint().is_some());
+    let Error::Patch(error) = error else {
+        panic!("{error}")
     };
-    check(EDIT, "does not apply to kernel/fork.c", "have it already");
-    check(
+    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    let details = error.details().join("\n") + &cause.unwrap_or_default();
+    assert!(details.contains(detail), "{details}");
+    assert_eq!(world.leftovers(), before);
+    verify(&base, &world.context()).unwrap();
+}
+
+#[test]
+fn a_patch_that_does_not_fit_is_shown_with_what_the_tree_has() {
+    refused(EDIT, "is already applied", "");
+    refused(
         "--- a/kernel/fork.c\n+++ b/kernel/fork.c\n@@ -1,2 +1,2 @@\n-int spoon(void)\n+int knife(void)\n {\n",
         "does not apply to kernel/fork.c, hunk 1",
-        "Hunk #1 FAILED",
+        "-int spoon(void)\n    +int knife(void)\n     {\n  the tree has nothing like it",
     );
-    // The first and the last line of its context differ: fuzz would let it pass.
-    check(
-        "--- a/kernel/fork.c\n+++ b/kernel/fork.c\n@@ -1,4 +1,4 @@\n long fork(void)\n {\n-\treturn 1;\n+\treturn 2;\n ]\n",
+    // The first line of its context differs: fuzz would let it pass.
+    refused(
+        FUZZY,
         "does not apply to kernel/fork.c, hunk 1",
-        "Hunk #1 FAILED",
+        "the tree has at line 1 (`!` marks what differs):\n   !int fork(void)\n    {\n    \treturn 1;\n    }",
     );
-    check(
+    refused(
         "--- a/none.c\n+++ b/none.c\n@@ -1 +1 @@\n-a\n+b\n",
-        "does not apply",
-        "none.c",
+        "does not apply to none.c",
+        "none.c is not in the tree",
     );
-    check("no diff at all\n", "has no diff in it", "format-patch");
+    refused(
+        "--- /dev/null\n+++ b/a.c\n@@ -0,0 +1 @@\n+other\n",
+        "does not apply to a.c",
+        "a.c is in the tree already",
+    );
+    refused("no diff at all\n", "has no diff in it", "");
+    refused("", "has no diff in it", "");
+}
+
+#[test]
+fn a_patch_without_effect_is_refused() {
+    refused(
+        "--- a/kernel/fork.c\n+++ b/kernel/fork.c\n@@ -1,4 +1,4 @@\n int fork(void)\n-{\n+{\n \treturn 1;\n }\n",
+        "changes nothing",
+        "",
+    );
+    refused(
+        "diff --git a/scripts/run.sh b/scripts/run.sh\nold mode 100644\nnew mode 100755\n",
+        "changes nothing",
+        "",
+    );
+}
+
+#[test]
+fn a_damaged_patch_is_refused_with_its_line() {
+    refused(
+        "--- a/kernel/fork.c\n+++ b/kernel/fork.c\n@@ -1,4 +1,4 @@\n int fork(void)\n {\n-\treturn 1;\n",
+        "cannot be used",
+        "line 3: the hunk that begins here is cut off",
+    );
+    refused(
+        &format!("Subject: x\nContent-Transfer-Encoding: base64\n\n{EDIT}"),
+        "cannot be used",
+        "encoded for mail",
+    );
+}
+
+const FUZZY: &str = "--- a/kernel/fork.c\n+++ b/kernel/fork.c\n@@ -1,4 +1,4 @@\n long fork(void)\n {\n-\treturn 1;\n+\treturn 2;\n }\n";
+
+#[test]
+fn fuzz_and_strip_are_as_asked() {
+    let world = World::new();
+    let [source, _] = sources(&world);
+    let good = Entry::new(patch(&world, "good", EDIT));
+    let fuzzy = Entry {
+        fuzz: 1,
+        ..Entry::new(patch(&world, "fuzzy", FUZZY))
+    };
+    let plain = EDIT
+        .replace("a/kernel", "kernel")
+        .replace("b/kernel", "kernel");
+    let bare = Entry {
+        strip: 0,
+        ..Entry::new(patch(&world, "bare", &plain))
+    };
+    let tree = |patches: &[Entry]| world.watch_entries(&source, patches).0.unwrap();
+    let text = fs::read_to_string(tree(&[good.clone(), fuzzy]).dir.join("kernel/fork.c")).unwrap();
+    assert_eq!(text, "int fork(void)\n{\n\treturn 2;\n}\n");
+    assert_eq!(tree(&[bare]).id, tree(std::slice::from_ref(&good)).id);
+    // The tree is 6.12.117.
+    for (range, applied) in [("<6.12", 0), (">=6.12", 1)] {
+        let version = Some(range.parse().unwrap());
+        let entry = Entry {
+            version,
+            ..good.clone()
+        };
+        assert_eq!(tree(&[entry]).patches.len(), applied, "{range}");
+    }
+}
+
+#[test]
+fn a_binary_file_is_patched_or_the_patch_is_refused() {
+    let world = World::new();
+    let [source, _] = sources(&world);
+    let work = world.kernel("work");
+    commit_all(&work);
+    fs::write(work.join("a.c"), [0, 1, 2, 0xff]).unwrap();
+    for (arguments, applies) in [(&["diff", "--binary"][..], true), (&["diff"], false)] {
+        let text = git(&work, arguments) + "\n\n";
+        let file = patch(&world, &format!("binary-{applies}"), &text);
+        let tree = world.watch(&source, &[file]).0;
+        match tree {
+            Ok(tree) if applies => assert_eq!(tree.id, oracle(&work, &["--force"])),
+            Err(error) if !applies => {
+                assert!(error.to_string().ends_with("does not apply"), "{error}")
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]
 fn a_patch_cannot_leave_the_tree() {
     let world = World::new();
     let [source, _] = sources(&world);
-    let evil = |name: &str| {
-        let text = format!("--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+x\n");
-        world.watch(&source, &[patch(&world, "evil", &text)]).0
+    let evil = |text: &str| {
+        let error = world
+            .watch(&source, &[patch(&world, "evil", text)])
+            .0
+            .unwrap_err();
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        format!("{error} {}", cause.unwrap_or_default())
     };
-    for name in ["../evil.c", "kernel/../../evil.c"] {
-        evil(name).unwrap_err();
-        let trees = world.environment.cache_dir.join("tree");
-        assert!(!trees.join("evil.c").exists());
+    let absolute = world.root.join("evil.c");
+    for name in ["b/../evil.c", "b/kernel/../../evil.c", absolute.as_str()] {
+        let said = evil(&format!("--- /dev/null\n+++ {name}\n@@ -0,0 +1 @@\n+x\n"));
+        assert!(
+            said.ends_with(&format!("`{name}` is outside the tree")),
+            "{said}"
+        );
     }
-    // An absolute name loses its slash.
-    let name = world.root.join("evil.c");
-    let tree = evil(name.as_str()).unwrap();
-    assert!(
-        !name.exists()
-            && tree
-                .dir
-                .join(name.as_str().trim_start_matches('/'))
-                .exists()
+    let outside = world.root.join("outside");
+    fs::create_dir(&outside).unwrap();
+    let link = format!(
+        "diff --git a/door b/door\nnew file mode 120000\n--- /dev/null\n+++ b/door\n@@ -0,0 +1 @@\n+{outside}\n\\ No newline at end of file\n"
+    );
+    let through = "diff --git a/door/evil.c b/door/evil.c\nnew file mode 100644\n--- /dev/null\n+++ b/door/evil.c\n@@ -0,0 +1 @@\n+x\n";
+    let said = evil(&format!("{link}{through}"));
+    assert!(said.contains("does not apply"), "{said}");
+    // In a patch of its own, the link is there when the second one comes.
+    let two = [
+        patch(&world, "link", &link),
+        patch(&world, "through", through),
+    ];
+    world.watch(&source, &two).0.unwrap_err();
+    assert!(!absolute.exists() && outside.read_dir().unwrap().next().is_none());
+}
+
+#[test]
+fn a_repository_around_the_cache_and_settings_do_not_change_what_a_patch_does() {
+    let world = World::new();
+    let [source, _] = sources(&world);
+    git(&world.root, &["init", "--quiet"]);
+    let home = world.environment.home.join(".gitconfig");
+    fs::create_dir_all(&world.environment.home).unwrap();
+    fs::write(
+        home,
+        "[core]\n\tautocrlf = true\n[apply]\n\twhitespace = fix\n",
+    )
+    .unwrap();
+    let trailing = EDIT.replace("+\treturn 1;", "+\treturn 1; \t");
+    let tree = world
+        .watch(&source, &[patch(&world, "edit", &trailing)])
+        .0
+        .unwrap();
+    assert_eq!(
+        fs::read_to_string(tree.dir.join("kernel/fork.c")).unwrap(),
+        "int fork(void)\n{\n\treturn 1; \t\n}\n"
     );
 }
 

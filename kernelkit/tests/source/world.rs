@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::effect::environment::Environment;
 use kernelkit::effect::source::{Context, Error, Progress, Tree, prepare};
+use kernelkit::patch::Entry;
 use kernelkit::source::{Source, TreeId};
 use kernelkit::version::Mirror;
 
@@ -78,6 +79,15 @@ impl World {
         &self,
         source: &Source,
         patches: &[Utf8PathBuf],
+    ) -> (Result<Tree, Error>, Seen) {
+        let patches: Vec<Entry> = patches.iter().map(Entry::new).collect();
+        self.watch_entries(source, &patches)
+    }
+
+    pub(crate) fn watch_entries(
+        &self,
+        source: &Source,
+        patches: &[Entry],
     ) -> (Result<Tree, Error>, Seen) {
         let mut seen = Seen::default();
         let tree = prepare(

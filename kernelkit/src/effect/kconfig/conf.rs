@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::super::fs::{self, Context as _};
 use super::probe::{NotRecorded, Prober, Record, RecordError, Runner};
-use super::{TreeReader, detect_dialect};
+use super::{TreeReader, detect_dialect, image};
 use crate::kconfig::{
     Dialect, Dialogue, Error as KconfigError, Input, Kconfig, Mode, ProbabilityError, ProbeResult,
     Questions, Reader as _, Request, Resolution, Severity, Tristate, Unmet, parse_seed,
@@ -136,11 +136,7 @@ pub fn run(
             Dialect::V7,
         )?,
     };
-    let directory = options.directory.clone();
-    let reader = match (&options.cache, &source_tree) {
-        (Some(cache), Some(tree)) => TreeReader::reading_ahead(directory, cache, tree.as_str()),
-        _ => TreeReader::new(directory),
-    };
+    let reader = TreeReader::new(options.directory.clone());
     let recorded = match &options.probes {
         Probes::Run => None,
         Probes::Recorded(path) => {
@@ -165,11 +161,14 @@ pub fn run(
         }
         None => {
             let mut prober = Prober::new(runner, options.cache.as_deref());
-            let loaded = prober.load(load);
+            let question = image::Question {
+                directory: &options.directory,
+                root: &options.root,
+                variables: &options.variables,
+                dialect,
+            };
+            let loaded = image::load(&question, &mut prober, options.cache.as_deref());
             outcome.stderr.append(&mut prober.stderr);
-            // Without a cache the next call is slower, and that is all.
-            let _ = prober.save();
-            reader.save();
             (loaded, prober.record)
         }
     };

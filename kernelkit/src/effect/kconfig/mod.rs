@@ -42,6 +42,7 @@
 
 mod ahead;
 pub mod conf;
+mod image;
 pub mod probe;
 mod shell;
 mod tree;
@@ -125,6 +126,13 @@ impl TreeReader {
         }
     }
 
+    /// The path below the directory, unless it is certain that nothing is there.
+    fn place(&self, path: &Utf8Path) -> Option<Utf8PathBuf> {
+        // A file of the working directory itself is rare enough to just ask.
+        let asked = path.parent().is_none_or(|parent| self.exists(parent));
+        (path.is_absolute() || asked).then(|| self.directory.join(path))
+    }
+
     fn exists(&self, directory: &Utf8Path) -> bool {
         if directory.as_str().is_empty() {
             return true;
@@ -153,10 +161,9 @@ impl Reader for TreeReader {
             ahead.note(path);
             return Ok(bytes);
         }
-        // A file of the working directory itself is rare enough to just ask.
-        if path.parent().is_some_and(|parent| !self.exists(parent)) {
-            return Err(io::ErrorKind::NotFound.into());
+        match self.place(path) {
+            Some(path) => std::fs::read(path),
+            None => Err(io::ErrorKind::NotFound.into()),
         }
-        std::fs::read(self.directory.join(path))
     }
 }

@@ -324,6 +324,19 @@ impl Prober {
         load(&mut |command| self.ask(command))
     }
 
+    /// Whether every command of a record is known without running it, and prints the same.
+    /// Then the record is what this run was asked.
+    pub(super) fn repeats(&mut self, record: Record) -> bool {
+        let same = record
+            .order
+            .iter()
+            .all(|command| self.lookup(command).as_deref() == record.get(command));
+        if same {
+            self.record = record;
+        }
+        same
+    }
+
     /// Finds out what a load would ask, and runs that side by side.
     ///
     /// The load is repeated, with an empty answer for what is not known yet, until it
@@ -426,7 +439,7 @@ fn command_key(command: &[u8], variables: &BTreeMap<String, String>) -> Vec<u8> 
     key
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::super::{exec, fs};
 use super::probe::{NotRecorded, Prober, Record, Runner};
-use super::{TreeReader, detect_dialect, shell};
+use super::{TreeReader, detect_dialect, image, shell};
 use crate::kconfig::{self, Dialect, Kconfig, ProbeResult};
 use crate::process::Call;
 
@@ -79,12 +79,7 @@ impl Error {
 /// Reads a tree's Kconfig files in the environment its Makefile would set up.
 pub fn load_tree(tree: &Tree<'_>, probes: &Probes<'_>) -> Result<Loaded, Error> {
     let dialect = detect_dialect(tree.source, Dialect::V7)?;
-    let reader = match probes {
-        Probes::Run(Some(cache)) => {
-            TreeReader::reading_ahead(tree.directory, cache, tree.source.as_str())
-        }
-        _ => TreeReader::new(tree.directory),
-    };
+    let reader = TreeReader::new(tree.directory);
     let runs = matches!(probes, Probes::Run(_));
     let variables = makefile_variables(tree, runs)?;
     let load = |probe: &mut dyn FnMut(&[u8]) -> ProbeResult| {
@@ -97,10 +92,13 @@ pub fn load_tree(tree: &Tree<'_>, probes: &Probes<'_>) -> Result<Loaded, Error> 
                 variables: variables.clone(),
             };
             let mut prober = Prober::new(runner, *cache);
-            let kconfig = prober.load(load)?;
-            // Without a cache the next call is slower, and that is all.
-            let _ = prober.save();
-            reader.save();
+            let question = image::Question {
+                directory: tree.directory,
+                root: "Kconfig",
+                variables: &variables,
+                dialect,
+            };
+            let kconfig = image::load(&question, &mut prober, *cache)?;
             (kconfig, prober.record, prober.stderr)
         }
         Probes::Recorded(record) => {

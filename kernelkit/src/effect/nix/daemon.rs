@@ -330,9 +330,29 @@ impl Daemon {
         mode: Mode,
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<Vec<Outcome>> {
+        self.realise(&self.target_texts(targets), mode, on_event)
+    }
+
+    /// Takes paths from caches, and builds nothing.
+    pub fn substitute<'a>(
+        &mut self,
+        paths: impl IntoIterator<Item = &'a StorePath>,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Vec<Outcome>> {
+        let paths = paths.into_iter().map(|path| self.store.display(path));
+        let paths: Vec<_> = paths.collect();
+        self.realise(&paths, Mode::Normal, on_event)
+    }
+
+    fn realise(
+        &mut self,
+        targets: &[String],
+        mode: Mode,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Vec<Outcome>> {
         let during = "the build";
         let mut bytes = Vec::new();
-        put_strings(&mut bytes, &self.target_texts(targets));
+        put_strings(&mut bytes, targets);
         put(&mut bytes, mode as u64);
         self.request(Request::BuildPathsWithResults, during, &bytes)?;
         self.work(during, on_event)?;

@@ -5,6 +5,10 @@
 pub mod cache;
 pub mod daemon;
 pub mod debian_root;
+pub mod layer;
+pub mod locked;
 pub mod nar;
 pub mod program;
+pub mod realise;
+pub mod shell;
 mod wire;

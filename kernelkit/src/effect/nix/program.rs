@@ -2,10 +2,11 @@
 
 use camino::Utf8PathBuf;
 
-use super::daemon::Address;
+use super::daemon::{self, Address, Daemon, Options};
 use crate::effect::environment::Environment;
 use crate::effect::exec;
 use crate::nix::command::{NoVersion, OLDEST, Version};
+use crate::nix::store_path::{self, StoreDir, StorePath};
 use crate::process::Call;
 
 /// Why Nix cannot be used.
@@ -23,6 +24,12 @@ pub enum Error {
         /// Its version.
         found: Version,
     },
+    /// NIX_STORE_DIR.
+    #[error(transparent)]
+    StoreDir(#[from] store_path::Error),
+    /// Its daemon.
+    #[error(transparent)]
+    Daemon(#[from] daemon::Error),
 }
 
 impl Error {
@@ -34,6 +41,8 @@ impl Error {
                     .to_owned()
             }
             Error::Run(error) => return error.hint(),
+            Error::StoreDir(error) => return error.hint(),
+            Error::Daemon(error) => return error.hint(),
             Error::Version(_) | Error::TooOld { .. } => {
                 format!("Nix {OLDEST} or newer is needed: https://nixos.org/download")
             }
@@ -46,6 +55,8 @@ impl Error {
 pub struct Nix {
     /// Its version.
     pub version: Version,
+    /// The directory of its store's paths, as the store knows it.
+    pub store: StoreDir,
     environment: Environment,
 }
 
@@ -57,8 +68,13 @@ impl Nix {
         if version < OLDEST {
             return Err(Error::TooOld { found: version });
         }
+        let store = match environment.variables.get("NIX_STORE_DIR") {
+            Some(directory) if !directory.is_empty() => directory.parse()?,
+            _ => StoreDir::default(),
+        };
         Ok(Nix {
             version,
+            store,
             environment: environment.clone(),
         })
     }
@@ -66,6 +82,29 @@ impl Nix {
     /// A call of one of its programs, with the variables that say where the store is.
     pub fn call(&self, program: &str) -> Call {
         call(&self.environment, program)
+    }
+
+    /// A connection to its daemon.
+    pub fn connect(&self, options: &Options) -> Result<Daemon, daemon::Error> {
+        Daemon::connect(&self.daemon(), &self.store, options)
+    }
+
+    /// Where a path of the store is on this machine: a store that `NIX_REMOTE` names by a
+    /// directory has its own root.
+    pub fn place(&self, path: &StorePath) -> Utf8PathBuf {
+        let remote = self.environment.variables.get("NIX_REMOTE");
+        let root = remote.and_then(|remote| {
+            let (_, options) = remote.split_once('?').unwrap_or((remote, ""));
+            options
+                .split('&')
+                .find_map(|option| option.strip_prefix("root="))
+                .or_else(|| remote.starts_with('/').then_some(remote.as_str()))
+        });
+        let logical = self.store.join(path);
+        match root {
+            Some(root) => Utf8PathBuf::from(root).join(logical.as_str().trim_start_matches('/')),
+            None => logical,
+        }
     }
 
     /// How a daemon for the store is reached: by the socket of the one that runs, else by
@@ -87,7 +126,9 @@ impl Nix {
 
 fn call(environment: &Environment, program: &str) -> Call {
     let nix = environment.variables.iter().filter(|(name, _)| {
-        name.starts_with("NIX_") || ["HOME", "USER", "TMPDIR"].contains(&name.as_str())
+        name.starts_with("NIX_")
+            || name.starts_with("XDG_")
+            || ["HOME", "USER", "TMPDIR"].contains(&name.as_str())
     });
     let mut call = Call::new(program, &environment.current_dir).envs(&environment.tool_variables());
     for (name, value) in nix {

@@ -229,6 +229,12 @@ pub(in crate::effect) fn apt(program: &str, context: &Context<'_>, dir: &Utf8Pat
     call
 }
 
+/// Where a package of a version is kept.
+pub(super) fn package_file(package: &str, version: &str, context: &Context<'_>) -> Utf8PathBuf {
+    let file = format!("{package}_{}_all.deb", version.replace(':', "%3a"));
+    context.environment.cache_dir.join("download").join(file)
+}
+
 /// A version that the mirrors have dropped, from Debian's archive of all packages; `None` where
 /// that does not have it either. Its list names files by SHA-1
 /// (<https://salsa.debian.org/snapshot-team/snapshot/raw/master/API>), so whoever must be sure

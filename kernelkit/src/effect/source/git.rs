@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Commit, Context, Error as SourceError, LabelHint, Progress, Tree, Verification, archive, cache,
+    mirror,
 };
 use crate::effect::{exec, fs};
 use crate::process::Call;
@@ -55,6 +56,61 @@ pub enum Error {
         /// The line.
         answer: String,
     },
+    /// What a reference named is there no more.
+    #[error("{repository} has `{reference}` no more")]
+    Vanished {
+        /// Where.
+        repository: String,
+        /// What was asked for.
+        reference: String,
+        /// What it was when it was last seen.
+        commit: String,
+    },
+    /// The server cannot be talked to.
+    #[error("{repository} cannot be reached")]
+    Unreachable {
+        /// Where.
+        repository: String,
+        /// git's words.
+        #[source]
+        source: Box<exec::Error>,
+    },
+    /// The server does not let us in.
+    #[error("{repository} refuses access")]
+    Refused {
+        /// Where.
+        repository: String,
+        /// git's words.
+        #[source]
+        source: Box<exec::Error>,
+    },
+    /// The server stopped in the middle.
+    #[error("the connection to {repository} was cut off")]
+    CutOff {
+        /// Where.
+        repository: String,
+        /// git's words.
+        #[source]
+        source: Box<exec::Error>,
+    },
+    /// Something else where a worktree was to be.
+    #[error("{path} is there, and no worktree of {repository} that cargo kernel has made")]
+    NotAWorktree {
+        /// The directory.
+        path: Utf8PathBuf,
+        /// The repository.
+        repository: String,
+    },
+    /// A worktree that would lose work.
+    #[error("{path} has edits and cannot move to `{reference}`: {}", edits.join(", "))]
+    Edited {
+        /// The worktree.
+        path: Utf8PathBuf,
+        /// Where it was to move.
+        reference: String,
+        /// As `git status --porcelain` has them.
+        edits: Vec<String>,
+    },
     /// Offline, and not in the cache.
     #[error("`{reference}` of {repository} is not in the cache, and kernelkit is offline")]
     Offline {
@@ -84,6 +140,23 @@ impl Error {
                 Some("name a git repository, or use the directory as it is".to_owned())
             }
             Error::Answer { .. } => None,
+            Error::Vanished { commit, .. } => Some(format!(
+                "it was {commit} when it was last seen: name that commit to build it again"
+            )),
+            Error::Unreachable { .. } => Some(
+                "check the network and the URL; `--offline` uses what is in the cache".to_owned(),
+            ),
+            Error::Refused { .. } => Some(
+                "check that you may read it: `git ls-remote` with the same URL must work without a question"
+                    .to_owned(),
+            ),
+            Error::CutOff { .. } => {
+                Some("run it again: what was there before is intact".to_owned())
+            }
+            Error::NotAWorktree { .. } => Some("remove it, or name another directory".to_owned()),
+            Error::Edited { path, .. } => Some(format!(
+                "commit or stash them (`git -C {path} stash -u`); `cargo kernel tree --recreate` drops those of a kernel's own tree"
+            )),
             Error::Offline { .. } => Some("run it once without `--offline`".to_owned()),
         }
     }
@@ -91,8 +164,8 @@ impl Error {
 
 /// A commit and what a reference to it says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Resolved {
-    commit: String,
+pub(super) struct Resolved {
+    pub(super) commit: String,
     tree: TreeId,
     author_date: i64,
     tag: bool,
@@ -104,32 +177,13 @@ pub(super) fn prepare(
     context: &Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Tree, SourceError> {
-    let odd = |byte: u8| byte.is_ascii_control() || byte == b' ';
-    if reference.is_empty() || reference.starts_with('-') || reference.bytes().any(odd) {
-        return Err(Error::InvalidReference {
-            reference: reference.to_owned(),
-        }
-        .into());
-    }
-    let (git_dir, resolved) = if is_url(repository) {
-        remote(repository, reference, context, progress)?
-    } else {
-        let path = context.environment.current_dir.join(repository);
-        let resolved = local(&path, repository, reference, context)?;
-        (path, resolved)
-    };
+    let (git_dir, resolved) = resolve(repository, reference, false, context, progress)?;
     let cache_dir = &context.environment.cache_dir;
     let key = format!("git-{}", resolved.tree);
     let cached = cache::tree(cache_dir, &key, progress, |into, progress| {
         check_out(&git_dir, &resolved, into, context, progress)
     })?;
-    let label = if resolved.tag && is_release(reference) {
-        LabelHint::Vanilla
-    } else {
-        LabelHint::Reference {
-            name: reference.to_owned(),
-        }
-    };
+    let label = label(&resolved, reference);
     Ok(Tree {
         dir: cached.dir,
         id: cached.record.id,
@@ -153,13 +207,56 @@ pub(super) fn prepare(
     })
 }
 
+/// The commit that `reference` names, and a repository that has it; with `history`, with
+/// the commits before it.
+pub(super) fn resolve(
+    repository: &str,
+    reference: &str,
+    history: bool,
+    context: &Context<'_>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(Utf8PathBuf, Resolved), SourceError> {
+    let odd = |byte: u8| byte.is_ascii_control() || byte == b' ';
+    if reference.is_empty() || reference.starts_with('-') || reference.bytes().any(odd) {
+        return Err(Error::InvalidReference {
+            reference: reference.to_owned(),
+        }
+        .into());
+    }
+    if is_url(repository) {
+        return remote(repository, reference, history, context, progress);
+    }
+    let path = context.environment.current_dir.join(repository);
+    let resolved = local(&path, repository, reference, context)?;
+    Ok((path, resolved))
+}
+
+/// What a release of this commit could be labelled.
+pub(super) fn label(resolved: &Resolved, reference: &str) -> LabelHint {
+    if resolved.tag && is_release(reference) {
+        LabelHint::Vanilla
+    } else {
+        LabelHint::Reference {
+            name: reference.to_owned(),
+        }
+    }
+}
+
+/// A reference without the directories that git keeps it in.
+pub(super) fn short(reference: &str) -> &str {
+    ["refs/tags/", "refs/heads/"]
+        .iter()
+        .find_map(|prefix| reference.strip_prefix(prefix))
+        .unwrap_or(reference)
+}
+
 /// Whether a tag is that of a release: `v6.12.117`.
 pub(super) fn is_release(tag: &str) -> bool {
     tag.starts_with('v') && tag.parse::<KernelVersion>().is_ok()
 }
 
 /// `https://…`, `ssh://…`, `file://…` or `host:path`.
-fn is_url(repository: &str) -> bool {
+pub(super) fn is_url(repository: &str) -> bool {
     match repository.split_once(':') {
         Some((before, _)) => !before.contains('/'),
         None => false,
@@ -197,7 +294,7 @@ pub(super) fn ask(call: &Call) -> Result<Option<String>, exec::Error> {
 }
 
 /// The commit that `revision` names.
-fn commit_of(
+pub(super) fn commit_of(
     context: &Context<'_>,
     dir: &Utf8Path,
     revision: &str,
@@ -313,6 +410,7 @@ fn remote_branch(
 fn remote(
     url: &str,
     reference: &str,
+    history: bool,
     context: &Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(Utf8PathBuf, Resolved), SourceError> {
@@ -324,18 +422,18 @@ fn remote(
         .into());
     }
     let cache_dir = &context.environment.cache_dir;
-    let digest = Sha256::of(url.as_bytes()).to_string();
-    let dir = cache_dir.join("git").join(&digest[..16]);
+    let dir = mirror::dir(url, context);
     let known_at = cache_dir.join("known").join(format!(
         "git-{}.json",
         Sha256::of(format!("{url} {reference}").as_bytes())
     ));
-    let known = fs::read_optional(&known_at)?
+    let seen = fs::read_optional(&known_at)?
         .and_then(|bytes| serde_json::from_slice::<Resolved>(&bytes).ok())
-        // Tags and commits stay; branches move on.
-        .filter(|known| known.tag || is_commit(reference) || context.offline)
         .filter(|_| dir.is_dir());
-    if let Some(known) = known {
+    // Tags and commits stay; branches move on.
+    let stays = |known: &Resolved| known.tag || is_commit(reference) || context.offline;
+    let deep = !history || !dir.join("shallow").exists();
+    if let Some(known) = seen.clone().filter(stays).filter(|_| deep) {
         return Ok((dir, known));
     }
     if context.offline {
@@ -345,31 +443,27 @@ fn remote(
         }
         .into());
     }
-    fs::create_dir_all(&dir)?;
-    let _lock = cache::Lock::take(&dir.with_extension("lock"), progress)?;
-    let base = || git(context, &dir);
-    exec::capture(&base().args(["init", "--quiet", "--bare", "."]))?;
+    let _lock = mirror::open(&dir, context, progress)?;
+    let vanished = |error| match (error, &seen) {
+        (SourceError::Git(Error::UnknownReference { .. }), Some(seen)) => Error::Vanished {
+            repository: url.to_owned(),
+            reference: reference.to_owned(),
+            commit: seen.commit.clone(),
+        }
+        .into(),
+        (error, _) => error,
+    };
     let (wanted, tag) = if is_commit(reference) {
         (reference.to_owned(), false)
     } else {
-        find_remote(url, reference, &dir, context)?
+        find_remote(url, reference, &dir, context).map_err(vanished)?
     };
     progress(Progress::Note(&format!("fetching {reference} from {url}")));
     let kept = format!(
         "refs/kernelkit/{}",
         wanted.strip_prefix("refs/").unwrap_or(&wanted)
     );
-    exec::capture(
-        &base()
-            .args(["fetch", "--quiet", "--depth=1", "--no-tags"])
-            .args([
-                "--no-write-fetch-head",
-                "--recurse-submodules=no",
-                "--end-of-options",
-            ])
-            .arg(url)
-            .arg(format!("+{wanted}:{kept}")),
-    )?;
+    mirror::fetch(&dir, url, (&wanted, &kept), history, context).map_err(vanished)?;
     let commit = commit_of(context, &dir, &kept)?.ok_or_else(|| Error::UnknownReference {
         repository: url.to_owned(),
         reference: reference.to_owned(),
@@ -399,7 +493,10 @@ fn find_remote(
     let call = git(context, dir)
         .args(["ls-remote", "--quiet", "--end-of-options", url])
         .args(names.iter().map(|(name, _)| name));
-    let text = exec::capture(&call)?.text();
+    let output = exec::capture(&call);
+    let text = output
+        .map_err(|error| mirror::explain(url, reference, error))?
+        .text();
     let there = |wanted: &str| {
         text.lines().any(|line| {
             line.split_once('\t')
@@ -447,7 +544,7 @@ fn check_out(
 
 /// A partial clone fetches a file at a time when it is asked for all of them, which takes
 /// hours: so what is missing is fetched first, many files a call.
-fn fetch_missing(
+pub(super) fn fetch_missing(
     git_dir: &Utf8Path,
     resolved: &Resolved,
     context: &Context<'_>,

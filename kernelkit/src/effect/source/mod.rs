@@ -5,16 +5,19 @@
 
 pub(in crate::effect) mod archive;
 mod cache;
+mod check;
 mod debian;
 mod directory;
 pub(in crate::effect) mod download;
 mod git;
 mod hash;
 mod kernel;
+mod mirror;
 mod patch;
 mod scan;
 mod sums;
 mod tarball;
+pub mod worktree;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -22,6 +25,7 @@ use std::time::{Duration, SystemTime};
 use camino::{Utf8Path, Utf8PathBuf};
 
 pub use archive::Error as ArchiveError;
+pub use check::{Checked, Outcome, check};
 pub use debian::Error as DebianError;
 pub(in crate::effect) use debian::apt;
 pub use download::Error as DownloadError;
@@ -32,6 +36,7 @@ pub use sums::Error as SumsError;
 
 use crate::effect::environment::Environment;
 use crate::effect::{exec, fs};
+use crate::patch::Entry;
 use crate::source::snapshot::{Snapshot, Time};
 pub use crate::source::{Commit, LabelHint, Tree, Verification};
 use crate::source::{Sha256, Source};
@@ -288,13 +293,13 @@ impl Error {
     }
 }
 
-/// Makes `source` available with `patches` applied in order.
+/// Makes `source` available with those of `patches` that are for its version applied in order.
 ///
-/// A patch is a file as `git format-patch` or `diff -u` writes it; it must apply without
-/// fuzz. A file that has a subject but no diff is the series' cover letter.
+/// A patch is a file as `git format-patch` or `diff -u` writes it, and each must change
+/// something. A file that has a subject but no diff is the series' cover letter.
 pub fn prepare(
     source: &Source,
-    patches: &[Utf8PathBuf],
+    patches: &[Entry],
     context: &Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Tree, Error> {
@@ -318,6 +323,27 @@ pub fn prepare(
         return Ok(base.tree);
     }
     Ok(patch::apply(base, patches, context, progress)?.tree)
+}
+
+/// The file that a tree was unpacked from, where it is still in the cache.
+pub(in crate::effect) fn archive_of(
+    tree: &Tree,
+    context: &Context<'_>,
+) -> Result<Option<Utf8PathBuf>, Error> {
+    let Some(archive) = &tree.archive else {
+        return Ok(None);
+    };
+    let file = match &tree.resolved {
+        Source::Debian {
+            package,
+            version: Some(version),
+        } => debian::package_file(package, version, context),
+        _ => tarball::target(&archive.url, context),
+    };
+    if !file.exists() || fs::sha256(&file)? != archive.sha256 {
+        return Ok(None);
+    }
+    Ok(Some(file))
 }
 
 /// Looks at every file of a tree in the cache, which [`prepare`] does not: it notices

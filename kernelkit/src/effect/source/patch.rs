@@ -1,8 +1,13 @@
-//! Patches on top of a tree: a copy of the tree in the cache, patched with patch(1).
+//! Patches on top of a tree: a copy of the tree in the cache, patched by `git apply`.
 //!
-//! The copy of a cached tree shares its unchanged files through hard links. patch writes
-//! a new file and renames it over the old one, so the tree underneath stays as it is.
+//! git is strict: without fuzz every line of context must be there, a patch is applied whole or not at
+//! all, and nothing outside the directory is written, through links neither. It knows
+//! renames, modes and binary files. What it refuses is explained by [`crate::patch`].
+//!
+//! The copy of a cached tree shares its unchanged files through hard links. git removes the old file and
+//! writes a new one, so the tree underneath stays as it is.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -14,25 +19,36 @@ use super::{
 };
 use crate::effect::exec;
 use crate::effect::fs;
+use crate::patch::{self, Diff, Entry, Misfit};
 use crate::process::Call;
 use crate::source::snapshot::{Snapshot, Stamp};
-use crate::source::tree::Kind;
+use crate::source::tree::{BlobId, Kind};
 use crate::source::{AppliedPatch, Sha256};
 
 /// Why a patch was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A hunk does not fit, or the file is not there.
-    #[error("{patch} does not apply{}", place(file.as_deref(), *hunk))]
+    #[error("{patch} does not apply{}", place(misfits))]
     Rejected {
         /// The patch.
         patch: Utf8PathBuf,
-        /// In which file, where patch says so.
-        file: Option<String>,
-        /// Which of the file's hunks, counted from 1.
-        hunk: Option<u32>,
-        /// patch's own words.
+        /// What does not fit, and what is there instead.
+        misfits: Vec<Misfit>,
+        /// git's own words.
         words: Vec<String>,
+    },
+    /// The tree has all of it.
+    #[error("{patch} is already applied")]
+    AlreadyApplied {
+        /// The patch.
+        patch: Utf8PathBuf,
+    },
+    /// It applies, and no file is another one afterwards.
+    #[error("{patch} changes nothing")]
+    NoEffect {
+        /// The patch.
+        patch: Utf8PathBuf,
     },
     /// No diff in it, and it is no cover letter either.
     #[error("{patch} has no diff in it")]
@@ -40,109 +56,216 @@ pub enum Error {
         /// The file.
         patch: Utf8PathBuf,
     },
+    /// Not what a patch looks like, or one that leaves the tree.
+    #[error("{patch} cannot be used")]
+    Unreadable {
+        /// The file.
+        patch: Utf8PathBuf,
+        /// What is wrong with it, with its line.
+        #[source]
+        source: patch::Error,
+    },
 }
 
-fn place(file: Option<&str>, hunk: Option<u32>) -> String {
-    let file = file.map_or(String::new(), |file| format!(" to {file}"));
-    let hunk = hunk.map_or(String::new(), |hunk| format!(", hunk {hunk}"));
-    file + &hunk
+fn place(misfits: &[Misfit]) -> String {
+    match misfits {
+        [] => String::new(),
+        [first, ..] if first.hunk == 0 => format!(" to {}", first.file),
+        [first, ..] => format!(" to {}, hunk {}", first.file, first.hunk),
+    }
 }
 
 impl Error {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
-        match self {
-            Error::Rejected { words, .. } => {
-                let words = words.join("\n");
-                Some(if words.contains("previously applied") {
-                    format!("the tree seems to have it already; patch said:\n{words}")
+        Some(match self {
+            Error::Rejected { misfits, .. } => {
+                let applied = |misfit: &&Misfit| matches!(misfit.found, patch::Found::Applied { .. });
+                if misfits.iter().filter(applied).count() > 0 {
+                    "a part of it is in the tree already: drop that part, or the patch for this version"
+                        .to_owned()
                 } else {
-                    format!(
-                        "was it made for this version, and are the patches in order? patch said:\n{words}"
-                    )
-                })
+                    "was it made for this version, and are the patches in order? `cargo kernel patches check` tries them all"
+                        .to_owned()
+                }
             }
+            Error::AlreadyApplied { .. } => {
+                "drop it for this version: `{ path = \"…\", version = \"<…\" }` keeps it for older ones"
+                    .to_owned()
+            }
+            Error::NoEffect { .. } => "remove it from `patches`".to_owned(),
             Error::Empty { .. } => {
-                Some("patches are as `git format-patch` or `diff -u` write them".to_owned())
+                "patches are as `git format-patch` or `diff -u` write them".to_owned()
             }
+            Error::Unreadable { source, .. } => match source {
+                patch::Error::Truncated { .. } => "it was cut off on its way: get it again".to_owned(),
+                patch::Error::Encoded { .. } => {
+                    "`git am` and `series` take mails as they are; as a patch, save what `git format-patch` writes".to_owned()
+                }
+                patch::Error::Strip { .. } => {
+                    "in a `series` file, `-p0` after its name keeps the names as they are".to_owned()
+                }
+                patch::Error::Outside { .. } => {
+                    "patches change files of the tree only, named from its top".to_owned()
+                }
+                patch::Error::Line { .. } | patch::Error::Header { .. } => {
+                    "patches are as `git format-patch` or `diff -u` write them".to_owned()
+                }
+            },
+        })
+    }
+
+    /// The hunks that do not fit with what the tree has instead, for people.
+    pub fn details(&self) -> Vec<String> {
+        match self {
+            Error::Rejected { misfits, words, .. } if misfits.is_empty() => words.clone(),
+            Error::Rejected { misfits, .. } => misfits.iter().flat_map(Misfit::render).collect(),
+            _ => Vec::new(),
         }
     }
 }
 
 /// A patch as it was read.
-struct Patch<'a> {
-    path: &'a Utf8Path,
+pub(super) struct Loaded<'a> {
+    pub(super) entry: &'a Entry,
     bytes: Vec<u8>,
+    pub(super) diff: Diff,
 }
 
-impl Patch<'_> {
-    fn has_diff(&self) -> bool {
-        let mut lines = self.bytes.split(|byte| *byte == b'\n').peekable();
-        while let Some(line) = lines.next() {
-            if line.starts_with(b"diff --git ")
-                || (line.starts_with(b"--- ")
-                    && lines.peek().is_some_and(|next| next.starts_with(b"+++ ")))
-            {
-                return true;
+impl<'a> Loaded<'a> {
+    /// Reads a patch; one without a diff must at least be a cover letter.
+    pub(super) fn read(entry: &'a Entry) -> Result<Self, SourceError> {
+        let bytes = fs::read(&entry.path)?;
+        let patch = || entry.path.clone();
+        let diff = Diff::parse(&bytes, entry.strip).map_err(|source| Error::Unreadable {
+            patch: patch(),
+            source,
+        })?;
+        if !patch::has_diff(&bytes) && patch::subject(&bytes).is_none() {
+            return Err(Error::Empty { patch: patch() }.into());
+        }
+        Ok(Loaded { entry, bytes, diff })
+    }
+
+    pub(super) fn is_letter(&self) -> bool {
+        !patch::has_diff(&self.bytes)
+    }
+
+    /// Names what it does to a tree.
+    pub(super) fn sum(&self) -> String {
+        let Entry { strip, fuzz, .. } = self.entry;
+        format!("{} {strip} {fuzz}\n", Sha256::of(&self.bytes))
+    }
+
+    fn call(&self, tree: &Utf8Path, context: &Context<'_>) -> Call {
+        let file = context.environment.current_dir.join(&self.entry.path);
+        // Nothing of the user's settings may change what a patch does, nor a repository around the cache.
+        let mut call = Call::new("git", tree)
+            .envs(&context.environment.tool_variables())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env(
+                "GIT_CEILING_DIRECTORIES",
+                tree.parent().unwrap_or(tree).as_str(),
+            )
+            .args(["apply", "--whitespace=nowarn"])
+            .arg(format!("-p{}", self.entry.strip));
+        if self.entry.fuzz > 0 {
+            call = call.arg(format!("-C{}", self.context()));
+        }
+        call.arg(file)
+    }
+
+    /// How many lines of context on either side of a change must be there.
+    fn context(&self) -> usize {
+        self.diff.context().saturating_sub(self.entry.fuzz as usize)
+    }
+
+    /// Applies it to the files in `tree`: all of it, or nothing.
+    pub(super) fn apply(&self, tree: &Utf8Path, context: &Context<'_>) -> Result<(), SourceError> {
+        let patch = || self.entry.path.clone();
+        let before = self.state(tree)?;
+        let (output, status) = exec::capture_unchecked(&self.call(tree, context))?;
+        if status.success() {
+            return if self.state(tree)? == before {
+                Err(Error::NoEffect { patch: patch() }.into())
+            } else {
+                Ok(())
+            };
+        }
+        let mut reverse = self.call(tree, context);
+        reverse
+            .args
+            .splice(1..1, ["--reverse", "--check"].map(str::to_owned));
+        if exec::capture_unchecked(&reverse)?.1.success() {
+            return Err(Error::AlreadyApplied { patch: patch() }.into());
+        }
+        let mut misfits = Vec::new();
+        for change in &self.diff.changes {
+            let file = change.old.as_deref().unwrap_or(change.name());
+            let file = fs::read_optional(tree.join(file))?;
+            misfits.extend(patch::misfits(change, file.as_deref(), self.context()));
+        }
+        let words = String::from_utf8_lossy(&output.stderr);
+        Err(Error::Rejected {
+            patch: patch(),
+            misfits,
+            words: words
+                .lines()
+                .map(|line| line.strip_prefix("error: ").unwrap_or(line).to_owned())
+                .collect(),
+        }
+        .into())
+    }
+
+    /// What the files that it names are at this moment.
+    fn state(&self, tree: &Utf8Path) -> Result<BTreeMap<Utf8PathBuf, (Kind, BlobId)>, SourceError> {
+        let mut state = BTreeMap::new();
+        for path in self.diff.paths() {
+            if let Some(file) = content(&tree.join(&path))? {
+                state.insert(path, file);
             }
         }
-        false
-    }
-
-    /// Subject without what stands in brackets, and the `N` of `[PATCH vN]`.
-    fn subject(&self) -> Option<(String, u32)> {
-        let text = String::from_utf8_lossy(&self.bytes);
-        let mut lines = text.lines().take_while(|line| !line.is_empty());
-        let mut subject = lines
-            .by_ref()
-            .find_map(|line| line.strip_prefix("Subject:"))?
-            .to_owned();
-        // A header goes on in lines that begin with white space (RFC 5322, 2.2.3).
-        for line in lines.take_while(|line| line.starts_with([' ', '\t'])) {
-            subject.push_str(line);
-        }
-        let mut rest = subject.trim();
-        let mut revision = 1;
-        while let Some((bracket, after)) = rest.strip_prefix('[').and_then(|b| b.split_once(']')) {
-            let number = |word: &str| word.strip_prefix(['v', 'V'])?.parse().ok();
-            revision = bracket
-                .split_whitespace()
-                .find_map(number)
-                .unwrap_or(revision);
-            rest = after.trim_start();
-        }
-        Some((rest.to_owned(), revision))
+        Ok(state)
     }
 }
 
-/// The tree with `patches` on top.
+/// Kind and content of a file; `None` where there is none.
+fn content(path: &Utf8Path) -> Result<Option<(Kind, BlobId)>, fs::Error> {
+    use fs::Context as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => return Ok(None),
+        Ok(metadata) => metadata,
+        Err(_) => return Ok(None),
+    };
+    if metadata.is_symlink() {
+        let target = std::fs::read_link(path).context("read", path)?;
+        let bytes = target.as_os_str().as_encoded_bytes();
+        return Ok(Some((Kind::Symlink, BlobId::of(bytes))));
+    }
+    let kind = Kind::of_permissions(metadata.permissions().mode());
+    Ok(Some((kind, BlobId::of(&fs::read(path)?))))
+}
+
+/// The tree with those of `patches` on top that are for its version.
 pub(super) fn apply(
     base: Prepared,
-    patches: &[Utf8PathBuf],
+    patches: &[Entry],
     context: &Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Prepared, SourceError> {
     let patches = patches
         .iter()
-        .map(|path| {
-            let bytes = fs::read(path)?;
-            Ok(Patch { path, bytes })
-        })
-        .collect::<Result<Vec<_>, fs::Error>>()?;
-    let (diffs, letters): (Vec<_>, Vec<_>) = patches.iter().partition(|patch| patch.has_diff());
-    if let Some(neither) = letters.iter().find(|letter| letter.subject().is_none()) {
-        return Err(Error::Empty {
-            patch: neither.path.to_owned(),
-        }
-        .into());
-    }
+        .filter(|patch| patch.is_for(&base.tree.version))
+        .map(Loaded::read)
+        .collect::<Result<Vec<_>, _>>()?;
+    let (letters, diffs): (Vec<_>, Vec<_>) = patches.iter().partition(|patch| patch.is_letter());
     if diffs.is_empty() {
         return Ok(base);
     }
-    let sums: String = diffs
-        .iter()
-        .map(|patch| format!("{}\n", Sha256::of(&patch.bytes)))
-        .collect();
+    let sums: String = diffs.iter().map(|patch| patch.sum()).collect();
     let key = format!("patched-{}-{}", base.tree.id, Sha256::of(sums.as_bytes()));
     let cache_dir = &context.environment.cache_dir;
     let cached = cache::tree(cache_dir, &key, progress, |into, progress| {
@@ -153,19 +276,19 @@ pub(super) fn apply(
         copy(&base.tree.dir, &files, into, shared)?;
         for (at, patch) in diffs.iter().enumerate() {
             progress(Progress::Patching {
-                patch: patch.path,
+                patch: &patch.entry.path,
                 done: at,
                 total: diffs.len(),
             });
-            run(patch.path, into, context)?;
+            patch.apply(into, context)?;
         }
         scan::rescan(into, &files)
     })?;
     let series = letters
         .iter()
         .chain(&diffs)
-        .find_map(|patch| patch.subject());
-    let first = diffs[0].path.file_stem().unwrap_or_default();
+        .find_map(|patch| patch::subject(&patch.bytes));
+    let first = diffs[0].entry.path.file_stem().unwrap_or_default();
     let (subject, revision) = series.unwrap_or_else(|| (first.to_owned(), 1));
     Ok(Prepared {
         tree: Tree {
@@ -177,8 +300,10 @@ pub(super) fn apply(
             patches: diffs
                 .iter()
                 .map(|patch| AppliedPatch {
-                    path: patch.path.to_owned(),
+                    path: patch.entry.path.clone(),
                     sha256: Sha256::of(&patch.bytes),
+                    strip: patch.entry.strip,
+                    fuzz: patch.entry.fuzz,
                 })
                 .collect(),
             description: format!("{} with {} patches", base.tree.description, diffs.len()),
@@ -261,58 +386,4 @@ fn copy_file(
         io::copy(&mut source, &mut target)?;
     }
     scan::set_time(to, path, stamp.modified)
-}
-
-/// Applies one patch, or says in patch's words where it does not fit.
-fn run(path: &Utf8Path, tree: &Utf8Path, context: &Context<'_>) -> Result<(), SourceError> {
-    let environment = context.environment;
-    let file = environment.current_dir.join(path);
-    let call = Call::new("patch", tree)
-        .envs(&environment.tool_variables())
-        .args(["--strip=1", "--fuzz=0", "--forward", "--batch", "--unified"])
-        .args(["--no-backup-if-mismatch", "--reject-file=-", "--input"])
-        .arg(file);
-    let (output, status) = exec::capture_unchecked(&call)?;
-    if status.success() {
-        return Ok(());
-    }
-    let text = output.text() + &String::from_utf8_lossy(&output.stderr);
-    Err(rejected(path, &text).into())
-}
-
-/// Reads `patching file F` and `Hunk #N FAILED at L.`
-fn rejected(patch: &Utf8Path, text: &str) -> Error {
-    let mut file = None;
-    let mut failed = None;
-    for line in text.lines() {
-        if let Some(name) = line
-            .strip_prefix("patching file ")
-            .or_else(|| line.strip_prefix("checking file "))
-        {
-            if failed.is_some() {
-                break;
-            }
-            file = Some(name.trim_matches('\'').to_owned());
-        } else if failed.is_none()
-            && let Some(rest) = line.strip_prefix("Hunk #")
-            && let Some((number, _)) = rest.split_once(" FAILED")
-        {
-            failed = number.parse().ok();
-        }
-    }
-    // The context of a rejected hunk says no more than the patch itself does.
-    let words = text
-        .lines()
-        .filter(|line| !line.starts_with(['+', '-', '@', ' ']) && !line.is_empty())
-        .filter(|line| {
-            !line.starts_with("patching file ") || line.ends_with(file.as_deref().unwrap_or(""))
-        })
-        .map(str::to_owned)
-        .collect();
-    Error::Rejected {
-        patch: patch.to_owned(),
-        file,
-        hunk: failed,
-        words,
-    }
 }

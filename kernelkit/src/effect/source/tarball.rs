@@ -153,7 +153,7 @@ fn file_name(url: &str) -> &str {
 }
 
 /// Where a URL's file is kept: two servers may have files of one name.
-fn target(url: &str, context: &Context<'_>) -> Utf8PathBuf {
+pub(super) fn target(url: &str, context: &Context<'_>) -> Utf8PathBuf {
     let digest = Sha256::of(url.as_bytes()).to_string();
     let directory = context.environment.cache_dir.join("download");
     directory.join(&digest[..16]).join(file_name(url))

@@ -1,0 +1,179 @@
+//! The environment of the flake's devShell `build`, asked for once and kept until the flake or
+//! its lock changes.
+//!
+//! ```text
+//! <cache>/shell/<key>.json    the variables
+//! <cache>/shell/<key>         a link to the shell in the Nix store, which keeps its tools there
+//! ```
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+
+use super::program::Nix;
+use crate::effect::environment::Environment;
+use crate::effect::exec;
+use crate::effect::fs;
+use crate::source::Sha256;
+
+/// Why there is no environment.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
+    /// No flake.
+    #[error("{root} has no flake.nix, whose devShell `build` the backend shell needs")]
+    NoFlake {
+        /// The workspace.
+        root: Utf8PathBuf,
+    },
+    /// Nix could not make it.
+    #[error("Nix does not give the devShell `build` of {root}")]
+    Nix {
+        /// The workspace.
+        root: Utf8PathBuf,
+        /// What it said.
+        #[source]
+        source: exec::Error,
+    },
+    /// Another answer than expected.
+    #[error("`nix print-dev-env` of {root} cannot be read")]
+    Answer {
+        /// The workspace.
+        root: Utf8PathBuf,
+        /// Where.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Error {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Error::Fs(error) => return error.hint(),
+            Error::NoFlake { .. } => {
+                "with a pinned toolchain the shell needs no flake: `--toolchain debian-12`"
+                    .to_owned()
+            }
+            Error::Nix { root, .. } => format!(
+                "`nix develop {root}#build` shows the same; git must know flake.nix and flake.lock"
+            ),
+            Error::Answer { .. } => "Nix 2.8 or newer is needed".to_owned(),
+        })
+    }
+}
+
+/// What `nix print-dev-env --json` says.
+#[derive(Deserialize)]
+struct Answer {
+    variables: BTreeMap<String, Variable>,
+}
+
+#[derive(Deserialize)]
+struct Variable {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    value: serde_json::Value,
+}
+
+/// `environment` with the tools of the devShell. The variables that compiler wrappers of nixpkgs
+/// read go along, as they do in `nix/build-kernel.sh`; no other does.
+pub fn enter(root: &Utf8Path, nix: &Nix, environment: &Environment) -> Result<Environment, Error> {
+    let directory = environment.cache_dir.join("shell");
+    let key = key(root, nix)?;
+    let (file, link) = (directory.join(format!("{key}.json")), directory.join(&key));
+    let kept = fs::read_optional(&file)?
+        .and_then(|bytes| serde_json::from_slice::<BTreeMap<String, String>>(&bytes).ok())
+        // Without its root the collector may have taken the tools away.
+        .filter(|_| link.is_symlink());
+    let variables = match kept {
+        Some(variables) => variables,
+        None => {
+            fs::create_dir_all(&directory)?;
+            let variables = ask(root, nix, &link)?;
+            let json = serde_json::to_vec(&variables).expect("a map of strings is JSON");
+            fs::write_atomic(&file, &json)?;
+            variables
+        }
+    };
+    let mut inner = environment.clone();
+    for (name, value) in variables {
+        match name.as_str() {
+            "PATH" => inner.path = value,
+            _ => {
+                inner.shell.insert(name, value);
+            }
+        }
+    }
+    Ok(inner)
+}
+
+/// Whatever can change the shell: the lock, the flake and its parts, Nix.
+fn key(root: &Utf8Path, nix: &Nix) -> Result<String, Error> {
+    let flake = root.join("flake.nix");
+    if !flake.exists() {
+        return Err(Error::NoFlake {
+            root: root.to_owned(),
+        });
+    }
+    let mut files = vec![flake, root.join("flake.lock")];
+    let parts = root.join("nix");
+    if parts.is_dir() {
+        let mut names = fs::file_names(&parts)?;
+        names.sort();
+        files.extend(names.iter().map(|name| parts.join(name)));
+    }
+    let mut text = format!("{root} {} {}\n", nix.version, nix.store);
+    for file in files {
+        if let Some(bytes) = fs::read_optional(&file).unwrap_or_default() {
+            text.push_str(&format!("{} {file}\n", Sha256::of(&bytes)));
+        }
+    }
+    Ok(Sha256::of(text.as_bytes()).to_string()[..32].to_owned())
+}
+
+fn ask(root: &Utf8Path, nix: &Nix, link: &Utf8Path) -> Result<BTreeMap<String, String>, Error> {
+    let call = nix.call("nix").args([
+        "--extra-experimental-features",
+        "nix-command flakes",
+        "print-dev-env",
+        "--json",
+        "--profile",
+        link.as_str(),
+        &format!("{root}#build"),
+    ]);
+    let output = exec::capture(&call).map_err(|source| Error::Nix {
+        root: root.to_owned(),
+        source,
+    })?;
+    let answer: Answer =
+        serde_json::from_slice(&output.stdout).map_err(|source| Error::Answer {
+            root: root.to_owned(),
+            source,
+        })?;
+    let wanted = |name: &str| {
+        const BEGINNINGS: [&str; 8] = [
+            "NIX_CC_",
+            "NIX_CFLAGS_",
+            "NIX_LDFLAGS",
+            "NIX_BINTOOLS_",
+            "NIX_PKG_CONFIG_",
+            "NIX_HARDENING_",
+            "NIX_ENFORCE_",
+            "PKG_CONFIG",
+        ];
+        matches!(name, "PATH" | "NIX_STORE")
+            || BEGINNINGS
+                .iter()
+                .any(|beginning| name.starts_with(beginning))
+    };
+    let variables = answer.variables.into_iter();
+    Ok(variables
+        .filter(|(name, variable)| variable.kind == "exported" && wanted(name))
+        .filter_map(|(name, variable)| Some((name, variable.value.as_str()?.to_owned())))
+        .collect())
+}
