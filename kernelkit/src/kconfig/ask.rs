@@ -157,6 +157,9 @@ impl Values<'_> {
         if member && self.kconfig.dialect.choice_is_symbol && self.visible(entry.symbol) == 0 {
             return false;
         }
+        if member && self.is_kept(entry.symbol) {
+            return true;
+        }
         model.properties(entry.symbol).iter().any(|property| {
             matches!(property.kind, PropertyKind::Prompt(_))
                 && property.node == node
@@ -467,7 +470,7 @@ impl<'k> Asking<'_, '_, 'k> {
     }
 
     fn evaluate(&mut self) {
-        self.resolution.values.evaluate_again();
+        self.resolution.values.evaluate_again(false);
         if self.old() {
             self.resolution.values.reopen_choices();
         }

@@ -175,8 +175,14 @@ impl<'k> Values<'k> {
         self.write[symbol as usize]
     }
 
-    pub(super) fn keep_written(&mut self, symbol: SymbolId) {
-        self.write[symbol as usize] = true;
+    pub(super) fn keep_shown(&mut self, member: SymbolId) {
+        self.visible[member as usize] = 2;
+        self.write[member as usize] = true;
+    }
+
+    /// Whether a member is only seen because it was before.
+    pub(super) fn is_kept(&self, member: SymbolId) -> bool {
+        self.visible[member as usize] != 0 && self.prompt_visibility(member) == 0
     }
 
     pub(super) fn modules(&self) -> u8 {

@@ -389,26 +389,45 @@ impl Values<'_> {
         }
     }
 
-    /// Evaluates once more. From 6.9 on, a choice is worked out for the first member that is
-    /// looked at; the others stay in the file even where they cannot be seen any longer.
-    pub(super) fn evaluate_again(&mut self) {
+    /// Evaluates once more. From 6.9 on, a choice looks for the member that was set to y in
+    /// the order of priorities and no further: what was seen of those behind it stays so, and
+    /// so do their lines. Where members are asked for their values, and not choices for
+    /// their members, the first that is asked for is an exception.
+    pub(super) fn evaluate_again(&mut self, by_members: bool) {
         let model = self.model();
-        let mut left: Vec<SymbolId> = Vec::new();
+        let mut seen: Vec<SymbolId> = Vec::new();
         if !self.kconfig.dialect.choice_is_symbol {
             let members = model.choices.iter().flat_map(|choice| &choice.members);
-            left.extend(members.filter(|member| self.is_written(**member)));
+            seen.extend(members.filter(|member| self.visible(**member) != 0));
         }
         self.evaluate();
-        left.retain(|member| !self.is_written(*member));
-        if left.is_empty() {
+        seen.retain(|member| self.visible(*member) == 0 && self.is_passed_over(*member));
+        if seen.is_empty() {
             return;
         }
-        let first = model.first_members(self.kconfig.dialect);
-        for member in left {
+        let first = match by_members {
+            true => model.first_members(self.kconfig.dialect),
+            false => vec![NONE; model.choices.len()],
+        };
+        for member in seen {
             if first[model.symbol(member).choice as usize] != member {
-                self.keep_written(member);
+                self.keep_shown(member);
             }
         }
+    }
+
+    /// Whether the member comes behind the one its choice took because it was set to y.
+    fn is_passed_over(&self, member: SymbolId) -> bool {
+        let choice = self.model().symbol(member).choice as usize;
+        let order = match &self.priority[choice] {
+            order if order.is_empty() => &self.model().choices[choice].members,
+            order => order,
+        };
+        let chosen = self.chosen[choice];
+        let place = |wanted| order.iter().position(|other| *other == wanted);
+        chosen != NONE
+            && self.user[chosen as usize].tristate() == Some(2)
+            && place(chosen) < place(member)
     }
 
     /// Replaces user values of effective tristates, then evaluates again.
@@ -420,7 +439,7 @@ impl Values<'_> {
                 self.user[index].tristate = to;
             }
         }
-        self.evaluate_again();
+        self.evaluate_again(true);
     }
 }
 
