@@ -141,6 +141,8 @@ impl<'a> Nix<'a> {
             let part = format!("in-place/{}", name.to_lowercase());
             command.env(format!("NIX_{name}_DIR"), self.store().join(part));
         }
+        // What it remembers of a commit are paths of the other store.
+        command.env("XDG_CACHE_HOME", self.store().join("in-place/cache"));
         printed(command.current_dir(directory).output().unwrap())
     }
 }
