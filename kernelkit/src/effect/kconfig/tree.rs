@@ -306,6 +306,11 @@ mod tests {
         let directory = Utf8Path::from_path(temporary.path()).unwrap();
         let text = "A := $(shell,touch ran)\nconfig A\n\tstring\n\tdefault \"$(shell,echo x >ran; cat ran)\"\n";
         fs::write_atomic(directory.join("Kconfig"), text.as_bytes()).unwrap();
+        fs::write_atomic(
+            directory.join("Makefile"),
+            b"VERSION = 6\nPATCHLEVEL = 12\n",
+        )
+        .unwrap();
         let (none, environment) = (
             BTreeMap::new(),
             BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
