@@ -141,7 +141,7 @@ impl<'a> Nix<'a> {
             let part = format!("in-place/{}", name.to_lowercase());
             command.env(format!("NIX_{name}_DIR"), self.store().join(part));
         }
-        // What is cached of a clean repository is its path in the other store.
+        // What it remembers of a commit are paths of the other store.
         command.env("XDG_CACHE_HOME", self.store().join("in-place/cache"));
         printed(command.current_dir(directory).output().unwrap())
     }

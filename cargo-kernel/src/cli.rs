@@ -186,6 +186,9 @@ pub(crate) struct Overrides {
     /// Patch file, glob, directory or `series`, applied in order (repeatable)
     #[arg(long = "patch", value_name = "FILE")]
     patches: Vec<String>,
+    /// Mailed series: a mailbox, a message-id or a URL
+    #[arg(long)]
+    series: Option<String>,
     /// Architecture
     #[arg(long)]
     arch: Option<String>,
@@ -328,6 +331,7 @@ impl Overrides {
             name: None,
             source: self.source.clone(),
             patches: self.patches.clone(),
+            series: self.series.clone(),
             arch: self.arch.clone(),
             preset: self.preset.clone(),
             make: self.make.clone(),

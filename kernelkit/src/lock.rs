@@ -105,6 +105,25 @@ pub struct LockedSource {
     /// The patches, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patches: Vec<LockedPatch>,
+    /// The mailed series that the first of them are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<LockedSeries>,
+}
+
+/// A mailed series.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LockedSeries {
+    /// What `Cargo.toml` asked for when this was locked.
+    pub requested: String,
+    /// Of the cover letter, or of the first patch.
+    pub subject: String,
+    /// The `N` of `[PATCH vN]`.
+    pub revision: u32,
+    /// What it is applied to: a commit, or else the source.
+    pub base: String,
+    /// Of the patches, in order.
+    pub message_ids: Vec<String>,
 }
 
 /// How a source is fetched.
@@ -343,6 +362,12 @@ impl LockedSource {
                     path: patch.path.clone(),
                 });
             }
+            if patch.mailed {
+                return Ok(LockedPatch {
+                    path: mailed_path(patch.sha256),
+                    sha256: patch.sha256,
+                });
+            }
             let path = patch
                 .path
                 .strip_prefix(root)
@@ -369,6 +394,13 @@ impl LockedSource {
                 .map(|label| label.to_string()),
             tree: tree.id,
             patches: patches.collect::<Result<_, Error>>()?,
+            series: tree.series.as_ref().map(|series| LockedSeries {
+                requested: series.requested.clone(),
+                subject: series.subject.clone(),
+                revision: series.revision,
+                base: series.base.clone(),
+                message_ids: series.message_ids.clone(),
+            }),
         };
         match (&tree.resolved, &tree.archive) {
             (Source::Directory { .. }, _) => {
@@ -445,6 +477,11 @@ fn store_name(url: &str) -> String {
 /// Where a kernel's configuration stands, relative to the lock.
 pub fn config_path(kernel: &str) -> Utf8PathBuf {
     Utf8Path::new(DIRECTORY).join(format!("{kernel}.config"))
+}
+
+/// Where a mailed patch stands, relative to the lock.
+pub fn mailed_path(sha256: Sha256) -> Utf8PathBuf {
+    Utf8Path::new(DIRECTORY).join(format!("series/{sha256}.patch"))
 }
 
 /// Where the pin of a Debian root stands, relative to the lock.

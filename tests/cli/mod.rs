@@ -1,5 +1,6 @@
 //! The command line end to end, a file for each command or theme.
 
+mod backend;
 mod bad_input;
 mod boot;
 mod build;
@@ -21,6 +22,7 @@ mod messages;
 mod patches;
 mod plan;
 mod root;
+mod series;
 mod store;
 mod tree;
 mod unreliable;

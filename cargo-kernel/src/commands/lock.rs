@@ -6,6 +6,7 @@ use kernelkit::config::DotConfig;
 use kernelkit::effect::build::{self, LockCheck, Session};
 use kernelkit::effect::lockfile;
 use kernelkit::lock::{self, Change, FILE, Kernel, Lock};
+use kernelkit::source::AppliedPatch;
 use kernelkit::spec::{KernelSpec, ToolchainName};
 use serde_json::json;
 
@@ -57,10 +58,12 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     let session = Session {
         lock: (!args.update).then_some(&before),
         lock_check: LockCheck::Pins,
+        update: args.update,
         ..workspace.session()
     };
     let mut after = before.clone();
     let mut configs = BTreeMap::new();
+    let mut mailed = Vec::new();
     let mut changed = false;
     let mut skipped = 0;
     for kernel in kernels {
@@ -76,7 +79,8 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             kernel.toolchain.value = toolchain;
         }
         match entry(&session, &kernel, ui)? {
-            Ok((entry, toolchain, config)) => {
+            Ok((entry, toolchain, config, patches)) => {
+                mailed.extend(patches);
                 let changes = lock::changes(before.kernels.get(name), &entry);
                 let same = changes.is_empty() && old_config.as_deref() == Some(&config);
                 changed |= !same;
@@ -120,12 +124,12 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         ui.status("Outdated", &path);
         return Ok(NO);
     }
-    lockfile::write(root, &after, &configs)?;
+    lockfile::write(root, &after, &configs, &mailed)?;
     ui.status("Wrote", &path);
     Ok(DONE)
 }
 
-type Entry = (Kernel, lock::Toolchain, String);
+type Entry = (Kernel, lock::Toolchain, String, Vec<AppliedPatch>);
 
 /// What the lock is to say of a kernel, or why it cannot say anything.
 fn entry(
@@ -140,7 +144,11 @@ fn entry(
     let facts = facts?;
     let plan = kernelkit::plan::plan(kernel, &facts).map_err(build::Error::from)?;
     match session.lock_entry(kernel, &facts, &plan) {
-        Ok((entry, toolchain)) => Ok(Ok((entry, toolchain, plan.dot_config))),
+        Ok((entry, toolchain)) => {
+            let mut patches = facts.tree.patches;
+            patches.retain(|patch| patch.mailed);
+            Ok(Ok((entry, toolchain, plan.dot_config, patches)))
+        }
         Err(build::Error::Lock(error)) => Ok(Err(error.to_string())),
         Err(error) => Err(error.into()),
     }

@@ -13,6 +13,7 @@ use super::explain::{self, Refused};
 use super::nix::program::{self, Nix};
 use super::nix::{daemon, debian_root, layer, realise, shell};
 use super::run::{self, Event};
+use super::source::mailbox::{self, Series};
 use super::source::{self as sources, Progress, worktree};
 use super::store::{self, HostStore};
 use super::{configure, exec, fs, lock as locking, patches, toolchain};
@@ -22,12 +23,12 @@ use crate::lock::{self, Change, Lock};
 use crate::manifest::{Backend, Dirs, Manifest, OutputKind, Record};
 use crate::merge;
 use crate::nix::kernel;
-use crate::patch;
+use crate::patch::{Entry as PatchEntry, mail};
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request;
 use crate::reuse::{self, Decision};
 use crate::root::Root;
-use crate::source::{LabelHint, Source, TreeId};
+use crate::source::{LabelHint, MailedSeries, Source, TreeId};
 use crate::sourced;
 use crate::spec::{BackendChoice, KernelSpec, Spec};
 use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
@@ -46,6 +47,8 @@ pub struct Session<'a> {
     pub lock: Option<&'a Lock>,
     /// How much of the lock must hold.
     pub lock_check: LockCheck,
+    /// Fetch mailed series again.
+    pub update: bool,
 }
 
 /// How much of a lock must hold for a kernel to be planned.
@@ -95,6 +98,18 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// `git am` and `git apply` made different trees.
+    #[error(
+        "the series makes the tree {published} of {commit} as commits, and {applied} as patches"
+    )]
+    Series {
+        /// The last commit.
+        commit: String,
+        /// Its tree.
+        published: TreeId,
+        /// The tree of the patches.
+        applied: TreeId,
+    },
     /// The patches.
     #[error(transparent)]
     Patches(#[from] patches::Error),
@@ -196,6 +211,7 @@ impl Error {
             Error::Run(error) => error.hint(),
             Error::Store(error) => error.hint(),
             Error::Patches(error) => error.hint(),
+            Error::Series { .. } => Some("the tree's .gitattributes may change files: use `patches`".to_owned()),
             Error::Stale { .. } => Some(
                 "`cargo kernel lock` writes it anew; with `--update`, newer sources are taken as well"
                     .to_owned(),
@@ -288,6 +304,7 @@ impl<'a> Session<'a> {
             offline: false,
             lock: None,
             lock_check: LockCheck::default(),
+            update: false,
         }
     }
 }
@@ -645,13 +662,113 @@ impl Session<'_> {
         }
     }
 
-    fn prepare_source(
+    pub(super) fn prepare_source(
         &self,
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<sources::Tree, Error> {
-        let patches = patches::entries(spec, &self.spec.root)?;
-        self.prepare_with(spec, &patches, notify)
+        let series = self.series(spec, notify)?;
+        let mut patches = series
+            .as_ref()
+            .map_or_else(Vec::new, |one| one.patches.clone());
+        patches.extend(patches::entries(spec, &self.spec.root)?);
+        let tree = self.prepare_with(spec, &patches, notify)?;
+        match series {
+            Some(series) => self.with_series(spec, tree, series, notify),
+            None => Ok(tree),
+        }
+    }
+
+    /// The mailed series of `spec`: as the lock has it, where that is for the same one.
+    pub(super) fn series(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Option<Series>, Error> {
+        let Some(requested) = &spec.series else {
+            return Ok(None);
+        };
+        let root = &self.spec.root;
+        let kernel = self
+            .lock
+            .and_then(|lock| lock.kernels.get(spec.name.as_str()));
+        if let Some(source) = kernel.map(|kernel| &kernel.source)
+            && let Some(locked) = &source.series
+            && locked.requested == requested.value
+            && mail::is_on_a_list(&requested.value)
+        {
+            let mailed = source.patches.iter().take(locked.message_ids.len());
+            let entry = |patch: &lock::LockedPatch| PatchEntry {
+                mailed: true,
+                ..PatchEntry::new(root.join(&patch.path))
+            };
+            return Ok(Some(Series {
+                requested: locked.requested.clone(),
+                slug: mail::slug(&locked.requested),
+                subject: locked.subject.clone(),
+                revision: locked.revision,
+                message_ids: locked.message_ids.clone(),
+                patches: mailed.map(entry).collect(),
+            }));
+        }
+        let series = mailbox::read(
+            &requested.value,
+            root,
+            self.update,
+            &self.source_context(),
+            &mut |progress| notify(Notice::Source(progress)),
+        )?;
+        Ok(Some(series))
+    }
+
+    /// Labels a tree by its series, and publishes that in the mirror where there is one.
+    fn with_series(
+        &self,
+        spec: &KernelSpec,
+        tree: sources::Tree,
+        series: Series,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<sources::Tree, Error> {
+        let base = match &tree.commit {
+            Some(commit) if !tree.dirty => commit.id.clone(),
+            _ => tree.resolved.to_string(),
+        };
+        if let Source::Git { repository, .. } = &tree.resolved {
+            let mails: Vec<_> = series
+                .patches
+                .iter()
+                .map(|patch| patch.path.as_path())
+                .collect();
+            let (commit, published) = worktree::publish(
+                repository,
+                &base,
+                &format!("b4/{}", series.slug),
+                &mails,
+                &self.source_context(),
+                &mut |progress| notify(Notice::Source(progress)),
+            )?;
+            if published != tree.id && spec.patches.is_empty() {
+                return Err(Error::Series {
+                    commit,
+                    published,
+                    applied: tree.id,
+                });
+            }
+        }
+        Ok(sources::Tree {
+            label: LabelHint::Series {
+                subject: series.subject.clone(),
+                revision: series.revision,
+            },
+            series: Some(MailedSeries {
+                requested: series.requested,
+                subject: series.subject,
+                revision: series.revision,
+                message_ids: series.message_ids,
+                base,
+            }),
+            ..tree
+        })
     }
 
     /// The source that is built: what the lock pins for what `spec` asks for.
@@ -714,7 +831,7 @@ impl Session<'_> {
     pub(super) fn prepare_with(
         &self,
         spec: &KernelSpec,
-        patches: &[patch::Entry],
+        patches: &[PatchEntry],
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<sources::Tree, Error> {
         let pinned = self.pinned(spec, &spec.source.value)?;

@@ -112,6 +112,7 @@ pub fn find(spec: &KernelSpec, root: &Utf8Path) -> Result<Vec<Found>, Error> {
                 entry: Entry {
                     path,
                     strip,
+                    mailed: false,
                     fuzz: set.fuzz.unwrap_or(spec.patch_fuzz.value),
                     version: set.version.clone(),
                 },
@@ -183,7 +184,9 @@ impl Session<'_> {
         to: Option<&Source>,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Report, BuildError> {
-        let entries = entries(spec, &self.spec.root)?;
+        let series = self.series(spec, notify)?;
+        let mut entries_of_all = series.map_or_else(Vec::new, |series| series.patches);
+        entries_of_all.extend(entries(spec, &self.spec.root)?);
         let tree = match to {
             None => self.unpatched(spec, notify)?,
             Some(source) => {
@@ -192,7 +195,7 @@ impl Session<'_> {
                 })?
             }
         };
-        let checked = sources::check(&tree, &entries, &self.source_context())?;
+        let checked = sources::check(&tree, &entries_of_all, &self.source_context())?;
         Ok(Report { tree, checked })
     }
 }

@@ -97,9 +97,15 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Laidout, Error> {
         let state = self.state(spec);
-        let mut source = self.resolve_source(spec).map_err(Error::Build)?;
-        if let (Source::Git { reference, .. }, Some(other)) = (&mut source, request.reference) {
-            other.clone_into(reference);
+        let mut source = self.resolve_source(spec)?;
+        if let Source::Git { reference, .. } = &mut source {
+            if let Some(other) = request.reference {
+                other.clone_into(reference);
+            } else if let Some(series) = self.series(spec, notify)? {
+                // Preparing the tree publishes the branch.
+                self.prepare_source(spec, notify)?;
+                *reference = format!("b4/{}", series.slug);
+            }
         }
         let Source::Git {
             repository,

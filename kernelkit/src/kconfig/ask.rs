@@ -5,7 +5,7 @@
 
 use super::Dialect;
 use super::config_file::{is_hex, is_int};
-use super::eval::User;
+use super::eval::{User, Values};
 use super::model::{Model, NONE, NodeId, NodeKind, PropertyKind, SymbolId, Tristate, Type};
 use super::resolve::Resolution;
 
@@ -34,9 +34,12 @@ pub trait Dialogue {
 pub const MAX_ANSWER: usize = 127;
 
 /// No answer can end the question: they have ended, and what an empty one stands for is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the answers end at a question that has no default")]
-pub struct Unanswered;
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no value for new symbol '{symbol}' at end of input")]
+pub struct Unanswered {
+    /// The symbol that was asked for, without prefix.
+    pub symbol: String,
+}
 
 impl Unanswered {
     /// What to do next.
@@ -119,6 +122,79 @@ struct Asking<'a, 'r, 'k> {
     over: bool,
 }
 
+impl Values<'_> {
+    /// Symbols that a user could set and did not, where they are shown.
+    pub(super) fn new_symbols(&self) -> Vec<SymbolId> {
+        let model = self.model();
+        let menus = model.menus(self.kconfig.dialect);
+        let mut symbols = Vec::new();
+        let mut open = vec![0];
+        while let Some(node) = open.pop() {
+            if !self.is_shown(&menus, node) {
+                continue;
+            }
+            let entry = model.node(node);
+            let symbol = entry.symbol;
+            if matches!(entry.kind, NodeKind::Config | NodeKind::Menuconfig)
+                && self.visible(symbol) > self.reverse(symbol)
+                && !self.user[symbol as usize].is_set()
+            {
+                symbols.push(symbol);
+            }
+            open.extend(menus.inside[node as usize].iter().rev());
+        }
+        symbols
+    }
+
+    /// Whether the prompt written at this node is on.
+    fn is_prompted(&self, node: NodeId) -> bool {
+        let model = self.model();
+        let entry = model.node(node);
+        if entry.symbol == NONE {
+            return node == 0 || self.expr(entry.dep) != 0;
+        }
+        let member = model.symbol(entry.symbol).choice != NONE;
+        if member && self.kconfig.dialect.choice_is_symbol && self.visible(entry.symbol) == 0 {
+            return false;
+        }
+        if member && self.is_kept(entry.symbol) {
+            return true;
+        }
+        model.properties(entry.symbol).iter().any(|property| {
+            matches!(property.kind, PropertyKind::Prompt(_))
+                && property.node == node
+                && self.expr(property.condition) != 0
+        })
+    }
+
+    /// Whether it is shown: its prompt is on, or it is on itself and holds something shown.
+    fn is_shown(&self, menus: &Menus, node: NodeId) -> bool {
+        let model = self.model();
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            let entry = model.node(node);
+            if node != 0 && (entry.prompt == NONE || self.expr(entry.visible) == 0) {
+                continue;
+            }
+            if self.is_prompted(node) {
+                return true;
+            }
+            if entry.symbol != NONE && self.logical(entry.symbol) != 0 {
+                open.extend(&menus.inside[node as usize]);
+            }
+        }
+        false
+    }
+
+    /// The value of a bool or tristate; n for anything else.
+    fn logical(&self, symbol: SymbolId) -> u8 {
+        match self.model().symbol(symbol).kind.is_logical() {
+            true => self.tristate(symbol),
+            false => 0,
+        }
+    }
+}
+
 impl Resolution<'_> {
     /// Asks, and takes the answers for the user's own values.
     ///
@@ -179,6 +255,12 @@ impl<'k> Asking<'_, '_, 'k> {
         &mut self.resolution.values.user[symbol as usize]
     }
 
+    fn unanswered(&self, symbol: SymbolId) -> Unanswered {
+        Unanswered {
+            symbol: self.resolution.values.kconfig.name(symbol),
+        }
+    }
+
     fn is_new(&self, symbol: SymbolId) -> bool {
         !self.resolution.values.user[symbol as usize].is_set()
     }
@@ -188,52 +270,21 @@ impl<'k> Asking<'_, '_, 'k> {
         values.visible(symbol) > values.reverse(symbol)
     }
 
-    /// Whether the prompt written at this node is on.
-    fn is_prompted(&self, node: NodeId) -> bool {
-        let values = &self.resolution.values;
-        let model = values.model();
-        let entry = model.node(node);
-        if entry.symbol == NONE {
-            return node == 0 || values.expr(entry.dep) != 0;
-        }
-        let member = model.symbol(entry.symbol).choice != NONE && self.old();
-        if member && values.visible(entry.symbol) == 0 {
-            return false;
-        }
-        model.properties(entry.symbol).iter().any(|property| {
-            matches!(property.kind, PropertyKind::Prompt(_))
-                && property.node == node
-                && values.expr(property.condition) != 0
-        })
-    }
-
-    /// Whether it is shown: its prompt is on, or it is on itself and holds something shown.
+    /// Whether it is shown. Before 6.9, what is shown for the sake of others is not new.
     fn is_shown(&mut self, node: NodeId) -> bool {
-        let entry = self.model().node(node);
-        if node != 0 && (entry.prompt == NONE || self.resolution.values.expr(entry.visible) == 0) {
-            return false;
-        }
-        if self.is_prompted(node) {
-            return true;
-        }
-        let symbol = entry.symbol;
-        if symbol == NONE || self.logical(symbol) == 0 {
-            return false;
-        }
-        let shown = (0..self.menus.inside[node as usize].len())
-            .any(|index| self.is_shown(self.menus.inside[node as usize][index]));
-        if shown && self.old() && self.is_new(symbol) {
-            self.user(symbol).tristate = 0;
+        let values = &self.resolution.values;
+        let shown = values.is_shown(&self.menus, node);
+        if shown && self.old() && !values.is_prompted(node) {
+            let symbol = self.model().node(node).symbol;
+            if self.is_new(symbol) {
+                self.user(symbol).tristate = 0;
+            }
         }
         shown
     }
 
-    /// The value of a bool or tristate; n for anything else.
     fn logical(&self, symbol: SymbolId) -> u8 {
-        match self.model().symbol(symbol).kind.is_logical() {
-            true => self.resolution.values.tristate(symbol),
-            false => 0,
-        }
+        self.resolution.values.logical(symbol)
     }
 
     /// Whether it has a title of its own; the root ends every search for one.
@@ -320,7 +371,10 @@ impl<'k> Asking<'_, '_, 'k> {
     /// The next line, as a string of C has it; `otherwise` at the end of the answers.
     fn line(&mut self, otherwise: &[u8]) -> Vec<u8> {
         let line = self.dialogue.answer();
-        self.over = line.is_none();
+        // A line without its end is the last one.
+        self.over = line
+            .as_ref()
+            .is_none_or(|line| !line.ends_with(b"\n") && line.len() < MAX_ANSWER);
         let mut line = line.unwrap_or_else(|| {
             self.dialogue.show(otherwise);
             otherwise.to_vec()
@@ -385,7 +439,7 @@ impl<'k> Asking<'_, '_, 'k> {
                 return Ok(());
             }
             if self.over {
-                return Err(Unanswered);
+                return Err(self.unanswered(symbol));
             }
         }
     }
@@ -416,9 +470,9 @@ impl<'k> Asking<'_, '_, 'k> {
     }
 
     fn evaluate(&mut self) {
-        self.resolution.values.evaluate();
+        self.resolution.values.evaluate_again(false);
         if self.old() {
-            self.resolution.values.reopen_choices(2);
+            self.resolution.values.reopen_choices();
         }
         self.dialogue.unmet(self.resolution);
     }
@@ -479,7 +533,7 @@ impl<'k> Asking<'_, '_, 'k> {
                 return Ok(());
             }
             if self.over {
-                return Err(Unanswered);
+                return Err(self.unanswered(symbol));
             }
             self.show_help(node);
         }
@@ -632,7 +686,7 @@ impl<'k> Asking<'_, '_, 'k> {
                     return Ok(());
                 }
                 if self.over {
-                    return Err(Unanswered);
+                    return Err(self.unanswered(symbol));
                 }
                 continue;
             };

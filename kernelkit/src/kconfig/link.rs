@@ -384,8 +384,21 @@ impl Model {
                 let own = self.properties(node.symbol).iter();
                 let own = own.filter(|property| property.node == index);
                 errors.extend(own.map(|property| Diagnostic::error(file, property.line, message)));
-                if !self.dependencies(index).is_empty() {
+                if node.dep != ExprId::Y {
                     errors.push(Diagnostic::error(file, line, message));
+                }
+            }
+            if symbol.choice != NONE {
+                let own = self.properties(node.symbol).iter();
+                let defaults = own.filter(|property| {
+                    property.node == index && matches!(property.kind, PropertyKind::Default(_))
+                });
+                let message = "defaults for choice values not supported";
+                if dialect.choice_is_symbol {
+                    diagnostics
+                        .extend(defaults.map(|own| Diagnostic::warning(file, own.line, message)));
+                } else {
+                    errors.extend(defaults.map(|own| Diagnostic::error(file, own.line, message)));
                 }
             }
             if symbol.choice != NONE && !dialect.choice_is_symbol {
@@ -489,6 +502,27 @@ impl Model {
             walk.visit(self, dialect, start, |step| schedule.push(step));
         }
         schedule
+    }
+
+    /// Of each choice the member that is looked at first when the entries are gone through.
+    pub(super) fn first_members(&self, dialect: Dialect) -> Vec<SymbolId> {
+        let mut first = vec![NONE; self.choices.len()];
+        let mut walk = Walk::new(self);
+        let symbols = self.nodes.iter().map(|node| node.symbol);
+        for symbol in std::iter::once(self.modules).chain(symbols) {
+            if symbol == NONE {
+                continue;
+            }
+            walk.visit(self, dialect, Step::Symbol(symbol), |step| {
+                if let Step::Symbol(symbol) = step
+                    && let Some(choice) = self.choice_of(symbol)
+                    && first[choice as usize] == NONE
+                {
+                    first[choice as usize] = symbol;
+                }
+            });
+        }
+        first
     }
 
     fn child(&self, step: Step, index: usize, dialect: Dialect) -> Child {

@@ -2,7 +2,7 @@
 
 use super::Kconfig;
 use super::eval::Values;
-use super::model::{M, NONE, NodeKind, PropertyKind, SymbolId, Type};
+use super::model::{M, NONE, NodeKind, SymbolId, Type};
 
 impl Kconfig {
     /// Symbols in the order `auto.conf` lists them: that of the kernel's hash
@@ -326,29 +326,5 @@ impl Values<'_> {
             out.extend_from_slice(about.as_bytes());
         }
         out
-    }
-
-    /// Symbols that a user could set and did not, where their prompt is seen.
-    pub(super) fn new_symbols(&self) -> Vec<SymbolId> {
-        let model = self.model();
-        let mut symbols = Vec::new();
-        for (index, node) in (0..).zip(&model.nodes) {
-            if !matches!(node.kind, NodeKind::Config | NodeKind::Menuconfig) {
-                continue;
-            }
-            let symbol = node.symbol;
-            if self.visible(symbol) <= self.reverse(symbol) || self.user[symbol as usize].is_set() {
-                continue;
-            }
-            let seen = model.properties(symbol).iter().any(|property| {
-                matches!(property.kind, PropertyKind::Prompt(_))
-                    && property.node == index
-                    && self.expr(property.condition) != 0
-            });
-            if seen {
-                symbols.push(symbol);
-            }
-        }
-        symbols
     }
 }

@@ -4,11 +4,12 @@
 //! which files a patch touches, keeps it inside the tree, and explains what git refuses.
 
 mod fit;
+pub mod mail;
 mod read;
 pub mod series;
 
 pub use fit::{Found, Misfit, NearLine, misfits};
-pub use read::{Change, Diff, Error, Hunk, Line, has_diff, subject};
+pub use read::{Change, Diff, Error, Hunk, Line, has_diff, header, subject};
 
 use camino::Utf8PathBuf;
 
@@ -23,6 +24,8 @@ pub struct Entry {
     pub strip: u32,
     /// How many lines of context at either end of a hunk may differ.
     pub fuzz: u32,
+    /// Whether it came by mail: it lies in the cache, not in the workspace.
+    pub mailed: bool,
     /// The versions that it is for; all where absent.
     pub version: Option<VersionRange>,
 }
@@ -34,6 +37,7 @@ impl Entry {
             path: path.into(),
             strip: 1,
             fuzz: 0,
+            mailed: false,
             version: None,
         }
     }

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
 
+use super::mail::Subject;
+
 /// What a patch file says it changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
@@ -157,22 +159,12 @@ pub fn has_diff(bytes: &[u8]) -> bool {
 
 /// The subject of a mailed patch without what stands in brackets, and the `N` of `[PATCH vN]`.
 pub fn subject(bytes: &[u8]) -> Option<(String, u32)> {
-    let subject = header(bytes, "Subject")?;
-    let mut rest = subject.trim();
-    let mut revision = 1;
-    while let Some((bracket, after)) = rest.strip_prefix('[').and_then(|b| b.split_once(']')) {
-        let number = |word: &str| word.strip_prefix(['v', 'V'])?.parse().ok();
-        revision = bracket
-            .split_whitespace()
-            .find_map(number)
-            .unwrap_or(revision);
-        rest = after.trim_start();
-    }
-    Some((rest.to_owned(), revision))
+    let Subject { text, revision, .. } = Subject::parse(&header(bytes, "Subject")?);
+    Some((text, revision))
 }
 
 /// A header of the mail that a patch is, its continuation lines included (RFC 5322, 2.2.3).
-fn header(bytes: &[u8], name: &str) -> Option<String> {
+pub fn header(bytes: &[u8], name: &str) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.lines().take_while(|line| !line.is_empty());
     let mut value = lines

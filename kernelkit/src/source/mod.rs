@@ -7,7 +7,7 @@ pub mod snapshot;
 pub mod sums;
 pub mod tree;
 
-pub use prepared::{AppliedPatch, Archive, Commit, LabelHint, Tree, Verification};
+pub use prepared::{AppliedPatch, Archive, Commit, LabelHint, MailedSeries, Tree, Verification};
 
 use std::fmt;
 use std::str::FromStr;

@@ -33,6 +33,8 @@ pub struct Tree {
     pub archive: Option<Archive>,
     /// The patches that were applied, in order.
     pub patches: Vec<AppliedPatch>,
+    /// What the mailed ones among them are.
+    pub series: Option<MailedSeries>,
     /// For people: `linux-source-6.12 6.12.117-1~deb12u1`.
     pub description: String,
 }
@@ -59,6 +61,23 @@ pub struct AppliedPatch {
     pub strip: u32,
     /// How many lines at either end of its hunks may differ.
     pub fuzz: u32,
+    /// Whether it came by mail: it lies in the cache, not in the workspace.
+    pub mailed: bool,
+}
+
+/// The mailed series that the first of a tree's patches are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MailedSeries {
+    /// As it was asked for: a path, a message-id or a URL.
+    pub requested: String,
+    /// Of the cover letter, or of the first patch.
+    pub subject: String,
+    /// The `N` of `[PATCH vN]`.
+    pub revision: u32,
+    /// Of the patches, in order.
+    pub message_ids: Vec<String>,
+    /// The commit, or else the source, that it is applied to.
+    pub base: String,
 }
 
 /// A git commit.

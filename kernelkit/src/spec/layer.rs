@@ -33,6 +33,7 @@ layer! {
     source: Source,
     flavour: KernelName,
     patches: Vec<PatchSet>,
+    series: String,
     patch_fuzz: u32,
     arch: Arch,
     base: ConfigBase,

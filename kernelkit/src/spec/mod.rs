@@ -73,6 +73,8 @@ pub struct KernelSpec {
     pub source: Sourced<Source>,
     /// Patches: those of a variant first, then the others, each in order.
     pub patches: Sourced<Vec<PatchSet>>,
+    /// A mailed series under the patches: a mailbox, a message-id or a URL.
+    pub series: Option<Sourced<String>>,
     /// How many lines at either end of a hunk may differ.
     pub patch_fuzz: Sourced<u32>,
     /// The architecture it is built for.

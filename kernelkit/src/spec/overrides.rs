@@ -23,6 +23,7 @@ pub struct Overrides {
     pub name: Option<String>,
     pub source: Option<String>,
     pub patches: Vec<String>,
+    pub series: Option<String>,
     pub arch: Option<String>,
     pub preset: Option<String>,
     pub make: Vec<String>,
@@ -68,6 +69,7 @@ impl Overrides {
         [
             ("source", text(&self.source)),
             ("patches", list(&self.patches)),
+            ("series", text(&self.series)),
             ("arch", text(&self.arch)),
             ("preset", text(&self.preset)),
             ("make", list(&self.make)),

@@ -662,6 +662,7 @@ fn complete(
         flavour: layer.flavour,
         source,
         patches: or(layer.patches, Vec::new()),
+        series: layer.series,
         patch_fuzz: or(layer.patch_fuzz, 0),
         arch,
         base,

@@ -8,6 +8,7 @@ use super::input::{Input, Outcome};
 use super::layer::{Common, Layer, PatchParts, SourceParts};
 use super::matrix::{self, MatrixParts};
 use super::{ConfigBase, patch, source, value};
+use crate::patch::mail::is_on_a_list;
 use crate::source::Source;
 
 /// Which table a setting stands in.
@@ -268,6 +269,23 @@ pub static SETTINGS: &[Setting] = &[
         doc: "Patches, applied in order: files, globs, directories, quilt `series` files, or tables with the keys below. Those of tables with `arch` or `debug` come before all others, and those of the command line after.",
         read: Read::Kernel(|layer, input| {
             layer.patches = input.sourced(patch::read(input)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "series",
+        kind: "string",
+        default: "",
+        example: "\"mails/fast-path.mbox\"",
+        flag: Some("--series"),
+        doc: "A mailed series, applied before `patches`: a mailbox or maildir, or a message-id or URL of lore.kernel.org, which b4 fetches.",
+        read: Read::Kernel(|layer, input| {
+            let text = input.text()?;
+            let text = match is_on_a_list(text) || input.base == input.root {
+                true => text.to_owned(),
+                false => source::resolve(input.base, text).into_string(),
+            };
+            layer.series = input.sourced(text);
             Ok(())
         }),
     },

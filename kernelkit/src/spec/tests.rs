@@ -75,7 +75,7 @@ fn unknown_keys_name_the_nearest_one_and_their_place() {
     "#);
     assert_snapshot!(wrong_kernel("zzz = 1"), @r#"
     Cargo.toml:4:1: unknown key `zzz` in `workspace.metadata.kernel.kernels.k`
-      hint: the keys here are: source, version, patches, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, flavour, debug, label, compiler, toolchain, backend, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse, publish
+      hint: the keys here are: source, version, patches, series, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, flavour, debug, label, compiler, toolchain, backend, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse, publish
     "#);
     assert_snapshot!(wrong_kernel("ref = \"v6.12\""), @r#"
     Cargo.toml:4:1: unknown key `ref` in `workspace.metadata.kernel.kernels.k`
@@ -771,6 +771,7 @@ fn every_flag_of_the_table_is_an_override() {
         name: None,
         source: text(),
         patches: vec!["x".into()],
+        series: text(),
         arch: text(),
         preset: text(),
         make: vec!["x".into()],

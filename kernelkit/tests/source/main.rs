@@ -13,5 +13,6 @@ mod git;
 mod http;
 mod patch;
 mod release;
+mod series;
 mod server;
 mod world;

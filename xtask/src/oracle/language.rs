@@ -173,6 +173,8 @@ struct Generator<'a> {
     random: &'a mut Random,
     dialect: &'static str,
     kinds: Vec<Kind>,
+    /// Members of choices, and transitional symbols.
+    members: Vec<usize>,
     /// Number of the next symbol.
     next: usize,
     text: String,
@@ -194,6 +196,7 @@ impl<'a> Generator<'a> {
             random,
             dialect,
             kinds,
+            members: Vec::new(),
             next: 0,
             text: String::new(),
         }
@@ -257,7 +260,7 @@ impl<'a> Generator<'a> {
                     self.depends(30);
                 }
                 8 if depth == 0 && self.next > 0 => self.again(),
-                _ => self.config(),
+                _ => self.config(depth),
             }
         }
     }
@@ -311,11 +314,7 @@ impl<'a> Generator<'a> {
         let first = self.next;
         let last = (first + members).min(end);
         while self.random.chance(40) {
-            // Now and then one that is no member; a later one might need a member.
-            let default = match first > 0 && self.random.chance(5) {
-                true => self.random.below(first),
-                false => first + self.random.below(members),
-            };
+            let default = first + self.random.below(last - first);
             let condition = self.condition();
             self.line(&format!("\tdefault S{default}{condition}"));
         }
@@ -326,18 +325,19 @@ impl<'a> Generator<'a> {
                 true => Kind::Tristate,
                 false => Kind::Bool,
             };
+            self.members.push(number);
             self.line(&format!("config S{number}"));
+            // Only symbols before the choice: members may not need each other, except
+            // that up to 6.1 such a one belongs to the one before it.
+            self.next = first;
             let condition = self.condition();
             let word = self.kinds[number].word();
             self.line(&format!("\t{word} \"member {number}\"{condition}"));
-            // Only on symbols before the choice: members may not need each other,
-            // except that up to 6.1 such a one belongs to the one before it.
-            let known = self.next;
-            if !(old && self.random.chance(20)) {
-                self.next = first;
+            if old && number > first && self.random.chance(20) {
+                self.line(&format!("\tdepends on S{}", number - 1));
             }
             self.depends(25);
-            self.next = known;
+            self.next = number;
             // A member that selects another one makes a circle.
             self.selects(20, last - number);
             self.next += 1;
@@ -349,6 +349,10 @@ impl<'a> Generator<'a> {
     fn again(&mut self) {
         let next = self.next;
         let number = self.random.below(next);
+        // A member must not have defaults, a transitional one nothing at all.
+        if self.members.contains(&number) {
+            return;
+        }
         self.line(&format!("config S{number}"));
         self.next = number;
         self.depends(30);
@@ -356,11 +360,12 @@ impl<'a> Generator<'a> {
         self.next = next;
     }
 
-    fn config(&mut self) {
+    fn config(&mut self, depth: usize) {
         let number = self.next;
         let kind = self.kinds[number];
         let word = kind.word();
-        if self.dialect == "7" && self.random.chance(5) {
+        if self.dialect == "7" && depth == 0 && self.random.chance(5) {
+            self.members.push(number);
             self.line(&format!("config S{number}"));
             self.line(&format!("\t{word}"));
             self.line("\ttransitional");

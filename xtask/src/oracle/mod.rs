@@ -147,7 +147,7 @@ const KNOWN: &[Known] = &[
         part: "stderr",
         without: |theirs, _| without_remarks(theirs),
         ours: str::to_owned,
-        why: "conf says which comparisons it simplifies",
+        why: "conf says which comparisons it simplifies, or cannot look for circles in",
     },
     Known {
         step: "",
@@ -167,8 +167,9 @@ const KNOWN: &[Known] = &[
         step: "config",
         part: "stdout",
         without: |theirs, _| without_places(theirs),
-        ours: str::to_owned,
-        why: "around help texts conf prints places, menus and conditions, for people",
+        ours: without_places,
+        why: "around help texts conf prints places, menus and conditions, and it finds \
+              some submenus, which are indented, by simplifying expressions: for people",
     },
 ];
 
@@ -221,18 +222,22 @@ fn without_remarks(theirs: &str) -> String {
     theirs
         .split_inclusive('\n')
         .filter(|line| !(line.starts_with("boolean symbol ") && line.contains(" tested for 'm'? ")))
+        .filter(|line| !line.starts_with("Oops! How to check "))
         .collect()
 }
 
-/// Help texts without what follows a symbol's type: the paragraph's other lines.
+/// Help texts without what follows a symbol's type, the paragraph's other lines; no
+/// empty lines, no indentation, and no remarks about comparisons.
 fn without_places(text: &str) -> String {
     let mut inside = false;
-    text.split_inclusive('\n')
+    without_remarks(text)
+        .split_inclusive('\n')
         .filter(|line| {
             inside &= *line != "\n";
             inside |= line.starts_with("Range : ") || line.starts_with("Defined at ");
-            !inside
+            !inside && *line != "\n"
         })
+        .map(str::trim_start)
         .collect()
 }
 

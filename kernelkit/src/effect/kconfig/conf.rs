@@ -473,6 +473,11 @@ impl Session<'_> {
             let input = current
                 .as_ref()
                 .map(|(name, text)| (name.as_str(), text.as_slice()));
+            if mode != Mode::Olddefconfig {
+                // What it finds before the values are turned.
+                let before = self.resolve(Mode::Olddefconfig, input);
+                outcome.stderr.append(&mut describe_unmet(&before.unmet()));
+            }
             self.resolve(mode, input)
         };
         show(resolution.diagnostics(), outcome);
@@ -493,7 +498,9 @@ impl Session<'_> {
             };
             let asked = resolution.ask(questions, &mut talk);
             warned = talk.warned;
-            if asked.is_err() {
+            if let Err(unanswered) = asked {
+                let text = format!("\nerror: {unanswered}\n");
+                outcome.stderr.extend_from_slice(text.as_bytes());
                 outcome.status = 1;
                 return Ok(());
             }

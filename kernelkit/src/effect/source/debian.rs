@@ -179,6 +179,7 @@ pub(super) fn prepare(
             member: Some(format!("usr/src/{package}.tar.xz")),
         }),
         patches: Vec::new(),
+        series: None,
         resolved: Source::Debian {
             package: package.to_owned(),
             version: Some(candidate.version),

@@ -53,6 +53,7 @@ pub(super) fn prepare(
         verification: Verification::Unverified,
         archive: None,
         patches: Vec::new(),
+        series: None,
         resolved: Source::Directory {
             path: path.to_owned(),
         },

@@ -166,7 +166,7 @@ impl Error {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Resolved {
     pub(super) commit: String,
-    tree: TreeId,
+    pub(super) tree: TreeId,
     author_date: i64,
     tag: bool,
 }
@@ -200,6 +200,7 @@ pub(super) fn prepare(
         description: format!("{repository} {reference}"),
         archive: None,
         patches: Vec::new(),
+        series: None,
         resolved: Source::Git {
             repository: repository.to_owned(),
             reference: resolved.commit,
@@ -304,7 +305,7 @@ pub(super) fn commit_of(
         .arg(format!("{revision}^{{commit}}")))
 }
 
-fn describe(
+pub(super) fn describe(
     context: &Context<'_>,
     dir: &Utf8Path,
     commit: String,

@@ -136,6 +136,7 @@ pub(super) fn explain(url: &str, reference: &str, error: exec::Error) -> SourceE
         "unexpected flush",
         "expected flush",
         "protocol error",
+        "could not read from remote repository",
         "body are still expected",
     ]) {
         Error::CutOff { repository, source }.into()

@@ -12,6 +12,7 @@ pub(in crate::effect) mod download;
 mod git;
 mod hash;
 mod kernel;
+pub mod mailbox;
 mod mirror;
 mod patch;
 mod scan;
@@ -30,6 +31,7 @@ pub use debian::Error as DebianError;
 pub(in crate::effect) use debian::apt;
 pub use download::Error as DownloadError;
 pub use git::Error as GitError;
+pub use mailbox::Error as MailboxError;
 pub use patch::Error as PatchError;
 pub use scan::Error as ScanError;
 pub use sums::Error as SumsError;
@@ -152,6 +154,9 @@ pub enum Error {
     /// A patch does not apply.
     #[error(transparent)]
     Patch(#[from] PatchError),
+    /// A mailed series is not there.
+    #[error(transparent)]
+    Mailbox(#[from] MailboxError),
     /// A list of hashes is not believed.
     #[error(transparent)]
     Sums(#[from] SumsError),
@@ -261,6 +266,7 @@ impl Error {
             Error::Download(error) => error.hint(),
             Error::Git(error) => error.hint(),
             Error::Patch(error) => error.hint(),
+            Error::Mailbox(error) => error.hint(),
             Error::Sums(error) => error.hint(),
             Error::Selector(error) => error.hint(),
             Error::Releases(error) => error.hint(),

@@ -304,6 +304,7 @@ pub(super) fn apply(
                     sha256: Sha256::of(&patch.bytes),
                     strip: patch.entry.strip,
                     fuzz: patch.entry.fuzz,
+                    mailed: patch.entry.mailed,
                 })
                 .collect(),
             description: format!("{} with {} patches", base.tree.description, diffs.len()),

@@ -276,6 +276,7 @@ fn finish(location: &str, name: &str, cached: cache::Cached, known: Known) -> Tr
             member: None,
         }),
         patches: Vec::new(),
+        series: None,
         resolved: Source::Tarball {
             location: location.to_owned(),
             sha256: Some(known.sha256),

@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::git::{self, Error, Resolved, git};
 use super::{Context, Error as SourceError, Progress, Tree, directory, mirror};
 use crate::effect::{exec, fs};
-use crate::source::{LabelHint, Source, Verification};
+use crate::source::{LabelHint, Source, TreeId, Verification};
 
 /// How a worktree is laid out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,14 +59,21 @@ fn lay_resolved(
     context: &Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(Resolved, Laid), SourceError> {
-    let (git_dir, resolved) =
-        git::resolve(repository, reference, layout.history, context, progress)?;
+    let published = published(repository, reference, context)?;
+    // What a series is applied to is there already.
+    let (git_dir, resolved) = match published {
+        Some(found) => found,
+        None => git::resolve(repository, reference, layout.history, context, progress)?,
+    };
     let (mirror, _lock) = if git::is_url(repository) {
         let lock = mirror::open(&git_dir, context, progress)?;
         (git_dir, lock)
     } else {
-        git::fetch_missing(&git_dir, &resolved, context)?;
-        mirror::borrow(&git_dir, context, progress)?
+        let path = context.environment.current_dir.join(repository);
+        if git_dir == path {
+            git::fetch_missing(&git_dir, &resolved, context)?;
+        }
+        mirror::borrow(&path, context, progress)?
     };
     exec::capture(&git(context, &mirror).args(["worktree", "prune"]))?;
     let commit = &resolved.commit;
@@ -150,6 +157,102 @@ pub fn prepare(
         },
         ..tree
     })
+}
+
+/// Where the branches of mailed series are, in a mirror.
+const SERIES: &str = "refs/heads/";
+
+fn mirror_dir(repository: &str, context: &Context<'_>) -> Utf8PathBuf {
+    if git::is_url(repository) {
+        return mirror::dir(repository, context);
+    }
+    let path = context.environment.current_dir.join(repository);
+    mirror::dir(path.as_str(), context)
+}
+
+/// The commit of a branch `b4/…` that was published here.
+fn published(
+    repository: &str,
+    reference: &str,
+    context: &Context<'_>,
+) -> Result<Option<(Utf8PathBuf, Resolved)>, SourceError> {
+    let mirror = mirror_dir(repository, context);
+    if !reference.starts_with("b4/") || !mirror.is_dir() {
+        return Ok(None);
+    }
+    let Some(commit) = git::commit_of(context, &mirror, &format!("{SERIES}{reference}"))? else {
+        return Ok(None);
+    };
+    let resolved = git::describe(context, &mirror, commit, false)?;
+    Ok(Some((mirror, resolved)))
+}
+
+/// Applies a mailed series with `git am` on `base` and publishes it as `branch` in the mirror. The
+/// commits are the same whenever and by whomever it is done: the committer is fixed, and the
+/// committer's date is the author's. Returns the commit and its tree.
+pub fn publish(
+    repository: &str,
+    base: &str,
+    branch: &str,
+    mails: &[&Utf8Path],
+    context: &Context<'_>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(String, TreeId), SourceError> {
+    let reference = format!("{SERIES}{branch}");
+    let note = format!(
+        "{base}\n{}",
+        mails
+            .iter()
+            .map(|mail| format!("{mail}\n"))
+            .collect::<String>()
+    );
+    let (git_dir, resolved) = git::resolve(repository, base, false, context, progress)?;
+    let (mirror, _lock) = if git::is_url(repository) {
+        let lock = mirror::open(&git_dir, context, progress)?;
+        (git_dir, lock)
+    } else {
+        git::fetch_missing(&git_dir, &resolved, context)?;
+        mirror::borrow(&git_dir, context, progress)?
+    };
+    let noted = mirror.join("kernelkit").join(format!("{branch}.published"));
+    if fs::read_optional(&noted)?.as_deref() == Some(note.as_bytes())
+        && let Some(commit) = git::commit_of(context, &mirror, &reference)?
+    {
+        let there = git::describe(context, &mirror, commit, false)?;
+        return Ok((there.commit, there.tree));
+    }
+    progress(Progress::Note(&format!("publishing {branch} in {mirror}")));
+    // git am needs no file in its worktree: those that a patch touches are checked out for it.
+    let work = mirror.join("kernelkit/am");
+    fs::remove_dir_all(&work)?;
+    exec::capture(&git(context, &mirror).args(["worktree", "prune"]))?;
+    exec::capture(
+        &git(context, &mirror)
+            .args(["worktree", "add", "--quiet", "--detach", "--no-checkout"])
+            .args([work.as_str(), &resolved.commit]),
+    )?;
+    exec::capture(&git(context, &work).args(["read-tree", "HEAD"]))?;
+    let call = git(context, &work)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_COMMITTER_NAME", "cargo kernel")
+        .env("GIT_COMMITTER_EMAIL", "cargo-kernel@localhost")
+        .args([
+            "am",
+            "--quiet",
+            "--committer-date-is-author-date",
+            "--no-3way",
+        ])
+        .args(["--whitespace=nowarn", "--no-gpg-sign", "--keep-non-patch"])
+        .args(mails.iter().map(|mail| mail.as_str()));
+    exec::capture(&call)?;
+    let head = git::commit_of(context, &work, "HEAD")?.unwrap_or_default();
+    exec::capture(&git(context, &mirror).args(["update-ref", &reference, &head]))?;
+    fs::remove_dir_all(&work)?;
+    exec::capture(&git(context, &mirror).args(["worktree", "prune"]))?;
+    fs::write_atomic(noted, note.as_bytes())?;
+    let there = git::describe(context, &mirror, head, false)?;
+    Ok((there.commit, there.tree))
 }
 
 /// The files of a worktree that differ from its commit, as `git status` has them; none where there is
