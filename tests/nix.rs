@@ -5,14 +5,17 @@
 
 mod flake;
 
-use std::process::{Command, Output};
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use kernelkit::nix::failure::Cause;
 use kernelkit::source::Sha256;
 
 use crate::support::http::Server;
 use crate::support::{
-    Sandbox, StandIn, require_tool, require_tree, require_user_namespaces, root, without,
+    Sandbox, StandIn, require_root, require_tool, require_tree, require_user_namespaces, root,
+    wait_for, without,
 };
 
 /// A Nix whose store and settings lie in a sandbox.
@@ -103,7 +106,34 @@ impl<'a> Nix<'a> {
         printed(self.output(program, args))
     }
 
-    /// The same with a store that is where it says it is, instead of below `/nix/store` of a
+    /// Builds once more what is built, where Nix can make the one user namespace of its sandbox and the
+    /// build none; what it says.
+    fn without_more_namespaces(&self, derivation: &str) -> String {
+        let script = "read go; exec bash -c 'echo 1 > /proc/sys/user/max_user_namespaces; exec \"$@\"' - \"$@\"";
+        let target = format!("{derivation}!out");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--mount", "bash", "-c", script, "-", "nix-store"]);
+        command.args(["--realise", "--check", &target, "--store"]);
+        command.arg(self.store());
+        self.settings(&mut command);
+        let pipes = command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = pipes.stdout(Stdio::null()).spawn().unwrap();
+        // Users of the new namespace are given from outside, when it is there.
+        let own = std::fs::read_link("/proc/self/ns/user").unwrap();
+        let its = format!("/proc/{}/ns/user", process.id());
+        wait_for("a user namespace", || {
+            std::fs::read_link(&its).is_ok_and(|namespace| namespace != own)
+        });
+        for map in ["uid_map", "gid_map"] {
+            std::fs::write(format!("/proc/{}/{map}", process.id()), "0 0 4294967295").unwrap();
+        }
+        process.stdin.take().unwrap().write_all(b"go\n").unwrap();
+        let output = process.wait_with_output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// As [`Nix::run`], with a store that is where it says it is, instead of below `/nix/store` of a
     /// root: templates need that.
     fn run_in_place(&self, directory: &Utf8Path, program: &str, args: &[&str]) -> String {
         let mut command = self.command(program, args);
@@ -111,6 +141,8 @@ impl<'a> Nix<'a> {
             let part = format!("in-place/{}", name.to_lowercase());
             command.env(format!("NIX_{name}_DIR"), self.store().join(part));
         }
+        // What it remembers of a commit are paths of the other store.
+        command.env("XDG_CACHE_HOME", self.store().join("in-place/cache"));
         printed(command.current_dir(directory).output().unwrap())
     }
 }
@@ -312,6 +344,17 @@ fn a_kernel_of_the_sandbox_has_the_bytes_of_a_build_outside() {
             ],
         );
         assert_eq!(references, "", "the run layer keeps nothing alive");
+    }
+    if require_root() {
+        let derivation = project.instantiate(KERNELS[0], "null");
+        let said = project.nix.without_more_namespaces(&derivation);
+        for words in [
+            "does not let the build make a user namespace",
+            "As root: sysctl -w",
+        ] {
+            assert!(said.contains(words), "{said}");
+        }
+        assert_eq!(Cause::of(&said), Some(Cause::NoUserNamespaces));
     }
 
     // The machine's own tools, through the code for nixpkgs: the same bytes where they are

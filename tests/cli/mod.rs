@@ -1,5 +1,6 @@
 //! The command line end to end, a file for each command or theme.
 
+mod backend;
 mod bad_input;
 mod boot;
 mod build;

@@ -1,7 +1,7 @@
 //! What the flake evaluates to, offline, with each version of Nix.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -133,10 +133,13 @@ impl<'a> Workspace<'a> {
 
     /// Evaluates a function of the flake to JSON.
     fn evaluate(&self, nix: &Nix<'_>, function: &str) -> serde_json::Value {
-        let expression = format!(
-            "({function}) (builtins.getFlake \"git+file://{}\")",
-            self.directory()
-        );
+        let text = printed(self.try_evaluate(nix, function));
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn try_evaluate(&self, nix: &Nix<'_>, function: &str) -> Output {
+        let directory = self.directory();
+        let expression = format!("({function}) (builtins.getFlake \"git+file://{directory}\")");
         let args = [
             "--eval",
             "--strict",
@@ -144,12 +147,11 @@ impl<'a> Workspace<'a> {
             "--read-write-mode",
             "--expr",
         ];
-        let text = nix.run("nix-instantiate", &[&args[..], &[&expression]].concat());
-        serde_json::from_str(&text).unwrap()
+        nix.output("nix-instantiate", &[&args[..], &[&expression]].concat())
     }
 
     /// `cargo kernel plan --drv` with this Nix first on PATH and its store as Nix' own.
-    fn plan(&self, nix: &Nix<'_>, args: &[&str]) -> std::process::Output {
+    fn plan(&self, nix: &Nix<'_>, args: &[&str]) -> Output {
         let args = [&["plan", "--drv"], args].concat();
         let mut command = self.sandbox.process(&self.directory(), &args);
         if let Some(programs) = &nix.programs {
@@ -209,5 +211,244 @@ fn a_plan_has_the_derivations_of_the_flake_byte_for_byte() {
             .args(["--references"])
             .args(printed(output).lines());
         assert!(printed(references.output().unwrap()).contains("-debian-12.drv"));
+    }
+}
+
+/// What somebody did to a workspace, and what both writers of derivations say.
+struct Mistake {
+    arrange: fn(&Sandbox),
+    kernel: &'static str,
+    toolchain: Option<&'static str>,
+    evaluator: &'static str,
+    program: &'static str,
+    hint: &'static str,
+}
+
+fn edit(sandbox: &Sandbox, name: &str, edit: impl Fn(String) -> String) {
+    let path = sandbox.path("project").join(name);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(path, edit(text)).unwrap();
+}
+
+#[test]
+fn what_is_wrong_with_a_lock_is_said_with_the_way_out() {
+    let mistakes = [
+        Mistake {
+            arrange: |_| {},
+            kernel: "vm",
+            toolchain: Some("debian-99"),
+            evaluator: "kernel.lock has no toolchain `debian-99`, and there is no kernel.lock.d/debian-99.toml",
+            program: "kernel.lock has no toolchain `debian-99`, and there is no kernel.lock.d/debian-99.toml",
+            hint: "`cargo kernel toolchain pin debian-99` writes one",
+        },
+        Mistake {
+            arrange: |sandbox| {
+                edit(sandbox, "Cargo.toml", |text| {
+                    format!(
+                        "{text}\n[workspace.metadata.kernel.kernels.new]\nversion = \"6.12\"\npreset = \"tiny\"\n"
+                    )
+                });
+            },
+            kernel: "new",
+            toolchain: None,
+            evaluator: "kernel.lock has no kernel `new`; it has arm64 riscv64 vm x86_64 x86_64-6_1",
+            program: "kernel.lock has no kernel `new`",
+            hint: "run `cargo kernel lock new`",
+        },
+        Mistake {
+            arrange: |sandbox| {
+                edit(sandbox, "kernel.lock.d/vm.config", |text| {
+                    text + "# edited\n"
+                });
+            },
+            kernel: "vm",
+            toolchain: None,
+            evaluator: "kernel.lock.d/vm.config is not the file that kernel.lock names; run `cargo kernel lock`",
+            program: "kernel.lock.d/vm.config is not the file that kernel.lock names",
+            hint: "run `cargo kernel lock`",
+        },
+        Mistake {
+            arrange: |sandbox| {
+                edit(sandbox, "kernel.lock", |text| {
+                    text.replace("version = 1\n", "version = 9\n")
+                });
+            },
+            kernel: "vm",
+            toolchain: None,
+            evaluator: "kernel.lock has version 9; this flake reads version 1",
+            program: "has format 9; this kernelkit reads 1",
+            hint: "use the kernelkit that wrote it, or a later one",
+        },
+        Mistake {
+            arrange: |sandbox| {
+                edit(sandbox, "kernel.lock", |text| {
+                    text.replace("kind = \"debian-root\"", "kind = \"cloud\"")
+                });
+            },
+            kernel: "vm",
+            toolchain: None,
+            evaluator: "toolchain `debian-12` has the kind `cloud`, which is none of debian-root host nixpkgs",
+            program: "is not a lock of this kernelkit",
+            hint: "`cargo kernel lock` writes a new one when this one is removed",
+        },
+        Mistake {
+            arrange: |sandbox| std::fs::remove_file(sandbox.path("project/kernel.lock")).unwrap(),
+            kernel: "vm",
+            toolchain: None,
+            evaluator: "there is no kernel.lock; run `cargo kernel lock`, and `git add` what it writes",
+            program: "kernel.lock is not there",
+            hint: "`cargo kernel lock` writes it",
+        },
+    ];
+    for mistake in mistakes {
+        let sandbox = Sandbox::new();
+        let each = Nix::each(&sandbox);
+        let Some(workspace) = each.first().and_then(Workspace::new) else {
+            return;
+        };
+        (mistake.arrange)(&sandbox);
+        let name = mistake.kernel;
+        let id = mistake
+            .toolchain
+            .map_or("null".to_owned(), |id| format!("\"{id}\""));
+        let function = format!(
+            "flake: (flake.lib.mkKernel {{ directory = flake; name = \"{name}\"; toolchain = {id}; }}).drvPath"
+        );
+        for nix in &each {
+            let output = workspace.try_evaluate(nix, &function);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(
+                !output.status.success() && said.contains(mistake.evaluator),
+                "{said}"
+            );
+        }
+        let mut args = vec![name];
+        args.extend(mistake.toolchain.iter().flat_map(|id| ["--toolchain", id]));
+        let output = workspace.plan(&each[0], &args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(101), "{said}");
+        for words in [mistake.program, mistake.hint] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+    }
+}
+
+#[test]
+fn only_the_toolchain_can_be_another_than_the_lock_says() {
+    let sandbox = Sandbox::with_kernels("");
+    let said = |args: &[&str]| {
+        let output = sandbox
+            .kernel(&[&["plan", "--drv"], args].concat())
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, text) = said(&["--preset", "vm", "--toolchain", "host"]);
+    assert!(
+        code == Some(2) && text.contains("run `cargo kernel lock`"),
+        "{text}"
+    );
+    let (code, text) = said(&["--toolchain", "no\" such"]);
+    assert!(
+        code == Some(2) && text.contains("cannot be the name of a toolchain"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_kernel_has_what_nixpkgs_and_nixos_ask_of_one() {
+    let sandbox = Sandbox::new();
+    let each = Nix::each(&sandbox);
+    let Some(workspace) = each.first().and_then(Workspace::new) else {
+        return;
+    };
+    // As nixpkgs' linuxPackagesFor, its module builds and NixOS' boot.kernelPackages use them.
+    let function = r#"flake:
+    let
+      overlaid = flake.overlays.default pkgs pkgs;
+      pkgs = flake.inputs.nixpkgs.legacyPackages.x86_64-linux;
+      kernel = (flake.lib.mkKernel { directory = flake; name = "vm"; }).override { features = { }; };
+    in
+    {
+      release = kernel.modDirVersion;
+      inherit (kernel) version isZen;
+      older = kernel.kernelOlder "6.13" && !kernel.kernelOlder "6.12" && kernel.kernelAtLeast "6.12";
+      config = with kernel.config; isYes "MODULES" && isEnabled "CONFIG_VIRTIO_BLK" && isDisabled "NO_SUCH" && isNo "NO_SUCH";
+      outputs = kernel.outputs;
+      dev = "${kernel.dev}/lib/modules/${kernel.modDirVersion}/build";
+      modules = "${kernel.modules}";
+      configfile = builtins.isString "${kernel.configfile}";
+      passthru = kernel.passthru.modDirVersion == kernel.modDirVersion;
+      stdenv = (flake.lib.mkKernel { directory = flake; name = "vm"; toolchain = "nixpkgs"; }).stdenv.cc.targetPrefix;
+      overlay = builtins.attrNames overlaid.kernelkit.kernels;
+      overlay-same = overlaid.kernelkit.kernels.vm.drvPath == kernel.drvPath;
+      overlay-program = overlaid.cargo-kernel.name;
+      described = (flake.lib.mkKernel { directory = flake; name = "vm"; }).describe "nixpkgs";
+    }"#;
+    for nix in &each {
+        let found = workspace.evaluate(nix, function);
+        let release = found["release"].as_str().unwrap();
+        assert!(release.starts_with("6.12."), "{found}");
+        assert!(
+            release.starts_with(found["version"].as_str().unwrap()),
+            "{found}"
+        );
+        for truth in ["older", "config", "configfile", "passthru", "overlay-same"] {
+            assert_eq!(found[truth], true, "{truth}: {found}");
+        }
+        assert_eq!(found["isZen"], false);
+        assert_eq!(
+            found["outputs"],
+            serde_json::json!(["out", "modules", "dev", "debug"])
+        );
+        assert_eq!(found["stdenv"], "");
+        assert_eq!(found["overlay"], serde_json::json!(locked()));
+        assert_eq!(found["overlay-program"], "cargo-kernel-0.1.0");
+        assert_eq!(found["described"]["value"]["system"], "x86_64-linux");
+        assert!(
+            found["modules"].as_str().unwrap().ends_with("-modules"),
+            "{found}"
+        );
+    }
+}
+
+#[test]
+fn a_repository_begins_with_the_template() {
+    let sandbox = Sandbox::new();
+    let flake = format!("git+file://{}", root());
+    for (index, nix) in Nix::each(&sandbox).into_iter().enumerate() {
+        let directory = sandbox.path(&format!("new-{index}"));
+        std::fs::create_dir(&directory).unwrap();
+        nix.run_in_place(
+            &directory,
+            "nix",
+            &["flake", "init", "--offline", "-t", &flake],
+        );
+        // `cargo kernel lock` writes these; vm is the template's kernel.
+        for name in ["kernel.lock", "kernel.lock.d"] {
+            let mut copy = Command::new("cp");
+            copy.args(["-r", root().join(name).as_str(), directory.as_str()]);
+            assert!(copy.status().unwrap().success());
+        }
+        let stub = stub();
+        let evaluate = |attribute: &str, inputs: &[&str]| {
+            let installable = format!("{attribute}#packages.x86_64-linux.kernel-vm.drvPath");
+            let args = [&["eval", "--offline", "--raw", &installable], inputs].concat();
+            nix.run_in_place(root(), "nix", &args)
+        };
+        let inputs = [
+            "--no-write-lock-file",
+            "--override-input",
+            "kernelkit",
+            &flake,
+            "--override-input",
+            "kernelkit/nixpkgs",
+            &stub,
+        ];
+        let own = evaluate(&format!("path:{directory}"), &inputs);
+        assert_eq!(own, evaluate(&flake, &[]));
     }
 }

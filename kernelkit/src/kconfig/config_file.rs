@@ -242,7 +242,7 @@ fn note_member(
             values.user[symbol] = User::NONE;
         }
         2 => {
-            if values.choice_value[choice as usize] == 2 {
+            if values.choice_value[choice as usize] != 0 {
                 warn(format!("override: {} changes choice state", name()));
             }
             values.picked[choice as usize] = member;

@@ -175,6 +175,16 @@ impl<'k> Values<'k> {
         self.write[symbol as usize]
     }
 
+    pub(super) fn keep_shown(&mut self, member: SymbolId) {
+        self.visible[member as usize] = 2;
+        self.write[member as usize] = true;
+    }
+
+    /// Whether a member is only seen because it was before.
+    pub(super) fn is_kept(&self, member: SymbolId) -> bool {
+        self.visible[member as usize] != 0 && self.prompt_visibility(member) == 0
+    }
+
     pub(super) fn modules(&self) -> u8 {
         self.modules
     }
@@ -523,7 +533,9 @@ impl<'k> Values<'k> {
         let choice = model.choices[entry.choice as usize].symbol;
         let value = self.value[choice as usize];
         let tristate = model.symbol(choice).kind == Type::Tristate;
-        if (tristate && entry.kind != Type::Tristate && value != 2) || (visible == 1 && value == 2)
+        if value == 0
+            || (tristate && entry.kind != Type::Tristate && value != 2)
+            || (visible == 1 && value == 2)
         {
             0
         } else {
@@ -546,6 +558,10 @@ impl<'k> Values<'k> {
         } else {
             self.default_member(choice).unwrap_or(NONE)
         };
+        if self.chosen[choice as usize] == NONE && self.value[entry.symbol as usize] == 2 {
+            // Nothing to choose from.
+            self.value[entry.symbol as usize] = 0;
+        }
     }
 
     pub(super) fn value_of(&self, symbol: SymbolId) -> Tristate {

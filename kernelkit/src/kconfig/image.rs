@@ -56,6 +56,7 @@ impl Kconfig {
             dialect.transitional,
             dialect.conditional_depends,
             dialect.repeated_inclusion_is_error,
+            dialect.negations_end_submenus,
         ]);
         image.strings(self.files.iter().map(String::as_str));
         image.bytes(&self.main_menu);
@@ -108,6 +109,7 @@ impl Kconfig {
             transitional: *dialect.get(3)?,
             conditional_depends: *dialect.get(4)?,
             repeated_inclusion_is_error: *dialect.get(5)?,
+            negations_end_submenus: *dialect.get(6)?,
         };
         let files = image.strings()?;
         let main_menu = image.bytes()?;

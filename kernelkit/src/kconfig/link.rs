@@ -183,7 +183,7 @@ impl Model {
 
     /// Whether `node` is shown below `holder`: it can only be seen with the holder's
     /// symbol on, or it mentions that and needs all that the holder needs.
-    fn needs(&self, node: NodeId, holder: NodeId) -> bool {
+    pub(super) fn needs(&self, node: NodeId, holder: NodeId) -> bool {
         let symbol = self.nodes[holder as usize].symbol;
         let terms = self.terms(self.shown_if(node));
         let on = |term: &Term| *term == Term::On(symbol);
@@ -203,6 +203,41 @@ impl Model {
             && needed
                 .iter()
                 .all(|needed| terms.iter().any(|term| self.same(term, needed)))
+    }
+
+    /// From 7.3 on, an entry that is only seen without the one before it stays beside that.
+    pub(super) fn stays(&self, node: NodeId, holder: NodeId, dialect: Dialect) -> bool {
+        let symbol = self.nodes[holder as usize].symbol;
+        !dialect.negations_end_submenus || !self.negates(self.shown_if(node), symbol)
+    }
+
+    /// Whether `symbol` is somewhere asked for to be off, or not to be m or y.
+    fn negates(&self, expr: ExprId, symbol: SymbolId) -> bool {
+        use super::model::Comparison::{Equal, Unequal};
+        let mut pending = vec![(expr, false)];
+        while let Some((expr, negated)) = pending.pop() {
+            match expr.split() {
+                Ok(leaf) if leaf == symbol && negated => return true,
+                Ok(_) => {}
+                Err(index) => match self.exprs.get(index) {
+                    Expr::Not(a) => pending.push((a, !negated)),
+                    Expr::And(a, b) | Expr::Or(a, b) => {
+                        pending.extend([(a, negated), (b, negated)]);
+                    }
+                    Expr::Compare(comparison @ (Equal | Unequal), a, b)
+                        if (a == symbol && b <= Y) || (b == symbol && a <= Y) =>
+                    {
+                        let constant = if a == symbol { b } else { a };
+                        let equal = (comparison == Equal) != negated;
+                        if equal == (constant == N) {
+                            return true;
+                        }
+                    }
+                    Expr::Compare(..) => {}
+                },
+            }
+        }
+        false
     }
 
     /// What must all hold for `expr` to.
@@ -331,6 +366,9 @@ impl Model {
     ) {
         for index in 0..self.nodes.len() as NodeId {
             let node = &self.nodes[index as usize];
+            if node.kind == NodeKind::Choice {
+                self.check_defaults(index, files, diagnostics);
+            }
             if !self.is_config(index) {
                 continue;
             }
@@ -346,8 +384,21 @@ impl Model {
                 let own = self.properties(node.symbol).iter();
                 let own = own.filter(|property| property.node == index);
                 errors.extend(own.map(|property| Diagnostic::error(file, property.line, message)));
-                if !self.dependencies(index).is_empty() {
+                if node.dep != ExprId::Y {
                     errors.push(Diagnostic::error(file, line, message));
+                }
+            }
+            if symbol.choice != NONE {
+                let own = self.properties(node.symbol).iter();
+                let defaults = own.filter(|property| {
+                    property.node == index && matches!(property.kind, PropertyKind::Default(_))
+                });
+                let message = "defaults for choice values not supported";
+                if dialect.choice_is_symbol {
+                    diagnostics
+                        .extend(defaults.map(|own| Diagnostic::warning(file, own.line, message)));
+                } else {
+                    errors.extend(defaults.map(|own| Diagnostic::error(file, own.line, message)));
                 }
             }
             if symbol.choice != NONE && !dialect.choice_is_symbol {
@@ -365,6 +416,25 @@ impl Model {
                     continue;
                 };
                 errors.push(Diagnostic::error(file, line, message));
+            }
+        }
+    }
+
+    /// A choice whose default is no member of it may end up without any that is y.
+    fn check_defaults(&self, node: NodeId, files: &[String], diagnostics: &mut Vec<Diagnostic>) {
+        let entry = &self.nodes[node as usize];
+        let choice = self.symbols[entry.symbol as usize].own_choice;
+        let own = self.properties(entry.symbol).iter();
+        for property in own.filter(|property| property.node == node) {
+            if let PropertyKind::Default(default) = property.kind
+                && let Ok(symbol) = default.split()
+                && self.symbols[symbol as usize].choice != choice
+            {
+                let file = &files[entry.position.file as usize];
+                let name = String::from_utf8_lossy(self.names.get(symbol));
+                let message =
+                    format!("choice default symbol '{name}' is not contained in the choice");
+                diagnostics.push(Diagnostic::warning(file, property.line, message));
             }
         }
     }
@@ -393,6 +463,9 @@ impl Model {
             walk.visit(self, dialect, start, |step| schedule.push(step));
         }
         if walk.circles.links.is_empty() {
+            if self.has_stray_default() {
+                schedule = self.choices_first(dialect);
+            }
             self.schedule = schedule;
             Ok(())
         } else {
@@ -403,6 +476,53 @@ impl Model {
                 circles: walk.circles.links,
             })
         }
+    }
+
+    /// Whether a choice's default is no member of it.
+    fn has_stray_default(&self) -> bool {
+        (0..).zip(&self.choices).any(|(index, choice)| {
+            let stray = |property: &Property| {
+                matches!(property.kind, PropertyKind::Default(default)
+                    if default.split().is_ok_and(|symbol| self.symbol(symbol).choice != index))
+            };
+            self.properties(choice.symbol).iter().any(stray)
+        })
+    }
+
+    /// The order of the kernel's tool, where it matters what a choice knows of symbols
+    /// that it does not depend on: choices are nameless, and so come first.
+    fn choices_first(&self, dialect: Dialect) -> Vec<Step> {
+        let mut walk = Walk::new(self);
+        let mut schedule = Vec::new();
+        let choices = (0..self.choices.len() as u32).rev().map(Step::Choice);
+        let rest = (Y + 1..self.symbols.len() as SymbolId).map(Step::Symbol);
+        let all = (0..self.exprs.0.len() as u32).map(Step::Expr);
+        let modules = std::iter::once(Step::Symbol(self.modules));
+        for start in modules.chain(choices).chain(rest).chain(all) {
+            walk.visit(self, dialect, start, |step| schedule.push(step));
+        }
+        schedule
+    }
+
+    /// Of each choice the member that is looked at first when the entries are gone through.
+    pub(super) fn first_members(&self, dialect: Dialect) -> Vec<SymbolId> {
+        let mut first = vec![NONE; self.choices.len()];
+        let mut walk = Walk::new(self);
+        let symbols = self.nodes.iter().map(|node| node.symbol);
+        for symbol in std::iter::once(self.modules).chain(symbols) {
+            if symbol == NONE {
+                continue;
+            }
+            walk.visit(self, dialect, Step::Symbol(symbol), |step| {
+                if let Step::Symbol(symbol) = step
+                    && let Some(choice) = self.choice_of(symbol)
+                    && first[choice as usize] == NONE
+                {
+                    first[choice as usize] = symbol;
+                }
+            });
+        }
+        first
     }
 
     fn child(&self, step: Step, index: usize, dialect: Dialect) -> Child {

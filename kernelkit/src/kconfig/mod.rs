@@ -105,6 +105,7 @@
 //! assert_eq!(upgrade.removed[0].symbol, "QUEUES");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+mod ask;
 mod config_file;
 mod diagnostic;
 mod diff;
@@ -140,6 +141,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 
+pub use ask::{Dialogue, MAX_ANSWER, Questions, Unanswered};
 pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Change, diff, diff_texts, spell};
 pub use explain::{Dependency, Dropped, Explanation, Origin, Selector, Term, Unmet};
@@ -187,6 +189,8 @@ pub struct Dialect {
     pub conditional_depends: bool,
     /// A file may be included once only (from 7.0 on).
     pub repeated_inclusion_is_error: bool,
+    /// An entry that needs the one before it to be off is not shown below that (from 7.3 on).
+    pub negations_end_submenus: bool,
 }
 
 impl Dialect {
@@ -198,6 +202,7 @@ impl Dialect {
         transitional: false,
         conditional_depends: false,
         repeated_inclusion_is_error: false,
+        negations_end_submenus: false,
     };
     /// Rules of 6.12.
     pub const V6_12: Dialect = Dialect {
@@ -205,7 +210,7 @@ impl Dialect {
         optional_choices: false,
         ..Dialect::OLD
     };
-    /// Rules of 7.2 and later.
+    /// Rules of 7.3 and later; 7.2 only shows its menus otherwise.
     pub const V7: Dialect = Dialect {
         choice_is_symbol: false,
         optional_choices: false,
@@ -213,6 +218,7 @@ impl Dialect {
         transitional: true,
         conditional_depends: true,
         repeated_inclusion_is_error: true,
+        negations_end_submenus: true,
     };
 }
 

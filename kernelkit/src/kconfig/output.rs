@@ -2,7 +2,7 @@
 
 use super::Kconfig;
 use super::eval::Values;
-use super::model::{M, NONE, NodeKind, PropertyKind, SymbolId, Type};
+use super::model::{M, NONE, NodeKind, SymbolId, Type};
 
 impl Kconfig {
     /// Symbols in the order `auto.conf` lists them: that of the kernel's hash
@@ -292,19 +292,31 @@ impl Values<'_> {
 
     /// What `helpnewconfig` prints, without the places and conditions.
     pub(super) fn new_symbols_help(&self) -> Vec<u8> {
-        let kconfig = self.kconfig;
         let mut out = Vec::new();
         for symbol in self.new_symbols() {
             out.extend_from_slice(b"-----\n\n");
-            match kconfig.help(symbol) {
-                Some(help) => {
+            out.append(&mut self.help_text(symbol));
+            out.extend_from_slice(b"\n\n\n-----\n");
+        }
+        out
+    }
+
+    /// A symbol's help, its value and type, without the places and conditions.
+    pub(super) fn help_text(&self, symbol: SymbolId) -> Vec<u8> {
+        let kconfig = self.kconfig;
+        let mut out = Vec::new();
+        let choice = self.model().is_choice(symbol);
+        match kconfig.help(symbol) {
+            Some(help) => {
+                if !choice {
                     self.push_name(&mut out, symbol);
                     out.extend_from_slice(b":\n\n");
-                    out.extend_from_slice(help.as_bytes());
-                    out.push(b'\n');
                 }
-                None => out.extend_from_slice(b"There is no help available for this option.\n"),
+                out.extend_from_slice(help.as_bytes());
             }
+            None => out.extend_from_slice(b"There is no help available for this option.\n"),
+        }
+        if !choice {
             let about = format!(
                 "Symbol: {} [={}]\nType  : {}\n",
                 kconfig.name(symbol),
@@ -312,32 +324,7 @@ impl Values<'_> {
                 self.model().symbol(symbol).kind.keyword()
             );
             out.extend_from_slice(about.as_bytes());
-            out.extend_from_slice(b"\n\n\n-----\n");
         }
         out
-    }
-
-    /// Symbols that a user could set and did not, where their prompt is seen.
-    pub(super) fn new_symbols(&self) -> Vec<SymbolId> {
-        let model = self.model();
-        let mut symbols = Vec::new();
-        for (index, node) in (0..).zip(&model.nodes) {
-            if !matches!(node.kind, NodeKind::Config | NodeKind::Menuconfig) {
-                continue;
-            }
-            let symbol = node.symbol;
-            if self.visible(symbol) <= self.reverse(symbol) || self.user[symbol as usize].is_set() {
-                continue;
-            }
-            let seen = model.properties(symbol).iter().any(|property| {
-                matches!(property.kind, PropertyKind::Prompt(_))
-                    && property.node == index
-                    && self.expr(property.condition) != 0
-            });
-            if seen {
-                symbols.push(symbol);
-            }
-        }
-        symbols
     }
 }

@@ -88,7 +88,7 @@ impl Kconfig {
                 | Mode::Mod2yesconfig
                 | Mode::Mod2noconfig
         );
-        if self.dialect.choice_is_symbol && (reads_config || !request.inputs.is_empty()) {
+        if self.dialect.choice_is_symbol && !request.inputs.is_empty() {
             values.mark_choices();
         }
         for (index, input) in request.inputs.iter().enumerate() {
@@ -198,11 +198,17 @@ impl Values<'_> {
                 }
             }
         }
-        for choice in &model.choices {
+        self.reopen_choices();
+    }
+
+    /// Before 6.9, a choice that is y is open again when it has a visible member that
+    /// nobody has set.
+    pub(super) fn reopen_choices(&mut self) {
+        for choice in &self.model().choices {
             let unset = |member: &SymbolId| {
                 self.visible(*member) != 0 && !self.user[*member as usize].is_set()
             };
-            if choice.members.iter().any(unset) {
+            if self.tristate(choice.symbol) == 2 && choice.members.iter().any(unset) {
                 self.user[choice.symbol as usize] = User::NONE;
             }
         }
@@ -383,6 +389,47 @@ impl Values<'_> {
         }
     }
 
+    /// Evaluates once more. From 6.9 on, a choice looks for the member that was set to y in
+    /// the order of priorities and no further: what was seen of those behind it stays so, and
+    /// so do their lines. Where members are asked for their values, and not choices for
+    /// their members, the first that is asked for is an exception.
+    pub(super) fn evaluate_again(&mut self, by_members: bool) {
+        let model = self.model();
+        let mut seen: Vec<SymbolId> = Vec::new();
+        if !self.kconfig.dialect.choice_is_symbol {
+            let members = model.choices.iter().flat_map(|choice| &choice.members);
+            seen.extend(members.filter(|member| self.visible(**member) != 0));
+        }
+        self.evaluate();
+        seen.retain(|member| self.visible(*member) == 0 && self.is_passed_over(*member));
+        if seen.is_empty() {
+            return;
+        }
+        let first = match by_members {
+            true => model.first_members(self.kconfig.dialect),
+            false => vec![NONE; model.choices.len()],
+        };
+        for member in seen {
+            if first[model.symbol(member).choice as usize] != member {
+                self.keep_shown(member);
+            }
+        }
+    }
+
+    /// Whether the member comes behind the one its choice took because it was set to y.
+    fn is_passed_over(&self, member: SymbolId) -> bool {
+        let choice = self.model().symbol(member).choice as usize;
+        let order = match &self.priority[choice] {
+            order if order.is_empty() => &self.model().choices[choice].members,
+            order => order,
+        };
+        let chosen = self.chosen[choice];
+        let place = |wanted| order.iter().position(|other| *other == wanted);
+        chosen != NONE
+            && self.user[chosen as usize].tristate() == Some(2)
+            && place(chosen) < place(member)
+    }
+
     /// Replaces user values of effective tristates, then evaluates again.
     fn rewrite(&mut self, from: u8, to: u8) {
         for index in 3..self.user.len() {
@@ -392,7 +439,7 @@ impl Values<'_> {
                 self.user[index].tristate = to;
             }
         }
-        self.evaluate();
+        self.evaluate_again(true);
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Cause {
     NoSandbox,
     /// Unprivileged user namespaces are off.
     NoUserNamespaces,
+    /// The sandbox has no shell to unpack a toolchain's packages with.
+    NoShell,
     /// The group of build users is missing or has no members.
     NoBuildUsers,
     /// No daemon answers.
@@ -34,6 +36,17 @@ pub enum Cause {
 
 /// Texts of Nix 2.8 to 2.34 and of the kernel, in lower case; the first that is found counts.
 const TEXTS: &[(&str, Cause)] = &[
+    // The kernel's words for a limit of user namespaces are those for a full disk.
+    (
+        "unshare failed: no space left on device",
+        Cause::NoUserNamespaces,
+    ),
+    (
+        "does not let the build make a user namespace",
+        Cause::NoUserNamespaces,
+    ),
+    ("executing '/bin/sh'", Cause::NoShell),
+    ("to unpack the toolchain's packages with", Cause::NoShell),
     ("no space left on device", Cause::StoreFull),
     ("database or disk is full", Cause::StoreFull),
     ("disk quota exceeded", Cause::StoreFull),
@@ -62,6 +75,7 @@ const TEXTS: &[(&str, Cause)] = &[
     ("max_user_namespaces", Cause::NoUserNamespaces),
     ("unprivileged_userns_clone", Cause::NoUserNamespaces),
     ("kernel does not support namespaces", Cause::NoSandbox),
+    ("does not support the kernel namespaces", Cause::NoSandbox),
     ("cannot set host name", Cause::NoSandbox),
     ("unable to start any build: sandbox", Cause::NoSandbox),
     ("cloning builder process", Cause::NoSandbox),
@@ -118,6 +132,9 @@ impl Cause {
             }
             Cause::NoUserNamespaces => {
                 "allow them with `sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000` (and kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), or choose the toolchain `nixpkgs`"
+            }
+            Cause::NoShell => {
+                "the toolchain is not in the store, and this sandbox has nothing to make it with: `cargo kernel toolchain add NAME` adds it"
             }
             Cause::NoBuildUsers => {
                 "make the build users, as the Nix manual says under \"Multi-User Mode\", or set `build-users-group =` (empty) in nix.conf to build as yourself"
@@ -187,6 +204,18 @@ mod tests {
             (
                 "error: unshare failed: Operation not permitted",
                 Some(Cause::NoUserNamespaces),
+            ),
+            (
+                "error: this system does not support the kernel namespaces that are required for sandboxing; use '--no-sandbox' to disable sandboxing",
+                Some(Cause::NoSandbox),
+            ),
+            (
+                "unshare: unshare failed: No space left on device",
+                Some(Cause::NoUserNamespaces),
+            ),
+            (
+                "debian>  executing '/bin/sh': No such file or directory",
+                Some(Cause::NoShell),
             ),
             (
                 "error: builder for '/nix/store/x.drv' failed with exit code 2",

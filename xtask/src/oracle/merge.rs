@@ -91,6 +91,7 @@ fn merge_only(pair: &mut Pair<'_>, options: &[&str], names: &[String]) -> Result
     let said = merged.notes.iter().map(|note| say(note, rules));
     expected.stdout = normal(&String::from_utf8_lossy(&expected.stdout)).into_bytes();
     let found = Observed {
+        broken: false,
         status: if refused {
             "exit status: 1"
         } else {

@@ -134,8 +134,6 @@ struct Known {
     why: &'static str,
 }
 
-const ASKS: &str = "conf shows its questions before it finds that nobody answers";
-
 const KNOWN: &[Known] = &[
     Known {
         step: "",
@@ -149,7 +147,7 @@ const KNOWN: &[Known] = &[
         part: "stderr",
         without: |theirs, _| without_remarks(theirs),
         ours: str::to_owned,
-        why: "conf says which comparisons it simplifies",
+        why: "conf says which comparisons it simplifies, or cannot look for circles in",
     },
     Known {
         step: "",
@@ -166,49 +164,14 @@ const KNOWN: &[Known] = &[
         why: "conf tells a tree's authors of numbers that are undefined symbols",
     },
     Known {
-        step: "--helpnewconfig",
+        step: "config",
         part: "stdout",
-        without: |theirs, _| symbols_with_help(theirs),
-        ours: symbols_with_help,
-        why: "around help texts conf prints places, menus and conditions, for people",
-    },
-    Known {
-        step: "--oldconfig",
-        part: "stdout",
-        without: only_the_end,
-        ours: str::to_owned,
-        why: ASKS,
-    },
-    Known {
-        step: "--oldconfig",
-        part: "stderr",
-        without: |theirs, _| theirs.replace(END_OF_INPUT, ""),
-        ours: str::to_owned,
-        why: ASKS,
-    },
-    Known {
-        step: "--syncconfig",
-        part: "stdout",
-        without: only_the_end,
-        ours: str::to_owned,
-        why: ASKS,
-    },
-    Known {
-        step: "--syncconfig",
-        part: "stderr",
-        without: |theirs, _| theirs.replace(END_OF_INPUT, ""),
-        ours: str::to_owned,
-        why: ASKS,
+        without: |theirs, _| without_places(theirs),
+        ours: without_places,
+        why: "around help texts conf prints places, menus and conditions, and it finds \
+              some submenus, which are indented, by simplifying expressions: for people",
     },
 ];
-
-const END_OF_INPUT: &str = "\nError in reading or end of file.\n";
-
-/// Ours where theirs ends with it.
-fn only_the_end(theirs: &str, ours: &str) -> String {
-    let end = if theirs.ends_with(ours) { ours } else { theirs };
-    end.to_owned()
-}
 
 /// Each warning of unmet dependencies once, and of its expressions the symbols
 /// that select and the values.
@@ -259,13 +222,22 @@ fn without_remarks(theirs: &str) -> String {
     theirs
         .split_inclusive('\n')
         .filter(|line| !(line.starts_with("boolean symbol ") && line.contains(" tested for 'm'? ")))
+        .filter(|line| !line.starts_with("Oops! How to check "))
         .collect()
 }
 
-/// Which symbols the help is about, and their values.
-fn symbols_with_help(text: &str) -> String {
-    text.split_inclusive('\n')
-        .filter(|line| line.starts_with("Symbol: "))
+/// Help texts without what follows a symbol's type, the paragraph's other lines; no
+/// empty lines, no indentation, and no remarks about comparisons.
+fn without_places(text: &str) -> String {
+    let mut inside = false;
+    without_remarks(text)
+        .split_inclusive('\n')
+        .filter(|line| {
+            inside &= *line != "\n";
+            inside |= line.starts_with("Range : ") || line.starts_with("Defined at ");
+            !inside && *line != "\n"
+        })
+        .map(str::trim_start)
         .collect()
 }
 
@@ -404,12 +376,14 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result {
     }
     let runs = all.passed + all.known + all.failed;
     println!(
-        "{} of {} cases, {runs} runs compared: {} passed, {} with known differences, {} failed",
+        "{} of {} cases, {runs} runs compared: {} passed, {} with known differences, {} failed; \
+         in {} more the tree's conf crashed or did not end",
         done.into_inner(),
         cases.len(),
         all.passed,
         all.known,
-        all.failed
+        all.failed,
+        all.broken
     );
     result?;
     fs::remove_dir_all(scratch.join("work"))?;
@@ -625,13 +599,13 @@ fn parallel<T: Sync>(
 /// Runs by area, tree and compiler.
 fn table(totals: &BTreeMap<Row, Count>) -> String {
     let mut text = format!(
-        "{:<16} {:<10} {:<8} {:>7} {:>7} {:>7} {:>9}\n",
-        "area", "tree", "compiler", "passed", "known", "failed", "seconds"
+        "{:<16} {:<10} {:<8} {:>7} {:>7} {:>7} {:>7} {:>9}\n",
+        "area", "tree", "compiler", "passed", "known", "failed", "broken", "seconds"
     );
     for ((area, tree, compiler), count) in totals {
         text.push_str(&format!(
-            "{:<16} {tree:<10} {compiler:<8} {:>7} {:>7} {:>7} {:>9.1}\n",
-            AREAS[*area].name, count.passed, count.known, count.failed, count.seconds
+            "{:<16} {tree:<10} {compiler:<8} {:>7} {:>7} {:>7} {:>7} {:>9.1}\n",
+            AREAS[*area].name, count.passed, count.known, count.failed, count.broken, count.seconds
         ));
     }
     text
@@ -665,10 +639,12 @@ mod tests {
     }
 
     #[test]
-    fn help_is_compared_by_the_symbols_it_is_about() {
-        let text = "-----\n\nCONFIG_A:\n\nSome\nhelp.\n\nSymbol: A [=n]\nType  : bool\n";
-        assert_eq!(symbols_with_help(text), "Symbol: A [=n]\n");
-        let other = text.replace("[=n]", "[=y]");
-        assert_ne!(symbols_with_help(text), symbols_with_help(&other));
+    fn help_is_compared_without_places() {
+        let about = "CONFIG_A:\n\nSome\nhelp.\n\nSymbol: A [=n]\nType  : bool\n";
+        let text = format!("{about}Defined at Kconfig:1\n  Prompt: a\n\n\n\nb (B) [N/y/?] ");
+        assert_eq!(
+            without_places(&text),
+            format!("{about}\n\n\nb (B) [N/y/?] ")
+        );
     }
 }

@@ -18,6 +18,8 @@ pub(super) type Files = BTreeMap<String, Vec<u8>>;
 /// What a run left behind.
 #[derive(PartialEq, Eq)]
 pub(super) struct Observed {
+    /// Ended by a signal: a crash, or more time or output than any run takes.
+    pub(super) broken: bool,
     pub(super) status: String,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: Vec<u8>,
@@ -30,6 +32,8 @@ pub(super) struct Count {
     pub(super) passed: usize,
     pub(super) known: usize,
     pub(super) failed: usize,
+    /// Where the tree's own conf crashed or did not end.
+    pub(super) broken: usize,
     pub(super) seconds: f64,
 }
 
@@ -38,6 +42,7 @@ impl std::ops::AddAssign for Count {
         self.passed += other.passed;
         self.known += other.known;
         self.failed += other.failed;
+        self.broken += other.broken;
         self.seconds += other.seconds;
     }
 }
@@ -193,7 +198,7 @@ impl<'a> Pair<'a> {
 
     /// Runs one side in the call's directory.
     pub(super) fn observe(&mut self, call: &Call) -> Result<Observed> {
-        let (observed, duration) = stopwatch::time(|| observe(call));
+        let (observed, duration) = stopwatch::time(|| observe(call, &self.dir));
         self.count.seconds += duration.as_secs_f64();
         observed
     }
@@ -208,7 +213,9 @@ impl<'a> Pair<'a> {
         found: Observed,
     ) -> Result {
         let parts = differing_parts(&expected, &found);
-        if parts.is_empty() {
+        if expected.broken && !found.broken {
+            self.count.broken += 1;
+        } else if parts.is_empty() {
             self.count.passed += 1;
         } else if parts
             .iter()
@@ -295,12 +302,24 @@ impl Observed {
     }
 }
 
-fn observe(call: &Call) -> Result<Observed> {
-    let (output, status) = exec::capture_unchecked(call)?;
+/// Some of conf's questions are asked for ever where input ends: seconds of processor
+/// time and blocks of 512 bytes a file that no run comes near which ends.
+const LIMITED: &str = r#"ulimit -t 10; ulimit -f 16384; out=$1; shift
+[ -f answers ] && exec <answers; exec "$@" >"$out.stdout" 2>"$out.stderr""#;
+
+/// Runs one side; a file `answers` is its input. Its streams go to files of `scratch`, where they can be limited.
+fn observe(call: &Call, scratch: &Utf8Path) -> Result<Observed> {
+    let streams = scratch.join("streams");
+    let limited = Call::new("/bin/sh", &call.dir)
+        .args(["-c", LIMITED, "sh", streams.as_str(), &call.program])
+        .args(call.args.iter().cloned())
+        .envs(&call.env);
+    let (_, status) = exec::capture_unchecked(&limited)?;
     Ok(Observed {
+        broken: status.code().is_none(),
         status: status.to_string(),
-        stdout: output.stdout,
-        stderr: output.stderr,
+        stdout: fs::read(streams.with_extension("stdout"))?,
+        stderr: fs::read(streams.with_extension("stderr"))?,
         files: read_files(&call.dir)?,
     })
 }

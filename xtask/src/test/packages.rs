@@ -14,6 +14,7 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("make", "build kernels"),
     ("flex", "build the kernel's Kconfig"),
     ("bison", "build the kernel's Kconfig"),
+    ("gcc-aarch64-linux-gnu", "kernels for another architecture"),
     ("clang", "configure kernels as clang sees them"),
     ("lld", "configure kernels as clang sees them"),
     ("bc", "kernel/time/timeconst.h"),

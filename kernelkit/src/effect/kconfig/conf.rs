@@ -10,14 +10,16 @@ use super::super::fs::{self, Context as _};
 use super::probe::{NotRecorded, Prober, Record, RecordError, Runner};
 use super::{TreeReader, detect_dialect, image};
 use crate::kconfig::{
-    Dialect, Error as KconfigError, Input, Kconfig, Mode, ProbabilityError, ProbeResult,
-    Reader as _, Request, Resolution, Severity, Tristate, parse_seed,
+    Dialect, Dialogue, Error as KconfigError, Input, Kconfig, Mode, ProbabilityError, ProbeResult,
+    Questions, Reader as _, Request, Resolution, Severity, Tristate, Unmet, parse_seed,
 };
 
 /// What `conf` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Goal {
-    /// `--oldaskconfig`, `--oldconfig`: with nobody to ask, what is left open gets its default.
+    /// `--oldaskconfig`: asks for everything.
+    Oldaskconfig,
+    /// `--oldconfig`: asks for what is not set.
     Oldconfig,
     /// `--syncconfig`: the same, and `auto.conf` and its kin are brought up to date.
     Syncconfig,
@@ -77,6 +79,8 @@ pub struct Options {
     pub dialect: Option<Dialect>,
     /// Directory it runs in.
     pub directory: Utf8PathBuf,
+    /// Whether questions and answers go to and from a terminal, which then shows the answers.
+    pub terminal: bool,
     /// The environment.
     pub variables: BTreeMap<String, String>,
     /// Some number that changes between calls, the seed of a randconfig without one.
@@ -115,8 +119,12 @@ impl Error {
     }
 }
 
-/// Runs it.
-pub fn run(options: &Options) -> Result<Outcome, Error> {
+/// Runs it. `answer` gets what was printed so far, may show it and take it out, and returns
+/// the next line of the answers with its newline, or nothing at their end.
+pub fn run(
+    options: &Options,
+    answer: &mut dyn FnMut(&mut Outcome) -> Option<Vec<u8>>,
+) -> Result<Outcome, Error> {
     let mut outcome = Outcome::default();
     let variable = |name: &str| options.variables.get(name).map(String::as_str);
     let set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
@@ -189,7 +197,7 @@ pub fn run(options: &Options) -> Result<Outcome, Error> {
         werror: set("KCONFIG_WERROR"),
         overwrite: set("KCONFIG_OVERWRITECONFIG"),
     };
-    session.run(&mut outcome)?;
+    session.run(&mut outcome, answer)?;
     Ok(outcome)
 }
 
@@ -254,6 +262,65 @@ fn report(error: &KconfigError, outcome: &mut Outcome) {
         }
     };
     outcome.stderr.extend_from_slice(text.as_bytes());
+}
+
+/// Warnings of selects against dependencies.
+fn describe_unmet(unmet: &[Unmet]) -> Vec<u8> {
+    let mut text = String::new();
+    for unmet in unmet {
+        text.push_str(&format!(
+            "\nWARNING: unmet direct dependencies detected for {}\n  Depends on [{}]: {}\n",
+            unmet.symbol, unmet.value, unmet.depends
+        ));
+        for strength in [Tristate::Y, Tristate::M] {
+            let selectors: Vec<_> = unmet
+                .selected_by
+                .iter()
+                .filter(|selector| selector.value == strength)
+                .collect();
+            if !selectors.is_empty() {
+                text.push_str(&format!("  Selected by [{strength}]:\n"));
+            }
+            for selector in selectors {
+                text.push_str(&format!("  - {} [={strength}]\n", selector.symbol));
+            }
+        }
+    }
+    text.into_bytes()
+}
+
+/// Questions and answers through conf's streams.
+struct Talk<'a> {
+    outcome: &'a mut Outcome,
+    answer: &'a mut dyn FnMut(&mut Outcome) -> Option<Vec<u8>>,
+    terminal: bool,
+    warned: bool,
+}
+
+impl Dialogue for Talk<'_> {
+    fn show(&mut self, text: &[u8]) {
+        self.outcome.stdout.extend_from_slice(text);
+    }
+
+    fn answer(&mut self) -> Option<Vec<u8>> {
+        let line = (self.answer)(self.outcome);
+        match &line {
+            None => {
+                let text = b"\nError in reading or end of file.\n";
+                self.outcome.stderr.extend_from_slice(text);
+            }
+            // A terminal has shown what was typed.
+            Some(line) if !self.terminal => self.outcome.stdout.extend_from_slice(line),
+            Some(_) => {}
+        }
+        line
+    }
+
+    fn unmet(&mut self, resolution: &Resolution<'_>) {
+        let unmet = resolution.unmet();
+        self.warned |= !unmet.is_empty();
+        self.outcome.stderr.append(&mut describe_unmet(&unmet));
+    }
 }
 
 struct Session<'a> {
@@ -350,7 +417,11 @@ impl Session<'_> {
         Ok(Mode::Randconfig { seed, probability })
     }
 
-    fn run(&self, outcome: &mut Outcome) -> Result<(), Error> {
+    fn run(
+        &self,
+        outcome: &mut Outcome,
+        answer: &mut dyn FnMut(&mut Outcome) -> Option<Vec<u8>>,
+    ) -> Result<(), Error> {
         let goal = &self.options.goal;
         let seed = match self.seed(outcome) {
             Ok(seed) => seed,
@@ -368,7 +439,7 @@ impl Session<'_> {
             Goal::Allmodconfig => Some((Mode::Allmodconfig, "allmod.config")),
             _ => None,
         };
-        let resolution = if let Some((mode, special)) = special {
+        let mut resolution = if let Some((mode, special)) = special {
             match self.all_config(special) {
                 Err(message) => {
                     outcome.stderr.extend_from_slice(message.as_bytes());
@@ -396,38 +467,45 @@ impl Session<'_> {
                 Goal::Yes2modconfig => Mode::Yes2modconfig,
                 Goal::Mod2yesconfig => Mode::Mod2yesconfig,
                 Goal::Mod2noconfig => Mode::Mod2noconfig,
-                Goal::Oldconfig | Goal::Syncconfig => Mode::Oldconfig,
                 _ => Mode::Olddefconfig,
             };
             let current = self.current(outcome);
             let input = current
                 .as_ref()
                 .map(|(name, text)| (name.as_str(), text.as_slice()));
+            if mode != Mode::Olddefconfig {
+                // What it finds before the values are turned.
+                let before = self.resolve(Mode::Olddefconfig, input);
+                outcome.stderr.append(&mut describe_unmet(&before.unmet()));
+            }
             self.resolve(mode, input)
         };
         show(resolution.diagnostics(), outcome);
         let unmet = resolution.unmet();
-        for unmet in &unmet {
-            let mut text = format!(
-                "\nWARNING: unmet direct dependencies detected for {}\n  Depends on [{}]: {}\n",
-                unmet.symbol, unmet.value, unmet.depends
-            );
-            for strength in [Tristate::Y, Tristate::M] {
-                let selectors: Vec<_> = unmet
-                    .selected_by
-                    .iter()
-                    .filter(|selector| selector.value == strength)
-                    .collect();
-                if !selectors.is_empty() {
-                    text.push_str(&format!("  Selected by [{strength}]:\n"));
-                }
-                for selector in selectors {
-                    text.push_str(&format!("  - {} [={strength}]\n", selector.symbol));
-                }
+        outcome.stderr.append(&mut describe_unmet(&unmet));
+        let mut warned = !(resolution.diagnostics().is_empty() && unmet.is_empty());
+        let questions = match goal {
+            Goal::Oldaskconfig => Some(Questions::All),
+            Goal::Oldconfig | Goal::Syncconfig => Some(Questions::New),
+            _ => None,
+        };
+        if let Some(questions) = questions {
+            let mut talk = Talk {
+                outcome,
+                answer,
+                terminal: self.options.terminal,
+                warned,
+            };
+            let asked = resolution.ask(questions, &mut talk);
+            warned = talk.warned;
+            if let Err(unanswered) = asked {
+                let text = format!("\nerror: {unanswered}\n");
+                outcome.stderr.extend_from_slice(text.as_bytes());
+                outcome.status = 1;
+                return Ok(());
             }
-            outcome.stderr.extend_from_slice(text.as_bytes());
         }
-        if self.werror && !(resolution.diagnostics().is_empty() && unmet.is_empty()) {
+        if self.werror && warned {
             outcome.status = 1;
             return Ok(());
         }
@@ -568,10 +646,11 @@ mod tests {
             cache: None,
             dialect: None,
             directory: directory.clone(),
+            terminal: false,
             variables: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
             now: 0,
         };
-        let outcome = run(&options).unwrap();
+        let outcome = run(&options, &mut |_| None).unwrap();
         (directory.join("ran").exists(), outcome)
     }
 

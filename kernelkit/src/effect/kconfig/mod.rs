@@ -76,6 +76,7 @@ pub fn detect_dialect(tree: &Utf8Path, otherwise: Dialect) -> Result<Dialect, fs
     }
     let lexer = read("lexer.l")?;
     let util = read("util.c")?;
+    let menu = read("menu.c")?;
     let language = fs::read_optional(tree.join("Documentation/kbuild/kconfig-language.rst"))?;
     let transitional = contains(&lexer, "transitional");
     Ok(Dialect {
@@ -85,6 +86,7 @@ pub fn detect_dialect(tree: &Utf8Path, otherwise: Dialect) -> Result<Dialect, fs
         transitional,
         conditional_depends: contains(&language, "\"depends on\" <expr> [\"if\" <expr>]"),
         repeated_inclusion_is_error: contains(&util, "repeated inclusion"),
+        negations_end_submenus: contains(&menu, "negat"),
     })
 }
 

@@ -295,3 +295,41 @@ fn kernel_version(source: &Utf8Path) -> Result<String, Error> {
         value("EXTRAVERSION")
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_tree_runs_nothing_without_probes() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = Utf8Path::from_path(temporary.path()).unwrap();
+        let text = "A := $(shell,touch ran)\nconfig A\n\tstring\n\tdefault \"$(shell,echo x >ran; cat ran)\"\n";
+        fs::write_atomic(directory.join("Kconfig"), text.as_bytes()).unwrap();
+        fs::write_atomic(
+            directory.join("Makefile"),
+            b"VERSION = 6\nPATCHLEVEL = 12\n",
+        )
+        .unwrap();
+        let (none, environment) = (
+            BTreeMap::new(),
+            BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
+        );
+        let tree = Tree {
+            source: directory,
+            directory,
+            arch: "x86_64",
+            make_variables: &none,
+            environment: &environment,
+        };
+        let ran = |probes: &Probes<'_>| {
+            let loaded = load_tree(&tree, probes);
+            (loaded.is_ok(), directory.join("ran").exists())
+        };
+        assert_eq!(ran(&Probes::None), (true, false));
+        let empty = Record::default();
+        assert_eq!(ran(&Probes::Recorded(&empty)), (false, false));
+        // Which the test would see.
+        assert_eq!(ran(&Probes::Run(None)), (true, true));
+    }
+}
