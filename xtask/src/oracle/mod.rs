@@ -640,11 +640,8 @@ mod tests {
 
     #[test]
     fn help_is_compared_without_places() {
-        let about = "CONFIG_A:\n\nSome\nhelp.\n\nSymbol: A [=n]\nType  : bool\n";
+        let about = "CONFIG_A:\nSome\nhelp.\nSymbol: A [=n]\nType  : bool\n";
         let text = format!("{about}Defined at Kconfig:1\n  Prompt: a\n\n\n\nb (B) [N/y/?] ");
-        assert_eq!(
-            without_places(&text),
-            format!("{about}\n\n\nb (B) [N/y/?] ")
-        );
+        assert_eq!(without_places(&text), format!("{about}b (B) [N/y/?] "));
     }
 }
