@@ -1,14 +1,14 @@
 //! `scripts/kconfig/conf` on kernelkit's own Kconfig engine: the same options,
 //! environment variables, files and exit status.
 
-use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, ValueEnum};
 use kernelkit::effect::environment::{self, Environment};
 use kernelkit::effect::kconfig::conf::{self, Goal, Options, Probes};
-use kernelkit::kconfig::{Dialect, MAX_ANSWER};
+use kernelkit::kconfig::Dialect;
 
 /// A drop-in for a kernel tree's scripts/kconfig/conf.
 #[derive(Debug, Parser)]
@@ -49,10 +49,10 @@ enum DialectName {
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 struct GoalArgs {
-    /// Ask for what is not set yet
+    /// Ask for what is not set yet; the default when nobody answers
     #[arg(long)]
     oldconfig: bool,
-    /// Ask for everything
+    /// Ask for everything; nobody answers, so the same as --oldconfig
     #[arg(long)]
     oldaskconfig: bool,
     /// As --oldconfig, and bring auto.conf, autoconf.h and rustc_cfg up to date
@@ -108,7 +108,6 @@ impl GoalArgs {
             return Goal::Savedefconfig(file);
         }
         let flags = [
-            (self.oldaskconfig, Goal::Oldaskconfig),
             (self.syncconfig, Goal::Syncconfig),
             (self.olddefconfig, Goal::Olddefconfig),
             (self.listnewconfig, Goal::Listnewconfig),
@@ -147,25 +146,13 @@ fn run(cli: Cli) -> Result<conf::Outcome, Box<dyn std::error::Error>> {
             DialectName::V7 => Dialect::V7,
         }),
         directory: environment.current_dir,
-        terminal: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
         variables: environment.variables,
         now: environment::now()
             .timestamp()
             .as_microsecond()
             .unsigned_abs(),
     };
-    Ok(conf::run(&options, &mut answer)?)
-}
-
-/// Shows what there is, and reads a line: of a very long one its next part.
-fn answer(outcome: &mut conf::Outcome) -> Option<Vec<u8>> {
-    let _ = std::io::stdout().write_all(&std::mem::take(&mut outcome.stdout));
-    let _ = std::io::stdout().flush();
-    let _ = std::io::stderr().write_all(&std::mem::take(&mut outcome.stderr));
-    let mut line = Vec::new();
-    let mut input = std::io::stdin().lock().take(MAX_ANSWER as u64);
-    input.read_until(b'\n', &mut line).ok()?;
-    (!line.is_empty()).then_some(line)
+    Ok(conf::run(&options)?)
 }
 
 fn main() -> ExitCode {

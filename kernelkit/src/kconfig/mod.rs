@@ -105,7 +105,6 @@
 //! assert_eq!(upgrade.removed[0].symbol, "QUEUES");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-mod ask;
 mod config_file;
 mod diagnostic;
 mod diff;
@@ -116,6 +115,7 @@ mod image;
 mod intern;
 mod lex;
 mod link;
+mod menus;
 mod merge_config;
 mod model;
 mod number;
@@ -141,7 +141,6 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 
-pub use ask::{Dialogue, MAX_ANSWER, Questions, Unanswered};
 pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Change, diff, diff_texts, spell};
 pub use explain::{Dependency, Dropped, Explanation, Origin, Selector, Term, Unmet};

@@ -519,6 +519,23 @@ impl Resolution<'_> {
         out
     }
 
+    /// The first symbol that `oldconfig` cannot give its default, because its type or range
+    /// refuses that: somebody has to answer.
+    pub fn unanswered(&self) -> Option<String> {
+        let values = &self.values;
+        let refused = |symbol: &SymbolId| {
+            let text = values.bytes_of(*symbol);
+            let is_number = match values.model().symbol(*symbol).kind {
+                Type::Int => config_file::is_int(text),
+                Type::Hex => config_file::is_hex(text),
+                _ => return false,
+            };
+            !is_number || !values.is_within_range(*symbol, values.text_of(*symbol))
+        };
+        let symbol = values.new_symbols().into_iter().find(refused)?;
+        Some(values.kconfig.name(symbol))
+    }
+
     /// What `helpnewconfig` prints: the help text of each of these.
     pub fn new_symbols_help(&self) -> Vec<u8> {
         self.values.new_symbols_help()

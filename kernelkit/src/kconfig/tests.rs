@@ -237,55 +237,19 @@ fn members_that_a_second_evaluation_hides_stay_in_the_file() {
     }
 }
 
-/// Answers from a list, and what was shown.
-struct Answers<'a>(std::slice::Iter<'a, &'a str>, String);
-
-impl Dialogue for Answers<'_> {
-    fn show(&mut self, text: &[u8]) {
-        self.1.push_str(std::str::from_utf8(text).unwrap());
-    }
-
-    fn answer(&mut self) -> Option<Vec<u8>> {
-        let line = format!("{}\n", self.0.next()?);
-        self.1.push_str(&line);
-        Some(line.into_bytes())
-    }
-
-    fn unmet(&mut self, _: &Resolution<'_>) {}
-}
-
 #[test]
-fn answers_become_user_values() {
-    let kconfig = load(
-        "config A\n\tbool \"a\"\nconfig B\n\tint \"b\"\n\tdepends on A\n\trange 1 5\nconfig C\n\tbool \"c\"\n",
-        Dialect::V7,
-    );
-    let mut resolution = resolve(&kconfig, Mode::Olddefconfig, "CONFIG_C=y\n");
-    let mut dialogue = Answers(["maybe", "y", "9", "3"].iter(), String::new());
-    resolution.ask(Questions::New, &mut dialogue).unwrap();
-    assert_eq!(settings(&resolution), "A=y B=3 C=y");
-    assert_eq!(
-        dialogue.1,
-        "*\n* Restart config...\n*\n*\n* Main menu\n*\na (A) [N/y/?] (NEW) maybe\na (A) [N/y/?] (NEW) y\n  \
-         b (B) [1] (NEW) 9\n  b (B) [1] (NEW) 3\nc (C) [Y/n/?] y\n"
-    );
-    let mut resolution = resolve(&kconfig, Mode::Olddefconfig, "");
-    let mut dialogue = Answers([].iter(), String::new());
-    resolution.ask(Questions::All, &mut dialogue).unwrap();
-    assert_eq!(settings(&resolution), "A=n C=n");
-}
-
-#[test]
-fn a_question_without_a_default_needs_an_answer() {
-    let kconfig = load("config A\n\tint \"a\"\n\tdefault \"x\"\n", Dialect::V7);
-    let mut resolution = resolve(&kconfig, Mode::Olddefconfig, "");
-    let mut dialogue = Answers(["y"].iter(), String::new());
-    let error = resolution.ask(Questions::New, &mut dialogue).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "no value for new symbol 'A' at end of input"
-    );
-    assert!(error.hint().is_some());
+fn a_number_without_a_valid_default_needs_an_answer() {
+    for (body, expected) in [
+        ("int \"a\"\n\tdefault \"x\"", Some("A")),
+        ("int \"a\"\n\tdefault 3", None),
+        ("hex \"a\"\n\tdefault 0x3", None),
+        ("bool \"a\"", None),
+        ("int \"a\" if n\n\tdefault \"x\"", None),
+    ] {
+        let kconfig = load(&format!("config A\n\t{body}\n"), Dialect::V7);
+        let resolution = resolve(&kconfig, Mode::Oldconfig, "");
+        assert_eq!(resolution.unanswered().as_deref(), expected, "{body}");
+    }
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What a kernel's configuration goes through: every area's cases for one target.
 
 use crate::Result;
-use crate::oracle::language::answers;
 use crate::oracle::mutate::mutate;
 use crate::oracle::pair::Pair;
 use crate::oracle::random::Random;
@@ -115,7 +114,6 @@ pub(super) fn mutated<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Resul
         "--mod2yesconfig",
         "--mod2noconfig",
         "--oldconfig",
-        "--oldaskconfig",
     ];
     const VARIABLES: &[&[(&str, &str)]] = &[
         &[],
@@ -140,7 +138,6 @@ pub(super) fn mutated<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Resul
             let text = mutate(&mut random, &base);
             let variables = VARIABLES[number % VARIABLES.len()];
             pair.write("damaged", &text)?;
-            pair.write("answers", &answers(&mut random))?;
             pair.conf(&["--defconfig=damaged"], variables)?;
             let rotated = GOALS.iter().cycle().skip(number * goals).take(goals);
             for goal in ["--olddefconfig"].iter().chain(rotated) {

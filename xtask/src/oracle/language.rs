@@ -24,7 +24,6 @@ const GOALS: &[&str] = &[
     "--savedefconfig=reduced",
     "--listnewconfig",
     "--oldconfig",
-    "--oldaskconfig",
     "--yes2modconfig",
     "--mod2yesconfig",
     "--mod2noconfig",
@@ -64,7 +63,6 @@ fn run(pair: &mut Pair<'_>, random: &mut Random, file: &File, path: &str) -> Res
             _ => mutate(random, config.as_bytes()),
         };
         pair.write("given", &config)?;
-        pair.write("answers", &answers(random))?;
         let seed = random.below(10_000).to_string();
         for goal in GOALS {
             pair.write(".config", &config)?;
@@ -91,24 +89,6 @@ fn run(pair: &mut Pair<'_>, random: &mut Random, file: &File, path: &str) -> Res
         }
     }
     Ok(())
-}
-
-/// What somebody types who does not look: enough of it for most files, and sometimes not.
-pub(super) fn answers(random: &mut Random) -> Vec<u8> {
-    const ANSWERS: &[&str] = &[
-        "", "", "", "", "y", "n", "m", "Y", "N", "M", "yes", "no", "yess", " y ", "1", "2", "3",
-        "17", "-1", "99999", "0x1f", "ff", "text", "a b", "\"", "#",
-    ];
-    let count = [0, 20, 400][random.below(3)];
-    let mut text = String::new();
-    for _ in 0..count {
-        text.push_str(random.pick(ANSWERS));
-        text.push('\n');
-    }
-    if random.chance(20) {
-        text.pop();
-    }
-    text.into_bytes()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -171,7 +171,44 @@ const KNOWN: &[Known] = &[
         why: "around help texts conf prints places, menus and conditions, and it finds \
               some submenus, which are indented, by simplifying expressions: for people",
     },
+    Known {
+        step: "--oldconfig",
+        part: "stdout",
+        without: only_the_end,
+        ours: str::to_owned,
+        why: ASKS,
+    },
+    Known {
+        step: "--oldconfig",
+        part: "stderr",
+        without: |theirs, _| without_repeats(&theirs.replace(END_OF_INPUT, "")),
+        ours: without_repeats,
+        why: ASKS,
+    },
+    Known {
+        step: "--syncconfig",
+        part: "stdout",
+        without: only_the_end,
+        ours: str::to_owned,
+        why: ASKS,
+    },
+    Known {
+        step: "--syncconfig",
+        part: "stderr",
+        without: |theirs, _| without_repeats(&theirs.replace(END_OF_INPUT, "")),
+        ours: without_repeats,
+        why: ASKS,
+    },
 ];
+
+const ASKS: &str = "conf shows its questions before it finds that nobody answers";
+const END_OF_INPUT: &str = "\nError in reading or end of file.\n";
+
+/// Ours where theirs ends with it.
+fn only_the_end(theirs: &str, ours: &str) -> String {
+    let end = if theirs.ends_with(ours) { ours } else { theirs };
+    end.to_owned()
+}
 
 /// Each warning of unmet dependencies once, and of its expressions the symbols
 /// that select and the values.

@@ -305,9 +305,9 @@ impl Observed {
 /// Some of conf's questions are asked for ever where input ends: seconds of processor
 /// time and blocks of 512 bytes a file that no run comes near which ends.
 const LIMITED: &str = r#"ulimit -t 10; ulimit -f 16384; out=$1; shift
-[ -f answers ] && exec <answers; exec "$@" >"$out.stdout" 2>"$out.stderr""#;
+exec "$@" </dev/null >"$out.stdout" 2>"$out.stderr""#;
 
-/// Runs one side; a file `answers` is its input. Its streams go to files of `scratch`, where they can be limited.
+/// Runs one side, with nobody who answers. Its streams go to files of `scratch`, where they can be limited.
 fn observe(call: &Call, scratch: &Utf8Path) -> Result<Observed> {
     let streams = scratch.join("streams");
     let limited = Call::new("/bin/sh", &call.dir)

@@ -10,16 +10,14 @@ use super::super::fs::{self, Context as _};
 use super::probe::{NotRecorded, Prober, Record, RecordError, Runner};
 use super::{TreeReader, detect_dialect, image};
 use crate::kconfig::{
-    Dialect, Dialogue, Error as KconfigError, Input, Kconfig, Mode, ProbabilityError, ProbeResult,
-    Questions, Reader as _, Request, Resolution, Severity, Tristate, Unmet, parse_seed,
+    Dialect, Error as KconfigError, Input, Kconfig, Mode, ProbabilityError, ProbeResult,
+    Reader as _, Request, Resolution, Severity, Tristate, Unmet, parse_seed,
 };
 
 /// What `conf` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Goal {
-    /// `--oldaskconfig`: asks for everything.
-    Oldaskconfig,
-    /// `--oldconfig`: asks for what is not set.
+    /// `--oldaskconfig`, `--oldconfig`: with nobody to ask, what is left open gets its default.
     Oldconfig,
     /// `--syncconfig`: the same, and `auto.conf` and its kin are brought up to date.
     Syncconfig,
@@ -79,8 +77,6 @@ pub struct Options {
     pub dialect: Option<Dialect>,
     /// Directory it runs in.
     pub directory: Utf8PathBuf,
-    /// Whether questions and answers go to and from a terminal, which then shows the answers.
-    pub terminal: bool,
     /// The environment.
     pub variables: BTreeMap<String, String>,
     /// Some number that changes between calls, the seed of a randconfig without one.
@@ -119,12 +115,8 @@ impl Error {
     }
 }
 
-/// Runs it. `answer` gets what was printed so far, may show it and take it out, and returns
-/// the next line of the answers with its newline, or nothing at their end.
-pub fn run(
-    options: &Options,
-    answer: &mut dyn FnMut(&mut Outcome) -> Option<Vec<u8>>,
-) -> Result<Outcome, Error> {
+/// Runs it.
+pub fn run(options: &Options) -> Result<Outcome, Error> {
     let mut outcome = Outcome::default();
     let variable = |name: &str| options.variables.get(name).map(String::as_str);
     let set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
@@ -197,7 +189,7 @@ pub fn run(
         werror: set("KCONFIG_WERROR"),
         overwrite: set("KCONFIG_OVERWRITECONFIG"),
     };
-    session.run(&mut outcome, answer)?;
+    session.run(&mut outcome)?;
     Ok(outcome)
 }
 
@@ -287,40 +279,6 @@ fn describe_unmet(unmet: &[Unmet]) -> Vec<u8> {
         }
     }
     text.into_bytes()
-}
-
-/// Questions and answers through conf's streams.
-struct Talk<'a> {
-    outcome: &'a mut Outcome,
-    answer: &'a mut dyn FnMut(&mut Outcome) -> Option<Vec<u8>>,
-    terminal: bool,
-    warned: bool,
-}
-
-impl Dialogue for Talk<'_> {
-    fn show(&mut self, text: &[u8]) {
-        self.outcome.stdout.extend_from_slice(text);
-    }
-
-    fn answer(&mut self) -> Option<Vec<u8>> {
-        let line = (self.answer)(self.outcome);
-        match &line {
-            None => {
-                let text = b"\nError in reading or end of file.\n";
-                self.outcome.stderr.extend_from_slice(text);
-            }
-            // A terminal has shown what was typed.
-            Some(line) if !self.terminal => self.outcome.stdout.extend_from_slice(line),
-            Some(_) => {}
-        }
-        line
-    }
-
-    fn unmet(&mut self, resolution: &Resolution<'_>) {
-        let unmet = resolution.unmet();
-        self.warned |= !unmet.is_empty();
-        self.outcome.stderr.append(&mut describe_unmet(&unmet));
-    }
 }
 
 struct Session<'a> {
@@ -417,11 +375,7 @@ impl Session<'_> {
         Ok(Mode::Randconfig { seed, probability })
     }
 
-    fn run(
-        &self,
-        outcome: &mut Outcome,
-        answer: &mut dyn FnMut(&mut Outcome) -> Option<Vec<u8>>,
-    ) -> Result<(), Error> {
+    fn run(&self, outcome: &mut Outcome) -> Result<(), Error> {
         let goal = &self.options.goal;
         let seed = match self.seed(outcome) {
             Ok(seed) => seed,
@@ -439,7 +393,7 @@ impl Session<'_> {
             Goal::Allmodconfig => Some((Mode::Allmodconfig, "allmod.config")),
             _ => None,
         };
-        let mut resolution = if let Some((mode, special)) = special {
+        let resolution = if let Some((mode, special)) = special {
             match self.all_config(special) {
                 Err(message) => {
                     outcome.stderr.extend_from_slice(message.as_bytes());
@@ -467,13 +421,14 @@ impl Session<'_> {
                 Goal::Yes2modconfig => Mode::Yes2modconfig,
                 Goal::Mod2yesconfig => Mode::Mod2yesconfig,
                 Goal::Mod2noconfig => Mode::Mod2noconfig,
+                Goal::Oldconfig | Goal::Syncconfig => Mode::Oldconfig,
                 _ => Mode::Olddefconfig,
             };
             let current = self.current(outcome);
             let input = current
                 .as_ref()
                 .map(|(name, text)| (name.as_str(), text.as_slice()));
-            if mode != Mode::Olddefconfig {
+            if !matches!(mode, Mode::Olddefconfig | Mode::Oldconfig) {
                 // What it finds before the values are turned.
                 let before = self.resolve(Mode::Olddefconfig, input);
                 outcome.stderr.append(&mut describe_unmet(&before.unmet()));
@@ -483,27 +438,14 @@ impl Session<'_> {
         show(resolution.diagnostics(), outcome);
         let unmet = resolution.unmet();
         outcome.stderr.append(&mut describe_unmet(&unmet));
-        let mut warned = !(resolution.diagnostics().is_empty() && unmet.is_empty());
-        let questions = match goal {
-            Goal::Oldaskconfig => Some(Questions::All),
-            Goal::Oldconfig | Goal::Syncconfig => Some(Questions::New),
-            _ => None,
-        };
-        if let Some(questions) = questions {
-            let mut talk = Talk {
-                outcome,
-                answer,
-                terminal: self.options.terminal,
-                warned,
-            };
-            let asked = resolution.ask(questions, &mut talk);
-            warned = talk.warned;
-            if let Err(unanswered) = asked {
-                let text = format!("\nerror: {unanswered}\n");
-                outcome.stderr.extend_from_slice(text.as_bytes());
-                outcome.status = 1;
-                return Ok(());
-            }
+        let warned = !(resolution.diagnostics().is_empty() && unmet.is_empty());
+        if matches!(goal, Goal::Oldconfig | Goal::Syncconfig)
+            && let Some(symbol) = resolution.unanswered()
+        {
+            let text = format!("\nerror: no value for new symbol '{symbol}' at end of input\n");
+            outcome.stderr.extend_from_slice(text.as_bytes());
+            outcome.status = 1;
+            return Ok(());
         }
         if self.werror && warned {
             outcome.status = 1;
@@ -646,11 +588,10 @@ mod tests {
             cache: None,
             dialect: None,
             directory: directory.clone(),
-            terminal: false,
             variables: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
             now: 0,
         };
-        let outcome = run(&options, &mut |_| None).unwrap();
+        let outcome = run(&options).unwrap();
         (directory.join("ran").exists(), outcome)
     }
 

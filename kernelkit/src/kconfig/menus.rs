@@ -1,0 +1,140 @@
+//! Menus as they are shown, and what in them nobody has set.
+//!
+//! Rules: Documentation/kbuild/kconfig-language.rst, "Menu structure" and `visible if`.
+
+use super::Dialect;
+use super::eval::Values;
+use super::model::{Model, NONE, NodeId, NodeKind, PropertyKind, SymbolId};
+
+/// Submenus within submenus are not followed further than this.
+const MAX_DEPTH: usize = 500;
+
+/// The menus as they are shown: entries below the entry they need, and no blocks
+/// without a title.
+struct Menus {
+    inside: Vec<Vec<NodeId>>,
+}
+
+impl Model {
+    fn menus(&self, dialect: Dialect) -> Menus {
+        let count = self.nodes.len();
+        let mut around = vec![NONE; count];
+        let mut inside: Vec<Vec<NodeId>> = vec![Vec::new(); count];
+        // Entries that the next one may belong to, for each open block.
+        let mut holders: Vec<Vec<NodeId>> = vec![Vec::new()];
+        let mut blocks: Vec<NodeId> = vec![0];
+        for node in 1..count as NodeId {
+            while let Some(block) = blocks.last()
+                && self.node(*block).end <= node
+            {
+                blocks.pop();
+                holders.pop();
+            }
+            let block = *blocks.last().expect("the root ends behind all");
+            let open = holders.last_mut().expect("each block has its own");
+            while let Some(holder) = open.last()
+                && !(self.needs(node, *holder) && self.stays(node, *holder, dialect))
+            {
+                open.pop();
+            }
+            let parent = open.last().copied().unwrap_or(block);
+            around[node as usize] = parent;
+            inside[parent as usize].push(node);
+            if self.node(node).end > node + 1 {
+                blocks.push(node);
+                holders.push(Vec::new());
+            } else if self.node(node).symbol != NONE && open.len() < MAX_DEPTH {
+                open.push(node);
+            }
+        }
+        // Innermost first: what is inside an untitled one follows it.
+        for node in (1..count).rev() {
+            if self.nodes[node].prompt != NONE || inside[node].is_empty() {
+                continue;
+            }
+            let lifted = std::mem::take(&mut inside[node]);
+            let parent = around[node];
+            for child in &lifted {
+                around[*child as usize] = parent;
+            }
+            let siblings = &mut inside[parent as usize];
+            let place = siblings.iter().position(|other| *other == node as NodeId);
+            let place = place.expect("a node is inside what is around it");
+            siblings.splice(place + 1..=place, lifted);
+        }
+        Menus { inside }
+    }
+}
+
+impl Values<'_> {
+    /// Symbols that a user could set and did not, where they are shown.
+    pub(super) fn new_symbols(&self) -> Vec<SymbolId> {
+        let model = self.model();
+        let menus = model.menus(self.kconfig.dialect);
+        let mut symbols = Vec::new();
+        let mut open = vec![0];
+        while let Some(node) = open.pop() {
+            if !self.is_shown(&menus, node) {
+                continue;
+            }
+            let entry = model.node(node);
+            let symbol = entry.symbol;
+            if matches!(entry.kind, NodeKind::Config | NodeKind::Menuconfig)
+                && self.visible(symbol) > self.reverse(symbol)
+                && !self.user[symbol as usize].is_set()
+            {
+                symbols.push(symbol);
+            }
+            open.extend(menus.inside[node as usize].iter().rev());
+        }
+        symbols
+    }
+
+    /// Whether the prompt written at this node is on.
+    fn is_prompted(&self, node: NodeId) -> bool {
+        let model = self.model();
+        let entry = model.node(node);
+        if entry.symbol == NONE {
+            return node == 0 || self.expr(entry.dep) != 0;
+        }
+        let member = model.symbol(entry.symbol).choice != NONE;
+        if member && self.kconfig.dialect.choice_is_symbol && self.visible(entry.symbol) == 0 {
+            return false;
+        }
+        if member && self.is_kept(entry.symbol) {
+            return true;
+        }
+        model.properties(entry.symbol).iter().any(|property| {
+            matches!(property.kind, PropertyKind::Prompt(_))
+                && property.node == node
+                && self.expr(property.condition) != 0
+        })
+    }
+
+    /// Whether it is shown: its prompt is on, or it is on itself and holds something shown.
+    fn is_shown(&self, menus: &Menus, node: NodeId) -> bool {
+        let model = self.model();
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            let entry = model.node(node);
+            if node != 0 && (entry.prompt == NONE || self.expr(entry.visible) == 0) {
+                continue;
+            }
+            if self.is_prompted(node) {
+                return true;
+            }
+            if entry.symbol != NONE && self.logical(entry.symbol) != 0 {
+                open.extend(&menus.inside[node as usize]);
+            }
+        }
+        false
+    }
+
+    /// The value of a bool or tristate; n for anything else.
+    fn logical(&self, symbol: SymbolId) -> u8 {
+        match self.model().symbol(symbol).kind.is_logical() {
+            true => self.tristate(symbol),
+            false => 0,
+        }
+    }
+}
