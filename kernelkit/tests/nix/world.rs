@@ -65,8 +65,14 @@ impl Nix {
     fn new(directory: &str) -> Self {
         let guard = tempfile::tempdir().unwrap();
         let root = Utf8PathBuf::from_path_buf(guard.path().canonicalize().unwrap()).unwrap();
-        let config = "build-users-group =\nsandbox = true\nsandbox-paths = /bin /usr /lib /lib64\n\
-                      substituters =\nexperimental-features = nix-command flakes\n";
+        let mut config =
+            "build-users-group =\nsandbox = true\nsandbox-paths = /bin /usr /lib /lib64\n\
+                          substituters =\nexperimental-features = nix-command flakes\n"
+                .to_owned();
+        if !variable("PATH").split(':').any(|known| known == directory) {
+            // An unpacked Nix takes its loader for itself, and that is no hook.
+            config.push_str(&format!("build-hook = {directory}/nix __build-remote\n"));
+        }
         let env = [
             ("PATH", format!("{directory}:/usr/bin:/bin")),
             ("HOME", root.join("home").to_string()),
@@ -74,7 +80,7 @@ impl Nix {
             ("LC_ALL", "C".to_owned()),
             ("NIX_REMOTE", root.join("root").to_string()),
             ("NIX_CONF_DIR", root.join("conf").to_string()),
-            ("NIX_CONFIG", config.to_owned()),
+            ("NIX_CONFIG", config),
         ];
         std::fs::create_dir_all(root.join("home")).unwrap();
         std::fs::create_dir_all(root.join("conf")).unwrap();
