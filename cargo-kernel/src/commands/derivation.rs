@@ -24,7 +24,7 @@ pub(crate) struct Derivations {
     #[arg(long)]
     pub(crate) drv: bool,
 
-    /// Where the derivations are written, instead of <target>/kernel/<NAME>/drv
+    /// Where the derivations are written, instead of target/kernel/NAME/drv
     #[arg(long, value_name = "DIR", requires = "drv")]
     out: Option<Utf8PathBuf>,
 

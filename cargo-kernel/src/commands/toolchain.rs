@@ -17,7 +17,7 @@ use crate::ui::Ui;
 
 /// Pin Debian packages as a toolchain, and unpack them for builds here and in Nix
 ///
-/// A pin is the file kernel.lock.d/<NAME>.toml. Its store path follows from name and content, so it is
+/// A pin is the file kernel.lock.d/NAME.toml. Its store path follows from name and content, so it is
 /// the same whether this command adds it or the flake builds it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
