@@ -188,7 +188,6 @@ impl Resolution<'_> {
             .iter()
             .copied()
             .find(|node| model.node(*node).prompt != NONE);
-        let help = nodes.iter().rev().find_map(|node| kconfig.help_text(*node));
         let members = match entry.choice {
             NONE => &[][..],
             choice => &model.choices[choice as usize].members,
@@ -208,7 +207,7 @@ impl Resolution<'_> {
                 .or(nodes.first().copied())
                 .map(|node| kconfig.menu_path(node))
                 .unwrap_or_default(),
-            help,
+            help: kconfig.help(symbol),
             visible: Tristate::of(values.visible(symbol)),
             dependencies: self.dependencies(symbol),
             defaults: self.defaults(symbol),

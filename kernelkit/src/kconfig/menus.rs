@@ -9,14 +9,10 @@ use super::model::{Model, NONE, NodeId, NodeKind, PropertyKind, SymbolId};
 /// Submenus within submenus are not followed further than this.
 const MAX_DEPTH: usize = 500;
 
-/// The menus as they are shown: entries below the entry they need, and no blocks
-/// without a title.
-struct Menus {
-    inside: Vec<Vec<NodeId>>,
-}
-
 impl Model {
-    fn menus(&self, dialect: Dialect) -> Menus {
+    /// What is shown inside each node: entries below the entry they need, and no blocks
+    /// without a title.
+    fn menus(&self, dialect: Dialect) -> Vec<Vec<NodeId>> {
         let count = self.nodes.len();
         let mut around = vec![NONE; count];
         let mut inside: Vec<Vec<NodeId>> = vec![Vec::new(); count];
@@ -62,7 +58,7 @@ impl Model {
             let place = place.expect("a node is inside what is around it");
             siblings.splice(place + 1..=place, lifted);
         }
-        Menus { inside }
+        inside
     }
 }
 
@@ -85,7 +81,7 @@ impl Values<'_> {
             {
                 symbols.push(symbol);
             }
-            open.extend(menus.inside[node as usize].iter().rev());
+            open.extend(menus[node as usize].iter().rev());
         }
         symbols
     }
@@ -112,7 +108,7 @@ impl Values<'_> {
     }
 
     /// Whether it is shown: its prompt is on, or it is on itself and holds something shown.
-    fn is_shown(&self, menus: &Menus, node: NodeId) -> bool {
+    fn is_shown(&self, menus: &[Vec<NodeId>], node: NodeId) -> bool {
         let model = self.model();
         let mut open = vec![node];
         while let Some(node) = open.pop() {
@@ -124,7 +120,7 @@ impl Values<'_> {
                 return true;
             }
             if entry.symbol != NONE && self.logical(entry.symbol) != 0 {
-                open.extend(&menus.inside[node as usize]);
+                open.extend(&menus[node as usize]);
             }
         }
         false

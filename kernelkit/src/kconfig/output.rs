@@ -292,31 +292,18 @@ impl Values<'_> {
 
     /// What `helpnewconfig` prints, without the places and conditions.
     pub(super) fn new_symbols_help(&self) -> Vec<u8> {
+        let kconfig = self.kconfig;
         let mut out = Vec::new();
         for symbol in self.new_symbols() {
             out.extend_from_slice(b"-----\n\n");
-            out.append(&mut self.help_text(symbol));
-            out.extend_from_slice(b"\n\n\n-----\n");
-        }
-        out
-    }
-
-    /// A symbol's help, its value and type, without the places and conditions.
-    pub(super) fn help_text(&self, symbol: SymbolId) -> Vec<u8> {
-        let kconfig = self.kconfig;
-        let mut out = Vec::new();
-        let choice = self.model().is_choice(symbol);
-        match kconfig.help(symbol) {
-            Some(help) => {
-                if !choice {
+            match kconfig.help(symbol) {
+                Some(help) => {
                     self.push_name(&mut out, symbol);
                     out.extend_from_slice(b":\n\n");
+                    out.extend_from_slice(help.as_bytes());
                 }
-                out.extend_from_slice(help.as_bytes());
+                None => out.extend_from_slice(b"There is no help available for this option.\n"),
             }
-            None => out.extend_from_slice(b"There is no help available for this option.\n"),
-        }
-        if !choice {
             let about = format!(
                 "Symbol: {} [={}]\nType  : {}\n",
                 kconfig.name(symbol),
@@ -324,6 +311,7 @@ impl Values<'_> {
                 self.model().symbol(symbol).kind.keyword()
             );
             out.extend_from_slice(about.as_bytes());
+            out.extend_from_slice(b"\n\n\n-----\n");
         }
         out
     }

@@ -203,7 +203,7 @@ impl Values<'_> {
 
     /// Before 6.9, a choice that is y is open again when it has a visible member that
     /// nobody has set.
-    pub(super) fn reopen_choices(&mut self) {
+    fn reopen_choices(&mut self) {
         for choice in &self.model().choices {
             let unset = |member: &SymbolId| {
                 self.visible(*member) != 0 && !self.user[*member as usize].is_set()
@@ -391,9 +391,8 @@ impl Values<'_> {
 
     /// Evaluates once more. From 6.9 on, a choice looks for the member that was set to y in
     /// the order of priorities and no further: what was seen of those behind it stays so, and
-    /// so do their lines. Where members are asked for their values, and not choices for
-    /// their members, the first that is asked for is an exception.
-    pub(super) fn evaluate_again(&mut self, by_members: bool) {
+    /// so do their lines. The first member that is asked for its value is an exception.
+    fn evaluate_again(&mut self) {
         let model = self.model();
         let mut seen: Vec<SymbolId> = Vec::new();
         if !self.kconfig.dialect.choice_is_symbol {
@@ -405,10 +404,7 @@ impl Values<'_> {
         if seen.is_empty() {
             return;
         }
-        let first = match by_members {
-            true => model.first_members(self.kconfig.dialect),
-            false => vec![NONE; model.choices.len()],
-        };
+        let first = model.first_members(self.kconfig.dialect);
         for member in seen {
             if first[model.symbol(member).choice as usize] != member {
                 self.keep_shown(member);
@@ -439,7 +435,7 @@ impl Values<'_> {
                 self.user[index].tristate = to;
             }
         }
-        self.evaluate_again(true);
+        self.evaluate_again();
     }
 }
 

@@ -66,6 +66,12 @@ impl Setting {
         }
     }
 
+    /// Whether `table` may hold it: a matrix holds the settings of its kernels, too.
+    fn stands_in(&self, table: Table) -> bool {
+        let inherited = table == Table::Matrix && self.table() == Table::Kernel;
+        self.table() == table || inherited
+    }
+
     /// The flag that turns a boolean setting off: `--no-reuse` for `--reuse`.
     pub fn negative_flag(&self) -> Option<String> {
         let name = self.flag?.strip_prefix("--")?;
@@ -75,10 +81,9 @@ impl Setting {
 
 /// The setting `key` of `table`.
 pub(super) fn find(table: Table, key: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| {
-        let inherited = table == Table::Matrix && setting.table() == Table::Kernel;
-        (setting.table() == table || inherited) && setting.key == key
-    })
+    SETTINGS
+        .iter()
+        .find(|setting| setting.stands_in(table) && setting.key == key)
 }
 
 /// The hint for a key that `table` does not have.
@@ -86,10 +91,7 @@ pub(super) fn suggest_key(table: Table, key: &str) -> String {
     let keys = |table| {
         SETTINGS
             .iter()
-            .filter(move |setting| {
-                let inherited = table == Table::Matrix && setting.table() == Table::Kernel;
-                setting.table() == table || inherited
-            })
+            .filter(move |setting| setting.stands_in(table))
             .map(|setting| setting.key)
     };
     match table {

@@ -318,21 +318,29 @@ mod tests {
             self.tree.join("../cache")
         }
 
-        /// Loads it and keeps the model, whatever the clock says of the files.
-        fn load(&self) -> (Kconfig, bool) {
-            let directory = self.build();
-            let question = Question {
-                directory: &directory,
+        fn question<'a>(&'a self, directory: &'a Utf8Path) -> Question<'a> {
+            Question {
+                directory,
                 root: "Kconfig",
                 variables: &self.variables,
                 dialect: Dialect::V7,
-            };
+            }
+        }
+
+        fn prober(&self, cache: Option<&Utf8Path>) -> Prober {
             let runner = Runner {
-                directory: directory.clone(),
+                directory: self.build(),
                 variables: self.variables.clone(),
             };
+            Prober::new(runner, cache)
+        }
+
+        /// Loads it and keeps the model, whatever the clock says of the files.
+        fn load(&self) -> (Kconfig, bool) {
+            let directory = self.build();
+            let question = self.question(&directory);
             let probes = self.tree.join("../probes");
-            let mut prober = Prober::new(runner, Some(&probes));
+            let mut prober = self.prober(Some(&probes));
             let path = question.path(&self.cache());
             if let Some(kconfig) = kept(&path, &question, &mut prober) {
                 assert!(!prober.record.is_empty());
@@ -427,19 +435,9 @@ mod tests {
     fn what_was_changed_just_now_is_not_kept() {
         let world = World::new();
         let directory = world.build();
-        let question = Question {
-            directory: &directory,
-            root: "Kconfig",
-            variables: &world.variables,
-            dialect: Dialect::V7,
-        };
-        let runner = Runner {
-            directory: directory.clone(),
-            variables: world.variables.clone(),
-        };
         load(
-            &question,
-            &mut Prober::new(runner, None),
+            &world.question(&directory),
+            &mut world.prober(None),
             Some(&world.cache()),
         )
         .unwrap();
