@@ -304,6 +304,33 @@ fn members_that_a_second_evaluation_hides_stay_in_the_file() {
 }
 
 #[test]
+fn the_first_member_of_an_old_choice_that_closes_stays_in_the_file() {
+    let choice = |head: &str| {
+        format!(
+            "{MODULES}config P\n\ttristate \"p\"\nchoice\n\ttristate \"c\"{head}\n\
+             config A\n\tbool \"a\"\nconfig B\n\tbool \"b\"\nendchoice\n"
+        )
+    };
+    let check = |head: &str, mode, input, expected| {
+        let kconfig = load(&choice(head), Dialect::OLD);
+        let resolution = resolve(&kconfig, mode, input);
+        assert_eq!(settings(&resolution), expected, "{head}");
+    };
+    // The choice becomes m, where a bool cannot be seen.
+    let input = "CONFIG_B=y\n# CONFIG_A is not set\n";
+    check("", Mode::Yes2modconfig, input, "MODULES=y P=n A=n");
+    check(
+        "\n\toptional",
+        Mode::Yes2modconfig,
+        input,
+        "MODULES=y P=n A=n",
+    );
+    // One that cannot be seen itself leaves nothing behind.
+    let input = "CONFIG_P=m\nCONFIG_B=y\n# CONFIG_A is not set\n";
+    check(" if P", Mode::Mod2noconfig, input, "MODULES=y P=n");
+}
+
+#[test]
 fn a_number_without_a_valid_default_needs_an_answer() {
     for (body, expected) in [
         ("int \"a\"\n\tdefault \"x\"", Some("A")),
