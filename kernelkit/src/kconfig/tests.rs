@@ -346,6 +346,38 @@ fn a_number_without_a_valid_default_needs_an_answer() {
 }
 
 #[test]
+fn a_line_that_is_no_use_still_reassigns() {
+    let kconfig = load("config A\n\tbool \"a\"\n", Dialect::V6_12);
+    let resolution = resolve(&kconfig, Mode::Olddefconfig, "CONFIG_A=y\nCONFIG_A=x\n");
+    let warnings: Vec<_> = resolution
+        .diagnostics()
+        .iter()
+        .map(Diagnostic::to_string)
+        .collect();
+    assert_eq!(
+        warnings,
+        [
+            "in:2:warning: override: reassigning to symbol A",
+            "in:2:warning: symbol value 'x' invalid for A",
+        ]
+    );
+    assert_eq!(settings(&resolution), "A=y");
+}
+
+#[test]
+fn help_for_what_is_new_shows_old_choices_too() {
+    let kconfig =
+        "choice\n\tprompt \"c\"\n\thelp\n\t  Of the choice.\nconfig A\n\tbool \"a\"\nendchoice\n";
+    for (dialect, expected) in [(Dialect::OLD, true), (Dialect::V6_12, false)] {
+        let kconfig = load(kconfig, dialect);
+        let resolution = resolve(&kconfig, Mode::Olddefconfig, "");
+        let help = String::from_utf8(resolution.new_symbols_help()).unwrap();
+        assert_eq!(help.contains("Of the choice."), expected);
+        assert_eq!(resolution.new_symbols(), b"CONFIG_A=y\n");
+    }
+}
+
+#[test]
 fn an_entry_behind_the_one_it_needs_was_no_member() {
     let kconfig = "choice\n\tprompt \"c\"\nconfig A\n\tbool \"a\"\nconfig S\n\tbool \"s\"\n\
         \tdepends on A\nconfig B\n\tbool \"b\"\nendchoice\n";

@@ -269,7 +269,9 @@ fn without_places(text: &str) -> String {
         .split_inclusive('\n')
         .filter(|line| {
             inside &= *line != "\n";
-            inside |= line.starts_with("Range : ") || line.starts_with("Defined at ");
+            inside |= line.starts_with("Range : ")
+                || line.starts_with("Defined at ")
+                || line.starts_with("Selected by ");
             !inside && *line != "\n"
         })
         .map(str::trim_start)
