@@ -5,7 +5,7 @@ use super::config_file;
 use super::diagnostic::Diagnostic;
 use super::eval::{User, Values};
 use super::link::Walk;
-use super::model::{NONE, NodeKind, PropertyKind, Step, SymbolId, Tristate, Type};
+use super::model::{NONE, NodeId, NodeKind, PropertyKind, Step, SymbolId, Tristate, Type};
 use super::random::{Probability, Rand};
 use super::show::Place;
 
@@ -391,8 +391,9 @@ impl Values<'_> {
 
     /// Evaluates once more. From 6.9 on, a choice looks for the member that was set to y in
     /// the order of priorities and no further: what was seen of those behind it stays so, and
-    /// so do their lines. The first member that is asked for its value is an exception.
-    fn evaluate_again(&mut self) {
+    /// so do their lines. The first member that is asked for its value is an exception: `ahead`
+    /// are the nodes in the order in which they are looked at.
+    pub(super) fn evaluate_again(&mut self, ahead: impl FnOnce() -> Vec<NodeId>) {
         let model = self.model();
         let mut seen: Vec<SymbolId> = Vec::new();
         if !self.kconfig.dialect.choice_is_symbol {
@@ -404,7 +405,7 @@ impl Values<'_> {
         if seen.is_empty() {
             return;
         }
-        let first = model.first_members(self.kconfig.dialect);
+        let first = model.first_members(&ahead(), self.kconfig.dialect);
         for member in seen {
             if first[model.symbol(member).choice as usize] != member {
                 self.keep_shown(member);
@@ -435,7 +436,8 @@ impl Values<'_> {
                 self.user[index].tristate = to;
             }
         }
-        self.evaluate_again();
+        let nodes = self.model().nodes.len() as NodeId;
+        self.evaluate_again(|| (0..nodes).collect());
     }
 }
 
@@ -530,6 +532,27 @@ impl Resolution<'_> {
         };
         let symbol = values.new_symbols().into_iter().find(refused)?;
         Some(values.kconfig.name(symbol))
+    }
+
+    /// Whether the inputs set exactly what is to be written, and to these values: nothing is
+    /// new, dropped or changed.
+    pub fn is_as_requested(&self) -> bool {
+        let values = &self.values;
+        let model = values.model();
+        (0..).zip(&model.symbols).skip(3).all(|(symbol, entry)| {
+            if entry.first_node == NONE || model.is_choice(symbol) {
+                return true;
+            }
+            let user = values.user[symbol as usize];
+            let asked = match user.tristate() {
+                Some(value) => values.tristate(symbol) == value,
+                None => user.is_set() && values.text(user.text) == values.bytes_of(symbol),
+            };
+            match values.is_written(symbol) {
+                true => asked,
+                false => !user.is_set(),
+            }
+        })
     }
 
     /// What `helpnewconfig` prints: the help text of each of these.
