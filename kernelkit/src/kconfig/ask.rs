@@ -85,13 +85,14 @@ pub struct Question {
 /// A step of the walk through a menu.
 #[derive(Clone, Copy, Debug)]
 enum Step {
+    /// Looks for what is new: its menu is walked through.
+    Search,
     /// Everything in a menu, from its title on.
-    Menu(NodeId),
-    /// A node in a menu, with its indentation, and whether that menu is open: of a closed
-    /// one only the menus inside are looked at.
-    Node(NodeId, usize, bool),
+    Menu,
+    /// An entry in a menu.
+    Entry,
     /// What a choice whose own value is decided holds.
-    Choice(NodeId, usize),
+    Choice,
 }
 
 /// What an answer is waited for.
@@ -124,11 +125,9 @@ pub struct Interview<'k> {
     menus: Menus,
     /// Everything is asked, until the first walk has ended.
     all: bool,
-    /// Steps to come, the next one last.
-    walk: Vec<Step>,
-    /// Nodes that were not looked at in this round, the next one last.
-    round: Vec<NodeId>,
-    /// Whether this round found something new.
+    /// Steps to come with their node and its indentation, the next one last.
+    steps: Vec<(Step, NodeId, usize)>,
+    /// Whether this round found something new, and another has to follow.
     found: bool,
     pending: Option<Pending>,
     echo: bool,
@@ -147,12 +146,11 @@ impl<'k> Interview<'k> {
             menus: kconfig.model.menus(kconfig.dialect),
             resolution,
             all: extent == Extent::All,
-            walk: match extent {
+            steps: match extent {
                 Extent::New => Vec::new(),
-                Extent::All => vec![Step::Menu(0)],
+                Extent::All => vec![(Step::Menu, 0, 0)],
             },
-            round: vec![0],
-            found: false,
+            found: true,
             pending: None,
             echo,
             ended: false,
@@ -249,7 +247,8 @@ impl<'k> Interview<'k> {
                 if let Refusal::Help(node) = refusal {
                     let help = self.values().help_block(node, &self.menus);
                     self.output.extend_from_slice(&help);
-                } else if matches!(pending.kind, Kind::Text) && self.is_hopeless(answer) {
+                }
+                if self.is_hopeless(pending.kind, answer) {
                     let symbol = self.values().model().node(pending.node).symbol;
                     let symbol = self.values().kconfig.name(symbol);
                     return Err(Unanswered { symbol });
@@ -285,48 +284,53 @@ impl<'k> Interview<'k> {
         &self.resolution.values
     }
 
-    /// Whether what comes after a refused answer would be refused as well. Before 6.9, where
-    /// nothing is said about it, the default still has its turn.
-    fn is_hopeless(&self, refused: Answer<'_>) -> bool {
+    /// Whether what comes after a refused answer would be refused as well. Before 6.9 and for
+    /// what is no text, the default still has its turn.
+    fn is_hopeless(&self, kind: Kind, refused: Answer<'_>) -> bool {
         let old = self.values().kconfig.dialect.choice_is_symbol;
-        self.ended && (!old || refused == Answer::End)
+        refused == Answer::End || (self.ended && !old && matches!(kind, Kind::Text))
     }
 
     /// Walks on to the next question, or to the end.
     fn proceed(&mut self) {
         while self.pending.is_none() {
-            if let Some(step) = self.walk.pop() {
-                match step {
-                    Step::Menu(node) => self.enter(node, 0, true),
-                    Step::Node(node, indent, open) => self.visit(node, indent, open),
-                    Step::Choice(node, indent) => self.open_choice(node, indent),
+            let Some((step, node, indent)) = self.steps.pop() else {
+                self.all = false;
+                if !std::mem::take(&mut self.found) {
+                    return;
                 }
+                self.steps.push((Step::Search, 0, 0));
                 continue;
-            }
-            self.all = false;
-            match self.round.pop() {
-                Some(node) => self.look_at(node),
-                None if std::mem::take(&mut self.found) => self.round.push(0),
-                None => return,
+            };
+            match step {
+                Step::Search => self.search(node, indent),
+                Step::Menu => self.enter(node, indent),
+                Step::Entry => self.visit(node, indent),
+                Step::Choice => self.open_choice(node, indent),
             }
         }
     }
 
-    /// Looks whether a node is new, for then its menu is walked through.
-    fn look_at(&mut self, node: NodeId) {
+    /// Looks whether a node is new, for then its menu is walked through, and goes on to what
+    /// is inside.
+    fn search(&mut self, node: NodeId, indent: usize) {
         if !self.values().is_shown(&self.menus, node) {
             return;
         }
-        let inside = &self.menus.inside[node as usize];
-        self.round.extend(inside.iter().rev());
+        self.descend(Step::Search, node, indent);
         if !self.values().is_open_question(node) {
             return;
         }
         if !std::mem::replace(&mut self.found, true) {
             self.title(0, b"Restart config...");
         }
-        let menu = self.menu_of(node);
-        self.walk.push(Step::Menu(menu));
+        self.steps.push((Step::Menu, self.menu_of(node), indent));
+    }
+
+    /// What is inside a node comes next.
+    fn descend(&mut self, step: Step, node: NodeId, indent: usize) {
+        let inside = self.menus.inside[node as usize].iter().rev();
+        self.steps.extend(inside.map(|node| (step, *node, indent)));
     }
 
     /// The innermost menu that a node is in, or is.
@@ -345,48 +349,31 @@ impl<'k> Interview<'k> {
         )
     }
 
-    /// Whether the first thing that is new from the menu on is in the menu itself, and not in
-    /// one inside.
-    fn has_news(&self, menu: NodeId) -> bool {
-        let values = self.values();
-        let mut open = vec![menu];
-        while let Some(node) = open.pop() {
-            if !values.is_shown(&self.menus, node) {
-                continue;
-            }
-            if values.is_open_question(node) {
-                return self.menu_of(node) == menu;
-            }
-            open.extend(self.menus.inside[node as usize].iter().rev());
-        }
-        false
-    }
-
-    fn visit(&mut self, node: NodeId, indent: usize, open: bool) {
+    /// An entry in a menu that is walked through. Menus in it are only entered for something
+    /// new.
+    fn visit(&mut self, node: NodeId, indent: usize) {
         if !self.values().is_shown(&self.menus, node) {
             return;
         }
         if self.is_menu(node) {
-            let open = self.all || self.has_news(node);
-            self.enter(node, indent, open);
+            match self.all {
+                true => self.enter(node, indent),
+                false => self.search(node, indent),
+            }
             return;
         }
         let model = self.values().model();
-        match model.node(node).kind {
-            NodeKind::Comment if open => {
-                self.title(indent, model.texts.get(model.node(node).prompt));
-            }
+        let entry = model.node(node);
+        match entry.kind {
+            NodeKind::Comment => self.title(indent, model.texts.get(entry.prompt)),
             NodeKind::Config => {
-                self.descend(node, if open { indent + 2 } else { indent }, open);
-                if open {
-                    self.talk_about(node, indent);
-                }
+                self.descend(Step::Entry, node, indent + 2);
+                self.talk_about(node, indent);
             }
-            NodeKind::Choice if open => {
-                self.walk.push(Step::Choice(node, indent));
-                let symbol = model.node(node).symbol;
+            NodeKind::Choice => {
+                self.steps.push((Step::Choice, node, indent));
                 if self.values().kconfig.dialect.choice_is_symbol
-                    && self.values().allowed(symbol).count() > 1
+                    && self.values().allowed(entry.symbol).count() > 1
                 {
                     self.talk_about(node, indent);
                 }
@@ -395,33 +382,20 @@ impl<'k> Interview<'k> {
         }
     }
 
-    /// What is inside a node comes next.
-    fn descend(&mut self, node: NodeId, indent: usize, open: bool) {
-        let inside = self.menus.inside[node as usize].iter().rev();
-        self.walk
-            .extend(inside.map(|node| Step::Node(*node, indent, open)));
-    }
-
-    /// A menu's title, unless it is closed, and then what is inside.
-    fn enter(&mut self, node: NodeId, indent: usize, open: bool) {
+    /// A menu's title, and then what is inside.
+    fn enter(&mut self, node: NodeId, indent: usize) {
         let values = self.values();
         let (model, kconfig) = (values.model(), values.kconfig);
         let entry = model.node(node);
-        let is_config = entry.kind == NodeKind::Menuconfig;
-        self.descend(
-            node,
-            if is_config && open { indent + 2 } else { indent },
-            open,
-        );
-        if !open {
-            return;
-        }
         match node {
             0 => self.title(indent, &kconfig.main_menu),
             _ => self.title(indent, model.texts.get(entry.prompt)),
         }
-        if is_config {
+        if entry.kind == NodeKind::Menuconfig {
+            self.descend(Step::Entry, node, indent + 2);
             self.talk_about(node, indent);
+        } else {
+            self.descend(Step::Entry, node, indent);
         }
     }
 
@@ -526,7 +500,7 @@ impl<'k> Interview<'k> {
         if values.kconfig.dialect.choice_is_symbol && values.tristate(symbol) != 2 {
             if values.tristate(symbol) == 1 {
                 let fixed = values.allowed(symbol).count() <= 1;
-                self.descend(node, indent + 2, true);
+                self.descend(Step::Entry, node, indent + 2);
                 if fixed {
                     self.line(indent, model.texts.get(model.node(node).prompt));
                 }
@@ -539,7 +513,7 @@ impl<'k> Interview<'k> {
             return;
         }
         for inside in self.menus.inside[node as usize].clone().iter().rev() {
-            self.descend(*inside, indent + 2, true);
+            self.descend(Step::Entry, *inside, indent + 2);
         }
         let is_new = |node: &NodeId| {
             let symbol = model.node(*node).symbol;
@@ -580,14 +554,11 @@ impl<'k> Interview<'k> {
         let Interview {
             resolution,
             menus,
-            round,
-            walk,
+            steps,
             ..
         } = self;
         if changes {
-            resolution
-                .values
-                .evaluate_again(|| ahead(menus, round, walk));
+            resolution.values.evaluate_again(|| ahead(menus, steps));
         }
     }
 
@@ -639,7 +610,9 @@ impl<'k> Interview<'k> {
             [b'?', ..] => return Err(Refusal::Help(node)),
             _ => return Err(Refusal::Wrong),
         };
-        if !values.allowed(symbol).any(|allowed| allowed == value) {
+        // Before 6.9 a default may be more than is allowed, and stays until something changes.
+        let same = values.kconfig.dialect.choice_is_symbol && values.tristate(symbol) == value;
+        if !same && !values.allowed(symbol).any(|allowed| allowed == value) {
             return Err(Refusal::Help(node));
         }
         let changes = values.set_tristate(symbol, value);
@@ -685,12 +658,9 @@ impl<'k> Interview<'k> {
 }
 
 /// The nodes in the order in which they are looked at from now on.
-fn ahead(menus: &Menus, round: &[NodeId], walk: &[Step]) -> Vec<NodeId> {
+fn ahead(menus: &Menus, steps: &[(Step, NodeId, usize)]) -> Vec<NodeId> {
     let mut open: Vec<NodeId> = vec![0];
-    open.extend(round);
-    open.extend(walk.iter().map(|step| match step {
-        Step::Menu(node) | Step::Node(node, ..) | Step::Choice(node, _) => *node,
-    }));
+    open.extend(steps.iter().map(|(_, node, _)| node));
     let mut seen = vec![false; menus.inside.len()];
     let mut order = Vec::with_capacity(seen.len());
     while let Some(node) = open.pop() {
@@ -779,10 +749,7 @@ impl Values<'_> {
         if !spelled || !self.is_within_range(symbol, text) {
             return None;
         }
-        self.user[symbol as usize] = User {
-            text,
-            ..User::NONE
-        };
+        self.user[symbol as usize] = User { text, ..User::NONE };
         Some(changes)
     }
 
