@@ -180,7 +180,7 @@ impl<'k> Interview<'k> {
             Kind::Logical => allowed = values.allowed(symbol).map(Tristate::of).collect(),
             Kind::Choice => {
                 let (nodes, chosen) = self.members(node);
-                default = (chosen + 1).to_string();
+                default = (chosen.unwrap_or(0) + 1).to_string();
                 for member in nodes {
                     let symbol = values.model().node(member).symbol;
                     members.push(Member {
@@ -471,8 +471,9 @@ impl<'k> Interview<'k> {
         }
     }
 
-    /// The members of a choice that can be seen, and the place of the one that is on.
-    fn members(&self, node: NodeId) -> (Vec<NodeId>, usize) {
+    /// The members of a choice that can be seen, and the place of the one that is on: with
+    /// members that are no entries of the choice itself, it may be none of them.
+    fn members(&self, node: NodeId) -> (Vec<NodeId>, Option<usize>) {
         let values = self.values();
         let model = values.model();
         let inside = self.menus.inside[node as usize].iter().copied();
@@ -489,7 +490,7 @@ impl<'k> Interview<'k> {
         let chosen = members
             .iter()
             .position(|node| model.node(*node).symbol == chosen);
-        (members, chosen.unwrap_or(0))
+        (members, chosen)
     }
 
     /// What a choice holds, now that it is known whether it is on.
@@ -515,11 +516,11 @@ impl<'k> Interview<'k> {
         for inside in self.menus.inside[node as usize].clone().iter().rev() {
             self.descend(Step::Entry, *inside, indent + 2);
         }
-        let is_new = |node: &NodeId| {
-            let symbol = model.node(*node).symbol;
-            !self.values().user[symbol as usize].is_set()
-        };
-        let asked = members.len() > 1 && (self.all || members.iter().any(is_new));
+        let chosen = chosen.unwrap_or(0);
+        let is_new = |symbol: SymbolId| !self.values().user[symbol as usize].is_set();
+        let mut is_open = members.iter().any(|node| is_new(model.node(*node).symbol));
+        is_open |= self.values().kconfig.dialect.choice_is_symbol && is_new(symbol);
+        let asked = members.len() > 1 && (self.all || is_open);
         self.show_choice(node, indent);
         if asked {
             self.pending = Some(Pending {
@@ -542,11 +543,10 @@ impl<'k> Interview<'k> {
             .iter()
             .map(|node| model.node(*node).symbol)
             .collect();
-        let changes = self
-            .resolution
+        self.resolution
             .values
             .choose_member(choice, &members, members[place]);
-        self.update(changes);
+        self.update(true);
     }
 
     /// Lets a change have its effects.
@@ -558,7 +558,9 @@ impl<'k> Interview<'k> {
             ..
         } = self;
         if changes {
-            resolution.values.evaluate_again(|| ahead(menus, steps));
+            resolution
+                .values
+                .evaluate_again(|values| ahead(values, menus, steps));
         }
     }
 
@@ -575,7 +577,7 @@ impl<'k> Interview<'k> {
         for inside in self.menus.inside[node as usize].clone() {
             let entry = model.node(inside);
             if let Some(place) = members.iter().position(|member| *member == inside) {
-                let sign = if place == chosen { '>' } else { ' ' };
+                let sign = if Some(place) == chosen { '>' } else { ' ' };
                 let mut line = format!("{sign} {}. ", place + 1).into_bytes();
                 line.extend_from_slice(model.texts.get(entry.prompt));
                 line.extend_from_slice(b" (");
@@ -639,7 +641,7 @@ impl<'k> Interview<'k> {
         let (members, chosen) = self.members(node);
         let text = trim(text);
         let place = match text {
-            b"" => chosen,
+            b"" => chosen.unwrap_or(0),
             [b'?', ..] => return Err(Refusal::Help(node)),
             text => {
                 let number = leading_number(text).ok_or(Refusal::Wrong)?;
@@ -658,17 +660,22 @@ impl<'k> Interview<'k> {
 }
 
 /// The nodes in the order in which they are looked at from now on.
-fn ahead(menus: &Menus, steps: &[(Step, NodeId, usize)]) -> Vec<NodeId> {
+fn ahead(values: &Values<'_>, menus: &Menus, steps: &[(Step, NodeId, usize)]) -> Vec<NodeId> {
     let mut open: Vec<NodeId> = vec![0];
     open.extend(steps.iter().map(|(_, node, _)| node));
     let mut seen = vec![false; menus.inside.len()];
-    let mut order = Vec::with_capacity(seen.len());
+    let mut order = Vec::with_capacity(2 * seen.len());
     while let Some(node) = open.pop() {
-        if !std::mem::replace(&mut seen[node as usize], true) {
-            order.push(node);
+        if std::mem::replace(&mut seen[node as usize], true) {
+            continue;
+        }
+        order.push(node);
+        if values.is_shown(menus, node) {
             open.extend(menus.inside[node as usize].iter().rev());
         }
     }
+    // Then the file is written.
+    order.extend(0..seen.len() as NodeId);
     order
 }
 
@@ -753,8 +760,8 @@ impl Values<'_> {
         Some(changes)
     }
 
-    /// Turns a member on and the other `members` off. Returns whether that changes anything.
-    fn choose_member(&mut self, choice: u32, members: &[SymbolId], chosen: SymbolId) -> bool {
+    /// Turns a member on and the other `members` off.
+    fn choose_member(&mut self, choice: u32, members: &[SymbolId], chosen: SymbolId) {
         let model = self.model();
         let set = |tristate| User {
             tristate,
@@ -770,6 +777,5 @@ impl Values<'_> {
             self.picked[choice as usize] = chosen;
             self.user[model.choices[choice as usize].symbol as usize] = set(2);
         }
-        self.chosen[choice as usize] != chosen
     }
 }

@@ -393,7 +393,7 @@ impl Values<'_> {
     /// the order of priorities and no further: what was seen of those behind it stays so, and
     /// so do their lines. The first member that is asked for its value is an exception: `ahead`
     /// are the nodes in the order in which they are looked at.
-    pub(super) fn evaluate_again(&mut self, ahead: impl FnOnce() -> Vec<NodeId>) {
+    pub(super) fn evaluate_again(&mut self, ahead: impl FnOnce(&Self) -> Vec<NodeId>) {
         let model = self.model();
         let mut seen: Vec<SymbolId> = Vec::new();
         if !self.kconfig.dialect.choice_is_symbol {
@@ -405,7 +405,7 @@ impl Values<'_> {
         if seen.is_empty() {
             return;
         }
-        let first = model.first_members(&ahead(), self.kconfig.dialect);
+        let first = model.first_members(&ahead(self), self.kconfig.dialect);
         for member in seen {
             if first[model.symbol(member).choice as usize] != member {
                 self.keep_shown(member);
@@ -437,7 +437,7 @@ impl Values<'_> {
             }
         }
         let nodes = self.model().nodes.len() as NodeId;
-        self.evaluate_again(|| (0..nodes).collect());
+        self.evaluate_again(|_| (0..nodes).collect());
     }
 }
 

@@ -562,6 +562,7 @@ impl Session<'_> {
             Goal::Listnewconfig => outcome.stdout.append(&mut resolution.new_symbols()),
             Goal::Helpnewconfig => outcome.stdout.append(&mut resolution.new_symbols_help()),
             _ => {
+                // Where updates are forbidden it is up to date.
                 if !self.forbids_updates() {
                     self.write_config(&resolution.dot_config(), outcome)?;
                 }
@@ -678,23 +679,92 @@ mod tests {
             variables: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
             now: 0,
         };
-        let outcome = run(&options, &mut Nobody).unwrap();
+        let outcome = run(&options, &mut Script::default()).unwrap();
         (directory.join("ran").exists(), outcome)
     }
 
-    /// Nobody is there.
-    struct Nobody;
+    /// Answers in turn, then the end of input; and what was shown.
+    #[derive(Default)]
+    struct Script {
+        answers: Vec<&'static str>,
+        shown: Vec<u8>,
+    }
 
-    impl Console for Nobody {
-        fn show(&mut self, _: &[u8], _: &[u8]) {}
+    impl Console for Script {
+        fn show(&mut self, stdout: &[u8], _: &[u8]) {
+            self.shown.extend_from_slice(stdout);
+        }
 
         fn read_line(&mut self) -> Vec<u8> {
-            Vec::new()
+            match self.answers.is_empty() {
+                true => Vec::new(),
+                false => self.answers.remove(0).as_bytes().to_vec(),
+            }
         }
 
         fn echoes(&self) -> bool {
             false
         }
+    }
+
+    /// Runs it on a tree of two symbols, of which one is known. Returns the status, everything
+    /// on standard output, and the last lines of `.config`.
+    fn converse(goal: Goal, variable: &str, answers: &[&'static str]) -> (u8, String, String) {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = Utf8PathBuf::from_path_buf(temporary.path().to_owned()).unwrap();
+        let tree = "config A\n\tbool \"a\"\nconfig B\n\tbool \"b\"\n";
+        fs::write_atomic(directory.join("Kconfig"), tree.as_bytes()).unwrap();
+        fs::write_atomic(directory.join(".config"), b"CONFIG_A=y\n").unwrap();
+        let options = Options {
+            goal,
+            silent: false,
+            root: "Kconfig".to_owned(),
+            probes: Probes::Run,
+            record: None,
+            cache: None,
+            dialect: None,
+            directory: directory.clone(),
+            variables: BTreeMap::from([(variable.to_owned(), "1".to_owned())]),
+            now: 0,
+        };
+        let mut script = Script {
+            answers: answers.to_vec(),
+            ..Script::default()
+        };
+        let outcome = run(&options, &mut script).unwrap();
+        let said = String::from_utf8([script.shown, outcome.stdout].concat()).unwrap();
+        let config = fs::read_to_string(directory.join(".config")).unwrap();
+        let lines = config.lines().filter(|line| line.contains("CONFIG_"));
+        let config = lines.collect::<Vec<_>>().join(" ");
+        (outcome.status, said, config)
+    }
+
+    #[test]
+    fn what_is_new_is_asked_on_the_console() {
+        let (status, said, config) = converse(Goal::Oldconfig, "X", &["x\n", "y\n"]);
+        let expected = "*\n* Restart config...\n*\n*\n* Main menu\n*\na (A) [Y/n/?] y\n\
+            b (B) [N/y/?] (NEW) x\nb (B) [N/y/?] (NEW) y\n\
+            #\n# configuration written to .config\n#\n";
+        assert_eq!((status, said.as_str()), (0, expected));
+        assert_eq!(config, "CONFIG_A=y CONFIG_B=y");
+        let (_, said, config) = converse(Goal::Oldaskconfig, "X", &["n\n", "y"]);
+        let expected = "*\n* Main menu\n*\na (A) [Y/n/?] n\nb (B) [N/y/?] (NEW) y#\n";
+        assert!(said.starts_with(expected), "{said}");
+        assert_eq!(config, "# CONFIG_A is not set CONFIG_B=y");
+    }
+
+    #[test]
+    fn an_update_can_be_forbidden() {
+        let (status, said, config) = converse(Goal::Syncconfig, "KCONFIG_NOSILENTUPDATE", &[]);
+        assert_eq!(
+            (status, said.as_str(), config.as_str()),
+            (1, "", "CONFIG_A=y")
+        );
+        let (status, _, config) = converse(Goal::Oldconfig, "KCONFIG_NOSILENTUPDATE", &[]);
+        assert_eq!(
+            (status, config.as_str()),
+            (0, "CONFIG_A=y # CONFIG_B is not set")
+        );
     }
 
     #[test]
