@@ -9,10 +9,19 @@ use super::model::{Model, NONE, NodeId, NodeKind, PropertyKind, SymbolId};
 /// Submenus within submenus are not followed further than this.
 const MAX_DEPTH: usize = 500;
 
+/// The menus as they are shown, which is not as they are written.
+#[derive(Clone, Debug)]
+pub(super) struct Menus {
+    /// What is shown inside each node, in order.
+    pub(super) inside: Vec<Vec<NodeId>>,
+    /// What each node is shown in; [`NONE`] for the root.
+    pub(super) around: Vec<NodeId>,
+}
+
 impl Model {
     /// What is shown inside each node: entries below the entry they need, and no blocks
     /// without a title.
-    fn menus(&self, dialect: Dialect) -> Vec<Vec<NodeId>> {
+    pub(super) fn menus(&self, dialect: Dialect) -> Menus {
         let count = self.nodes.len();
         let mut around = vec![NONE; count];
         let mut inside: Vec<Vec<NodeId>> = vec![Vec::new(); count];
@@ -58,7 +67,7 @@ impl Model {
             let place = place.expect("a node is inside what is around it");
             siblings.splice(place + 1..=place, lifted);
         }
-        inside
+        Menus { inside, around }
     }
 }
 
@@ -96,7 +105,7 @@ impl Values<'_> {
             if settable && !self.user[symbol as usize].is_set() {
                 symbols.push(symbol);
             }
-            open.extend(menus[node as usize].iter().rev());
+            open.extend(menus.inside[node as usize].iter().rev());
         }
         symbols
     }
@@ -123,7 +132,7 @@ impl Values<'_> {
     }
 
     /// Whether it is shown: its prompt is on, or it is on itself and holds something shown.
-    fn is_shown(&self, menus: &[Vec<NodeId>], node: NodeId) -> bool {
+    pub(super) fn is_shown(&self, menus: &Menus, node: NodeId) -> bool {
         let model = self.model();
         let mut open = vec![node];
         while let Some(node) = open.pop() {
@@ -135,7 +144,7 @@ impl Values<'_> {
                 return true;
             }
             if entry.symbol != NONE && self.logical(entry.symbol) != 0 {
-                open.extend(&menus[node as usize]);
+                open.extend(&menus.inside[node as usize]);
             }
         }
         false

@@ -5,7 +5,7 @@ use super::config_file;
 use super::diagnostic::Diagnostic;
 use super::eval::{User, Values};
 use super::link::Walk;
-use super::model::{NONE, NodeKind, PropertyKind, Step, SymbolId, Tristate, Type};
+use super::model::{NONE, NodeId, NodeKind, PropertyKind, Step, SymbolId, Tristate, Type};
 use super::random::{Probability, Rand};
 use super::show::Place;
 
@@ -113,7 +113,8 @@ impl Kconfig {
                 if self.dialect.choice_is_symbol {
                     values.set_all(None);
                 }
-                values.evaluate_again();
+                let nodes = self.model.nodes.len() as NodeId;
+                values.evaluate_again(|_| (0..nodes).collect());
             }
             Mode::Alldefconfig => {
                 values.set_all(None);
@@ -394,8 +395,9 @@ impl Values<'_> {
         }
     }
 
-    /// Evaluates once more, and what was seen of some members stays so.
-    fn evaluate_again(&mut self) {
+    /// Evaluates once more, and what was seen of some members stays so. `ahead` are the nodes
+    /// in the order in which they are looked at.
+    pub(super) fn evaluate_again(&mut self, ahead: impl FnOnce(&Self) -> Vec<NodeId>) {
         let model = self.model();
         let members = model.choices.iter().flat_map(|choice| &choice.members);
         let mut seen: Vec<SymbolId> = members
@@ -408,7 +410,7 @@ impl Values<'_> {
             return;
         }
         let dialect = self.kconfig.dialect;
-        let first = model.first_members(dialect);
+        let first = model.first_members(&ahead(self), dialect);
         for member in seen {
             let choice = model.symbol(member).choice as usize;
             let is_first = first[choice] == member;
@@ -458,7 +460,8 @@ impl Values<'_> {
                 self.user[index].tristate = to;
             }
         }
-        self.evaluate_again();
+        let nodes = self.model().nodes.len() as NodeId;
+        self.evaluate_again(|_| (0..nodes).collect());
     }
 }
 
@@ -553,6 +556,27 @@ impl Resolution<'_> {
         };
         let symbol = values.new_symbols().into_iter().find(refused)?;
         Some(values.kconfig.name(symbol))
+    }
+
+    /// Whether the inputs set exactly what is to be written, and to these values: nothing is
+    /// new, dropped or changed.
+    pub fn is_as_requested(&self) -> bool {
+        let values = &self.values;
+        let model = values.model();
+        (0..).zip(&model.symbols).skip(3).all(|(symbol, entry)| {
+            if entry.first_node == NONE || model.is_choice(symbol) {
+                return true;
+            }
+            let user = values.user[symbol as usize];
+            let asked = match user.tristate() {
+                Some(value) => values.tristate(symbol) == value,
+                None => user.is_set() && values.text(user.text) == values.bytes_of(symbol),
+            };
+            match values.is_written(symbol) {
+                true => asked,
+                false => !user.is_set(),
+            }
+        })
     }
 
     /// What `helpnewconfig` prints: the help text of each of these.

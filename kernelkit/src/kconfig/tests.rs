@@ -1,3 +1,4 @@
+mod ask;
 mod hostile;
 
 use std::collections::BTreeMap;
