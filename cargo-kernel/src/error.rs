@@ -6,8 +6,8 @@ use std::fmt;
 use kernelkit::effect::explain::Refused;
 use kernelkit::effect::nix::{daemon, debian_root, locked, program, realise};
 use kernelkit::effect::{
-    boot, build, doctor, environment, exec, fs, library, lockfile, menu, patches, run, save,
-    source, store, toolchain, tree, workspace,
+    boot, build, doctor, environment, exec, fs, library, lockfile, menu, patches, report, run,
+    save, source, store, toolchain, tree, workspace,
 };
 use kernelkit::{fragment, plan, spec};
 
@@ -135,6 +135,7 @@ hinted!(
     menu::Error,
     patches::Error,
     program::Error,
+    report::Error,
     save::Error,
     store::Error,
     toolchain::Error

@@ -21,6 +21,7 @@ mod matrix;
 mod messages;
 mod patches;
 mod plan;
+mod report;
 mod root;
 mod series;
 mod store;

@@ -1,8 +1,10 @@
 //! `cargo kernel build`
 
+use camino::Utf8PathBuf;
 use kernelkit::effect::build::Outcome;
 use kernelkit::effect::build::layers::{Layer, State};
 use kernelkit::effect::log::seconds;
+use kernelkit::effect::{environment, timings};
 use kernelkit::manifest::{Backend, Manifest, OutputKind};
 use kernelkit::sourced::Origin;
 use kernelkit::spec::KernelSpec;
@@ -27,10 +29,17 @@ pub(crate) struct Args {
     /// `nix build` has nothing to do; for users that Nix trusts
     #[arg(long)]
     register: bool,
+
+    /// Tell where the time of a build went, by directory, tool and file, as HTML and JSON
+    #[arg(long)]
+    timings: bool,
 }
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
-    let workspace = Workspace::load(global, &args.kernels.overrides)?;
+    let mut workspace = Workspace::load(global, &args.kernels.overrides)?;
+    if args.timings {
+        workspace.recorder = Some(recorder()?);
+    }
     let kernels = workspace.select(&args.kernels.names)?;
     if args.setup {
         super::doctor::set_up(&workspace, &kernels, false, ui)?;
@@ -42,6 +51,17 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         }
     }
     Ok(DONE)
+}
+
+/// The program that times commands; it is installed beside this one.
+fn recorder() -> Result<Utf8PathBuf, Failure> {
+    let path = environment::sibling(timings::RECORDER);
+    path.ok_or_else(|| {
+        Failure::message(
+            format!("{} does not lie beside cargo-kernel", timings::RECORDER),
+            "`cargo install` brings both",
+        )
+    })
 }
 
 /// Builds one kernel and says how it went.
@@ -83,6 +103,17 @@ pub(crate) fn build(
         manifest.statistics.ccache_misses,
     ) {
         ui.status("ccache", format_args!("{hits} hits, {misses} misses"));
+    }
+    if workspace.recorder.is_some() {
+        let page = record.dirs.logs().join("latest/timings.html");
+        match outcome {
+            Outcome::Built if page.exists() => ui.status("Timings", page),
+            // It has been told why.
+            Outcome::Built if record.backend != Backend::Nix => {}
+            _ => ui.note(format!(
+                "{name} was not compiled here, so that there is no time to tell of (`--no-reuse` compiles it)"
+            )),
+        }
     }
     if matches!(outcome, Outcome::Built) && manifest.statistics.warnings > 0 {
         ui.note(format!(

@@ -16,6 +16,7 @@ use super::run::{self, Event};
 use super::source::mailbox::{self, Series};
 use super::source::{self as sources, Progress, worktree};
 use super::store::{self, HostStore};
+use super::timings::Timer;
 use super::{configure, exec, fs, lock as locking, patches, toolchain};
 use crate::backend;
 use crate::fragment::{self, Library};
@@ -49,6 +50,8 @@ pub struct Session<'a> {
     pub lock_check: LockCheck,
     /// Fetch mailed series again.
     pub update: bool,
+    /// The program that times the commands of builds; none are timed without it.
+    pub recorder: Option<&'a Utf8Path>,
 }
 
 /// How much of a lock must hold for a kernel to be planned.
@@ -305,6 +308,7 @@ impl<'a> Session<'a> {
             lock: None,
             lock_check: LockCheck::default(),
             update: false,
+            recorder: None,
         }
     }
 }
@@ -497,7 +501,7 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<(Outcome, Manifest), Error> {
         let facts = self.gather(spec, notify)?;
-        let plan = self.decide(spec, &facts, notify)?;
+        let mut plan = self.decide(spec, &facts, notify)?;
         let ready = |manifest: Manifest| (Outcome::Ready, manifest);
         if let Decision::Ready(manifest) =
             reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)
@@ -532,6 +536,7 @@ impl Session<'_> {
                 if plan.record.backend == Backend::Nix {
                     return self.build_with_nix(spec, &facts, &plan, &reason, notify);
                 }
+                let mut timer = self.timer(&mut plan, notify)?;
                 notify(Notice::Building(&plan, &reason));
                 // What is shared must still be what its id names before it is compiled.
                 sources::verify(&facts.tree, &self.source_context())?;
@@ -543,8 +548,12 @@ impl Session<'_> {
                     rescanned.as_ref().ok().copied().flatten()
                 };
                 let built = run::run(&plan, &lock, &mut rescan, &mut |event| {
+                    if let Some(timer) = &mut timer {
+                        timer.see(&event);
+                    }
                     notify(Notice::Run(event))
                 });
+                let timed = timer.map(|timer| timer.finish(&plan));
                 if matches!(built, Err(run::Error::ConfigDrift { .. })) {
                     configure::forget(
                         &facts.request,
@@ -555,6 +564,7 @@ impl Session<'_> {
                 }
                 let manifest = built?;
                 rescanned?;
+                timed.transpose()?;
                 // The build is done and usable; at worst the next one will not find it.
                 if plan.reuse
                     && let Err(error) = publish(&store, &manifest, &reason)
@@ -564,6 +574,24 @@ impl Session<'_> {
                 Ok((Outcome::Built, manifest))
             }
         }
+    }
+
+    /// What times the build, where that is asked for and can be done.
+    fn timer(
+        &self,
+        plan: &mut Plan,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Option<Timer>, Error> {
+        let Some(recorder) = self.recorder else {
+            return Ok(None);
+        };
+        let timer = Timer::start(recorder, plan)?;
+        if timer.is_none() {
+            notify(Notice::Warning(format!(
+                "the build is not timed: {recorder} does not start where the kernel is compiled"
+            )));
+        }
+        Ok(timer)
     }
 
     /// The source that the lock has for what `spec` asks for, and its label. A flag asks for
