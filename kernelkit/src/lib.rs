@@ -23,6 +23,7 @@ mod book {}
 
 pub mod arch;
 pub mod backend;
+pub mod batch;
 pub mod boot;
 pub mod compare;
 pub mod config;

@@ -13,6 +13,7 @@ pub mod exec;
 pub mod explain;
 pub mod fs;
 pub mod index;
+pub mod jobserver;
 pub mod kconfig;
 pub mod library;
 pub mod lock;
