@@ -42,6 +42,7 @@ pub mod nix;
 pub mod patch;
 pub mod plan;
 pub mod process;
+pub mod report;
 pub mod request;
 pub mod reuse;
 pub mod root;

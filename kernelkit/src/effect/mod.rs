@@ -23,6 +23,7 @@ pub mod menu;
 pub mod nix;
 pub mod open;
 pub mod patches;
+pub mod report;
 pub mod run;
 pub mod save;
 pub mod source;
