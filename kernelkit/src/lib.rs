@@ -50,5 +50,6 @@ pub mod source;
 pub mod sourced;
 pub mod spec;
 pub mod store;
+pub mod surroundings;
 pub mod toolchain;
 pub mod version;

@@ -1,5 +1,6 @@
 //! One module a command: read arguments, call kernelkit, print.
 
+mod batch;
 pub(crate) mod boot;
 pub(crate) mod build;
 pub(crate) mod clean;
@@ -24,15 +25,17 @@ pub(crate) mod verify;
 use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::effect::build::{LockCheck, Notice, Session};
 use kernelkit::effect::environment::{Environment, Probing};
+use kernelkit::effect::jobserver::Jobserver;
 use kernelkit::effect::kconfig::probe::Record;
 use kernelkit::effect::open::Opened;
 use kernelkit::effect::source::Progress;
-use kernelkit::effect::{fs, library, lockfile, workspace};
+use kernelkit::effect::{fs, isolation, library, lockfile, workspace};
 use kernelkit::fragment::Library;
 use kernelkit::lock::Lock;
 use kernelkit::plan::Facts;
 use kernelkit::source::Source;
 use kernelkit::spec::{KernelSpec, Spec};
+use kernelkit::surroundings::Surroundings;
 
 use crate::cli::{Cli, Command, Global, Kernels, Overrides};
 use crate::error::Failure;
@@ -97,6 +100,7 @@ pub(crate) struct Workspace {
     offline: bool,
     lock: Option<Lock>,
     lock_check: LockCheck,
+    surroundings: Surroundings,
 }
 
 impl Workspace {
@@ -119,6 +123,7 @@ impl Workspace {
         if global.locked && lock.is_none() {
             return Err(no_lock(&spec));
         }
+        let jobserver = Jobserver::inherited(&environment);
         let overridden = overrides.to_spec() != kernelkit::spec::Overrides::default();
         Ok(Workspace {
             lock,
@@ -131,7 +136,17 @@ impl Workspace {
             spec,
             library,
             offline: global.offline,
+            surroundings: Surroundings {
+                makeflags: jobserver.map(|jobserver| jobserver.makeflags().to_owned()),
+                isolation: None,
+            },
         })
+    }
+
+    /// Keeps builds from the network, and from their sources.
+    pub(crate) fn isolate(&mut self, network: bool, source: bool) -> Result<(), Failure> {
+        self.surroundings.isolation = isolation::isolation(&self.environment, network, source)?;
+        Ok(())
     }
 
     /// The session in which kernels are planned and built.
@@ -140,6 +155,7 @@ impl Workspace {
             offline: self.offline,
             lock: self.lock.as_ref(),
             lock_check: self.lock_check,
+            surroundings: self.surroundings.clone(),
             ..Session::new(&self.environment, &self.spec, &self.library)
         }
     }

@@ -32,8 +32,10 @@ use crate::source::{LabelHint, MailedSeries, Source, TreeId};
 use crate::sourced;
 use crate::spec::{BackendChoice, KernelSpec, Spec};
 use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
+use crate::surroundings::Surroundings;
 
 /// What every step of one command shares.
+#[derive(Clone)]
 pub struct Session<'a> {
     /// The caller's environment.
     pub environment: &'a Environment,
@@ -49,6 +51,8 @@ pub struct Session<'a> {
     pub lock_check: LockCheck,
     /// Fetch mailed series again.
     pub update: bool,
+    /// What builds run in.
+    pub surroundings: Surroundings,
 }
 
 /// How much of a lock must hold for a kernel to be planned.
@@ -186,6 +190,9 @@ pub enum Error {
     /// A file.
     #[error(transparent)]
     Fs(#[from] fs::Error),
+    /// The jobserver that builds share.
+    #[error("the jobserver has gone away")]
+    Jobserver(#[source] std::io::Error),
 }
 
 impl Error {
@@ -234,6 +241,7 @@ impl Error {
                 Some("leave `targets` and `install` at their defaults".to_owned())
             }
             Error::Fs(error) => error.hint(),
+            Error::Jobserver(_) => Some("run the same command again".to_owned()),
         }
     }
 }
@@ -305,6 +313,7 @@ impl<'a> Session<'a> {
             lock: None,
             lock_check: LockCheck::default(),
             update: false,
+            surroundings: Surroundings::default(),
         }
     }
 }
@@ -412,7 +421,7 @@ impl Session<'_> {
     }
 
     /// The plan; where requests do not hold, why.
-    fn decide(
+    pub(super) fn decide(
         &self,
         spec: &KernelSpec,
         facts: &Facts,
@@ -490,6 +499,65 @@ impl Session<'_> {
         fs::real_path(&self.spec.target_dir)
     }
 
+    /// The build directory's own build of the plan.
+    pub(super) fn ready(&self, spec: &KernelSpec, plan: &Plan) -> Result<Option<Manifest>, Error> {
+        let decision = reuse::decide(plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss);
+        Ok(match decision {
+            Decision::Ready(manifest) => Some(*manifest),
+            Decision::Reuse(_) | Decision::Build(_) => None,
+        })
+    }
+
+    /// Whether the plan has to be carried out.
+    pub(super) fn look_up(&self, spec: &KernelSpec, plan: &Plan) -> Result<Decision, Error> {
+        let mut found = Ok(());
+        let decision = reuse::decide(plan, self.manifest(spec)?, is_intact, |release| {
+            let found_there = self.store().find(release, Check::Quick);
+            found_there.unwrap_or_else(|error| {
+                found = Err(error);
+                Lookup::Miss
+            })
+        });
+        found?;
+        Ok(decision)
+    }
+
+    /// Has the kernel's own `conf` confirm the configuration, ahead of the build. Where the
+    /// build is there already, or is Nix' affair, nothing is done.
+    pub fn confirm(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<(), Error> {
+        let facts = self.gather(spec, notify)?;
+        let plan = self.decide(spec, &facts, &mut |_| {})?;
+        if plan.record.backend == Backend::Nix {
+            return Ok(());
+        }
+        let lock = run::lock(&plan, &mut |event| notify(Notice::Run(event)))?;
+        if !matches!(self.look_up(spec, &plan)?, Decision::Build(_)) {
+            return Ok(());
+        }
+        let confirmed = run::confirm(&plan, &lock, &self.surroundings, &mut |event| {
+            notify(Notice::Run(event));
+        });
+        self.forget_drift(&confirmed, &facts)?;
+        Ok(confirmed?)
+    }
+
+    /// Forgets a configuration that the kernel's own `conf` does not confirm.
+    fn forget_drift<T>(&self, done: &Result<T, run::Error>, facts: &Facts) -> Result<(), Error> {
+        if matches!(done, Err(run::Error::ConfigDrift { .. })) {
+            configure::forget(
+                &facts.request,
+                &facts.tree,
+                &facts.toolchain,
+                self.environment,
+            )?;
+        }
+        Ok(())
+    }
+
     /// Builds one kernel, or finds it built.
     pub fn build(
         &self,
@@ -498,25 +566,14 @@ impl Session<'_> {
     ) -> Result<(Outcome, Manifest), Error> {
         let facts = self.gather(spec, notify)?;
         let plan = self.decide(spec, &facts, notify)?;
-        let ready = |manifest: Manifest| (Outcome::Ready, manifest);
-        if let Decision::Ready(manifest) =
-            reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)
-        {
-            return Ok(ready(*manifest));
+        if let Some(manifest) = self.ready(spec, &plan)? {
+            return Ok((Outcome::Ready, manifest));
         }
         let lock = run::lock(&plan, &mut |event| notify(Notice::Run(event)))?;
-        // Whoever held the lock may have built just this.
         let store = self.store();
-        let mut found = Ok(());
-        let decision = reuse::decide(&plan, self.manifest(spec)?, is_intact, |release| {
-            store.find(release, Check::Quick).unwrap_or_else(|error| {
-                found = Err(error);
-                Lookup::Miss
-            })
-        });
-        found?;
-        match decision {
-            Decision::Ready(manifest) => Ok(ready(*manifest)),
+        // Whoever held the lock may have built just this.
+        match self.look_up(spec, &plan)? {
+            Decision::Ready(manifest) => Ok((Outcome::Ready, *manifest)),
             Decision::Reuse(entry) => {
                 Ok((Outcome::Reused(Origin::Store), take(&store, &entry, &plan)?))
             }
@@ -542,17 +599,14 @@ impl Session<'_> {
                     }
                     rescanned.as_ref().ok().copied().flatten()
                 };
-                let built = run::run(&plan, &lock, &mut rescan, &mut |event| {
-                    notify(Notice::Run(event))
-                });
-                if matches!(built, Err(run::Error::ConfigDrift { .. })) {
-                    configure::forget(
-                        &facts.request,
-                        &facts.tree,
-                        &facts.toolchain,
-                        self.environment,
-                    )?;
-                }
+                let built = run::run(
+                    &plan,
+                    &lock,
+                    &self.surroundings,
+                    &mut rescan,
+                    &mut |event| notify(Notice::Run(event)),
+                );
+                self.forget_drift(&built, &facts)?;
                 let manifest = built?;
                 rescanned?;
                 // The build is done and usable; at worst the next one will not find it.
