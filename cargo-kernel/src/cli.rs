@@ -119,6 +119,8 @@ pub(crate) enum Command {
     Plan(commands::plan::Args),
     /// Build kernels, or find them already built
     Build(commands::build::Args),
+    /// Tell what a batch or single builds came to: as text, JSON, JUnit, HTML or a mail
+    Report(commands::report::Args),
     /// Boot a kernel in QEMU
     Boot(commands::boot::Args),
     /// Build kernels a second time and compare every installed byte

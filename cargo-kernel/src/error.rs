@@ -7,7 +7,7 @@ use kernelkit::effect::explain::Refused;
 use kernelkit::effect::nix::{daemon, debian_root, locked, program, realise};
 use kernelkit::effect::{
     batch, boot, build, doctor, environment, exec, fs, isolation, library, lockfile, menu, patches,
-    run, save, source, store, toolchain, tree, workspace,
+    report, run, save, source, store, toolchain, tree, workspace,
 };
 use kernelkit::{fragment, plan, spec};
 
@@ -137,6 +137,7 @@ hinted!(
     menu::Error,
     patches::Error,
     program::Error,
+    report::Error,
     save::Error,
     store::Error,
     toolchain::Error

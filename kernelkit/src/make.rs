@@ -185,19 +185,31 @@ pub fn classify(line: &str) -> Line<'_> {
     }
 }
 
-fn is_error(line: &str) -> bool {
-    const MARKS: [&str; 6] = [
+/// Whether a line is an error of a compiler, an assembler, a linker, `dtc`, `modpost`, `objtool`,
+/// `resolve_btfids`, the scripts that link a kernel, or make's own about a target.
+pub fn is_error(line: &str) -> bool {
+    const MARKS: [&str; 7] = [
         ": error: ",
         ": fatal error: ",
+        ": internal compiler error: ",
         ": undefined reference to ",
         ": multiple definition of ",
         ": Error: ",
         ": *** [",
     ];
     MARKS.iter().any(|mark| line.contains(mark))
-        || ["error: ", "error[", "ERROR: ", "FAILED: "]
-            .iter()
-            .any(|mark| line.starts_with(mark))
+        || [
+            "error: ",
+            "error[",
+            "ERROR: ",
+            "FAILED: ",
+            "Error: ",
+            "FATAL ERROR: ",
+            "BTF: ",
+            "Failed to generate BTF",
+        ]
+        .iter()
+        .any(|mark| line.starts_with(mark))
 }
 
 /// Counts over a whole output.

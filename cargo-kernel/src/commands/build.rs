@@ -1,8 +1,10 @@
 //! `cargo kernel build`
 
+use camino::Utf8PathBuf;
 use kernelkit::effect::build::Outcome;
 use kernelkit::effect::build::layers::{Layer, State};
 use kernelkit::effect::log::seconds;
+use kernelkit::effect::{environment, timings};
 use kernelkit::manifest::{Backend, Manifest, OutputKind};
 use kernelkit::sourced::Origin;
 use kernelkit::spec::KernelSpec;
@@ -46,6 +48,10 @@ pub(crate) struct Args {
     /// Let make find the source mounted read-only, in a user namespace
     #[arg(long)]
     source_readonly: bool,
+
+    /// Tell where the time of a build went, by directory, tool and file, as HTML and JSON
+    #[arg(long)]
+    timings: bool,
 }
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
@@ -55,6 +61,9 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         true => workspace.select(&["*".to_owned()])?,
         false => workspace.select(&args.kernels.names)?,
     };
+    if args.timings {
+        workspace.recorder = Some(recorder()?);
+    }
     if args.setup {
         super::doctor::set_up(&workspace, &kernels, false, ui)?;
     }
@@ -66,6 +75,17 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         register(&workspace, kernel, &manifest, ui)?;
     }
     Ok(DONE)
+}
+
+/// The program that times commands; it is installed beside this one.
+fn recorder() -> Result<Utf8PathBuf, Failure> {
+    let path = environment::sibling(timings::RECORDER);
+    path.ok_or_else(|| {
+        Failure::message(
+            format!("{} does not lie beside cargo-kernel", timings::RECORDER),
+            "`cargo install` brings both",
+        )
+    })
 }
 
 /// Builds one kernel and says how it went.
@@ -107,6 +127,17 @@ pub(crate) fn build(
         manifest.statistics.ccache_misses,
     ) {
         ui.status("ccache", format_args!("{hits} hits, {misses} misses"));
+    }
+    if workspace.recorder.is_some() {
+        let page = record.dirs.logs().join("latest/timings.html");
+        match outcome {
+            Outcome::Built if page.exists() => ui.status("Timings", page),
+            // It has been told why.
+            Outcome::Built if record.backend != Backend::Nix => {}
+            _ => ui.note(format!(
+                "{name} was not compiled here, so that there is no time to tell of (`--no-reuse` compiles it)"
+            )),
+        }
     }
     if matches!(outcome, Outcome::Built) && manifest.statistics.warnings > 0 {
         ui.note(format!(

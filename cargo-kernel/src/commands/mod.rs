@@ -17,6 +17,7 @@ pub(crate) mod man;
 pub(crate) mod matrix;
 pub(crate) mod patches;
 pub(crate) mod plan;
+pub(crate) mod report;
 pub(crate) mod store;
 pub(crate) mod toolchain;
 pub(crate) mod tree;
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
         Command::Lock(args) => lock::run(args, global, ui),
         Command::Plan(args) => plan::run(args, global, ui),
         Command::Build(args) => build::run(args, global, ui),
+        Command::Report(args) => report::run(args, global, ui),
         Command::Boot(args) => boot::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
         Command::Config(args) => config::run(args, global, ui),
@@ -98,6 +100,7 @@ pub(crate) struct Workspace {
     spec: Spec,
     library: Library,
     offline: bool,
+    recorder: Option<Utf8PathBuf>,
     lock: Option<Lock>,
     lock_check: LockCheck,
     surroundings: Surroundings,
@@ -140,6 +143,7 @@ impl Workspace {
                 makeflags: jobserver.map(|jobserver| jobserver.makeflags().to_owned()),
                 isolation: None,
             },
+            recorder: None,
         })
     }
 
@@ -153,6 +157,7 @@ impl Workspace {
     pub(crate) fn session(&self) -> Session<'_> {
         Session {
             offline: self.offline,
+            recorder: self.recorder.as_deref(),
             lock: self.lock.as_ref(),
             lock_check: self.lock_check,
             surroundings: self.surroundings.clone(),

@@ -191,7 +191,9 @@ pub fn run(
         .any(|finished| finished.end == End::Interrupted);
     work.record.done = !interrupted;
     let report = work.report(&finished);
-    reporting::write(&report, &work.dir)?;
+    let written = reporting::write(&report, &work.dir)?;
+    // With what the logs have besides.
+    let report = Report::parse(&fs::read(written.json)?).unwrap_or(report);
     work.write_record()?;
     Ok(Ran {
         record: work.record,
@@ -630,7 +632,8 @@ fn describe(spec: &KernelSpec, over: &Finished) -> report::Kernel {
         kernel.image_bytes = size(OutputKind::Image);
         kernel.modules_bytes = size(OutputKind::Modules);
         let log = record.dirs.logs().join("latest");
-        if over.end != End::Skipped && log.exists() {
+        // What is in the log of a kernel that was there is another batch's news.
+        if !matches!(over.end, End::Skipped | End::Reused) && log.exists() {
             let log = fs::real_path(&log);
             kernel.log = Some(log.to_string());
         }

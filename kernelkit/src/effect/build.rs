@@ -16,6 +16,7 @@ use super::run::{self, Event};
 use super::source::mailbox::{self, Series};
 use super::source::{self as sources, Progress, worktree};
 use super::store::{self, HostStore};
+use super::timings::Timer;
 use super::{configure, exec, fs, lock as locking, patches, toolchain};
 use crate::backend;
 use crate::fragment::{self, Library};
@@ -53,6 +54,8 @@ pub struct Session<'a> {
     pub update: bool,
     /// What builds run in.
     pub surroundings: Surroundings,
+    /// The program that times the commands of builds; none are timed without it.
+    pub recorder: Option<&'a Utf8Path>,
 }
 
 /// How much of a lock must hold for a kernel to be planned.
@@ -314,6 +317,7 @@ impl<'a> Session<'a> {
             lock_check: LockCheck::default(),
             update: false,
             surroundings: Surroundings::default(),
+            recorder: None,
         }
     }
 }
@@ -565,7 +569,7 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<(Outcome, Manifest), Error> {
         let facts = self.gather(spec, notify)?;
-        let plan = self.decide(spec, &facts, notify)?;
+        let mut plan = self.decide(spec, &facts, notify)?;
         if let Some(manifest) = self.ready(spec, &plan)? {
             return Ok((Outcome::Ready, manifest));
         }
@@ -589,6 +593,7 @@ impl Session<'_> {
                 if plan.record.backend == Backend::Nix {
                     return self.build_with_nix(spec, &facts, &plan, &reason, notify);
                 }
+                let mut timer = self.timer(&mut plan, notify)?;
                 notify(Notice::Building(&plan, &reason));
                 // What is shared must still be what its id names before it is compiled.
                 sources::verify(&facts.tree, &self.source_context())?;
@@ -599,16 +604,18 @@ impl Session<'_> {
                     }
                     rescanned.as_ref().ok().copied().flatten()
                 };
-                let built = run::run(
-                    &plan,
-                    &lock,
-                    &self.surroundings,
-                    &mut rescan,
-                    &mut |event| notify(Notice::Run(event)),
-                );
+                let surroundings = &self.surroundings;
+                let built = run::run(&plan, &lock, surroundings, &mut rescan, &mut |event| {
+                    if let Some(timer) = &mut timer {
+                        timer.see(&event);
+                    }
+                    notify(Notice::Run(event))
+                });
+                let timed = timer.map(|timer| timer.finish(&plan));
                 self.forget_drift(&built, &facts)?;
                 let manifest = built?;
                 rescanned?;
+                timed.transpose()?;
                 // The build is done and usable; at worst the next one will not find it.
                 if plan.reuse
                     && let Err(error) = publish(&store, &manifest, &reason)
@@ -618,6 +625,24 @@ impl Session<'_> {
                 Ok((Outcome::Built, manifest))
             }
         }
+    }
+
+    /// What times the build, where that is asked for and can be done.
+    fn timer(
+        &self,
+        plan: &mut Plan,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Option<Timer>, Error> {
+        let Some(recorder) = self.recorder else {
+            return Ok(None);
+        };
+        let timer = Timer::start(recorder, plan)?;
+        if timer.is_none() {
+            notify(Notice::Warning(format!(
+                "the build is not timed: {recorder} does not start where the kernel is compiled"
+            )));
+        }
+        Ok(timer)
     }
 
     /// The source that the lock has for what `spec` asks for, and its label. A flag asks for

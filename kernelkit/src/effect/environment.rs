@@ -183,6 +183,13 @@ pub fn memory() -> Memory {
     }
 }
 
+/// The program of that name beside the running one.
+pub fn sibling(program: &str) -> Option<Utf8PathBuf> {
+    let own = Utf8PathBuf::from_path_buf(std::env::current_exe().ok()?).ok()?;
+    let path = own.parent()?.join(program);
+    path.is_file().then_some(path)
+}
+
 /// Now.
 pub fn now() -> jiff::Zoned {
     jiff::Zoned::now()

@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::fs::{self, Context as _, Error};
 use crate::make::Counts;
+use crate::report::Phase;
 
 /// How many runs' logs are kept.
 const KEPT: usize = 20;
@@ -19,8 +20,10 @@ const KEPT: usize = 20;
 pub struct RunLog {
     dir: Utf8PathBuf,
     build: LineWriter<File>,
+    since: i64,
     started: Instant,
     stages: Vec<(&'static str, u128)>,
+    phases: Vec<Phase>,
 }
 
 impl RunLog {
@@ -55,8 +58,10 @@ impl RunLog {
         Ok(RunLog {
             dir,
             build,
+            since: now.timestamp().as_second(),
             started: Instant::now(),
             stages: Vec::new(),
+            phases: Vec::new(),
         })
     }
 
@@ -86,6 +91,18 @@ impl RunLog {
     /// Notes how long a stage took, in milliseconds.
     pub fn finished(&mut self, stage: &'static str, milliseconds: u128) {
         self.stages.push((stage, milliseconds));
+        let start = self.milliseconds().saturating_sub(milliseconds);
+        super::report::add_phase(&mut self.phases, stage, start, milliseconds);
+    }
+
+    /// The stages with their beginnings.
+    pub(super) fn phases(&self) -> Vec<Phase> {
+        self.phases.clone()
+    }
+
+    /// When the run began, in seconds since 1970.
+    pub(super) fn started(&self) -> i64 {
+        self.since
     }
 
     /// Milliseconds since the run began.

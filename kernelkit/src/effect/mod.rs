@@ -31,6 +31,7 @@ pub mod save;
 pub mod source;
 mod stage;
 pub mod store;
+pub mod timings;
 pub mod toolchain;
 pub mod tree;
 pub mod verify;

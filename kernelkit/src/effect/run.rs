@@ -18,6 +18,7 @@ use crate::make::{self, Counts};
 use crate::manifest::{Manifest, Mismatch, Observed, Output, OutputKind, Record, Statistics};
 use crate::plan::{Plan, Step, staging};
 use crate::process::Call;
+use crate::report::Ccache;
 use crate::source::{Sha256, TreeId};
 use crate::surroundings::Surroundings;
 
@@ -508,7 +509,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Writes the report of a run.
+/// Writes the reports of a run: one for people, one for [`report`](super::report).
 pub(super) fn summarize(
     log: &RunLog,
     record: &Record,
@@ -522,14 +523,21 @@ pub(super) fn summarize(
     facts.push(("backend", record.backend.to_string()));
     facts.push(("source", record.source.description.clone()));
     facts.push(("toolchain", record.toolchain.version.clone()));
-    if let Some(Statistics {
-        ccache_hits: Some(hits),
-        ccache_misses: Some(misses),
-        ..
-    }) = statistics
-    {
+    let ccache = match statistics {
+        Some(Statistics {
+            ccache_hits: Some(hits),
+            ccache_misses: Some(misses),
+            ..
+        }) => Some(Ccache {
+            hits: *hits,
+            misses: *misses,
+        }),
+        _ => None,
+    };
+    if let Some(Ccache { hits, misses }) = ccache {
         facts.push(("ccache", format!("{hits} hits, {misses} misses")));
     }
+    super::report::note(log, record, result, ccache)?;
     log.summarize(result, counts, &facts)
 }
 

@@ -304,8 +304,14 @@ impl<'k> Values<'k> {
             return;
         }
         let dir = promote(self.expr(entry.dir_dep));
-        let rev = promote(self.expr(entry.rev_dep));
-        let imp = promote(self.expr(entry.implied));
+        // Nothing selects or implies a member.
+        let (rev, imp) = match entry.choice {
+            NONE => (
+                promote(self.expr(entry.rev_dep)),
+                promote(self.expr(entry.implied)),
+            ),
+            _ => (0, 0),
+        };
         self.dir[index] = dir;
         self.rev[index] = rev;
         self.imp[index] = imp;

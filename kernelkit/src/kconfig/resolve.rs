@@ -314,13 +314,15 @@ impl Values<'_> {
         let mut order: Vec<_> = priority.iter().copied().filter(set).collect();
         let mut pool = entry.entries.clone();
         pool.retain(|member| !set(member));
-        while !pool.is_empty() {
-            // A second entry of a member is drawn too, and changes nothing.
-            let member = pool.remove(rand.next() as usize % pool.len());
-            if !self.user[member as usize].is_set() {
-                self.user[member as usize].tristate = 2;
-                order.push(member);
-            }
+        for left in (1..=pool.len()).rev() {
+            // A member with two entries counts twice, and leaves with both: some draws
+            // find nothing, and some members are never drawn.
+            let Some(&member) = pool.get(rand.next() as usize % left) else {
+                continue;
+            };
+            pool.retain(|other| *other != member);
+            self.user[member as usize].tristate = 2;
+            order.push(member);
         }
         self.priority[choice as usize] = order;
     }
@@ -359,6 +361,9 @@ impl Values<'_> {
                     continue;
                 }
                 walk.visit(model, dialect, Step::Choice(choice), |step| self.step(step));
+                if self.chosen[choice as usize] == NONE {
+                    continue;
+                }
                 let picked = members[rand.next() as usize % members.len()];
                 for member in members {
                     self.user[*member as usize].tristate = 2 * u8::from(*member == picked);

@@ -8,7 +8,11 @@
 mod escape;
 mod html;
 mod junit;
+pub mod log;
+mod mail;
+mod page;
 mod text;
+pub mod timings;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use html::html;
 pub use junit::junit;
+pub use mail::{Address, InvalidAddress, InvalidServer, Server, mail};
 pub use text::{bytes, duration, text};
 
 /// Version of the schema; it changes when a reader of the old one would misread the new one.

@@ -5,7 +5,7 @@
 use camino::Utf8PathBuf;
 
 use super::{
-    BackendChoice, Compiler, ConfigBase, Jobs, KernelName, PatchSet, Timestamp, ToolchainName,
+    BackendChoice, Compiler, ConfigBase, Jobs, KernelName, Mail, PatchSet, Timestamp, ToolchainName,
 };
 use crate::arch::Arch;
 use crate::source::Source;
@@ -100,6 +100,7 @@ fn prepend<T: Clone>(
 pub(super) struct Common {
     pub(super) default_kernels: Vec<Sourced<KernelName>>,
     pub(super) fragment_dirs: Vec<Sourced<Utf8PathBuf>>,
+    pub(super) mail: Mail,
 }
 
 /// The parts of a `source` table.

@@ -9,6 +9,7 @@
 mod error;
 mod input;
 mod layer;
+mod mail;
 mod matrix;
 mod overrides;
 mod patch;
@@ -33,6 +34,7 @@ use crate::source::Source;
 use crate::sourced::Sourced;
 
 pub use error::{Error, Problem};
+pub use mail::Mail;
 pub use matrix::Cell;
 pub use overrides::Overrides;
 pub use patch::PatchSet;
@@ -54,6 +56,8 @@ pub struct Spec {
     pub default_kernels: Vec<Sourced<KernelName>>,
     /// The user's own fragment directories, later ones winning over earlier ones and over ours.
     pub fragment_dirs: Vec<Sourced<Utf8PathBuf>>,
+    /// Where mails with reports go.
+    pub mail: Mail,
     /// The kernels in the order they are declared.
     pub kernels: Vec<KernelSpec>,
 }

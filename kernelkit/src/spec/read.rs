@@ -178,6 +178,7 @@ pub fn parse(
         target_dir: context.target_dir.clone(),
         default_kernels: common.default_kernels,
         fragment_dirs: common.fragment_dirs,
+        mail: common.mail,
         kernels,
     })
 }

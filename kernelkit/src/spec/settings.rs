@@ -7,7 +7,7 @@ use super::error::{Problem, nearest};
 use super::input::{Input, Outcome};
 use super::layer::{Common, Layer, PatchParts, SourceParts};
 use super::matrix::{self, MatrixParts};
-use super::{ConfigBase, patch, source, value};
+use super::{ConfigBase, mail, patch, source, value};
 use crate::patch::mail::is_on_a_list;
 use crate::source::Source;
 
@@ -162,6 +162,15 @@ pub static SETTINGS: &[Setting] = &[
             common.fragment_dirs.extend(dirs);
             Ok(())
         }),
+    },
+    Setting {
+        key: "mail",
+        kind: "table",
+        default: "",
+        example: "{ to = [\"kernel@example.org\"], from = \"ci@example.org\", server = \"mail.example.org:25\" }",
+        flag: None,
+        doc: "Whom `cargo kernel report --mail` writes to. `to` is one address or a list; `from` is the sender, `cargo-kernel@localhost` where it is left out; `server` takes mail without encryption and password. Without a server the mail goes through `sendmail`.",
+        read: Read::Workspace(|common, input| mail::read(input).map(|mail| common.mail = mail)),
     },
     Setting {
         key: "defaults",
