@@ -94,7 +94,7 @@ fn fast(sandbox: &Sandbox, name: &str, compile: &str) -> StandIn {
     );
     StandIn::new(sandbox, name).edit("Makefile", |text| {
         let fast = text
-            .replace("\t@$(compile)\n", &recipe)
+            .replace("; $(compile)\n", &format!("\n{recipe}"))
             .replace(
                 "\t@$(CC) $(cflags) -c -o $(objtree)/init/version-timestamp.o $(srctree)/init/version-timestamp.c\n",
                 "",
@@ -102,6 +102,7 @@ fn fast(sandbox: &Sandbox, name: &str, compile: &str) -> StandIn {
             .replace("\t@$(LD) -r -o $@ $(builtin) $(objtree)/init/version-timestamp.o\n", "\t@echo > $@\n")
             .replace("\t@$(LD) -r -o $@ $<\n", "\t@echo > $@\n")
             .replace("\t@$(NM) -n $@ | sed '/ [aU] /d' > $(objtree)/System.map\n", "\t@echo > $(objtree)/System.map\n");
+        assert!(fast.contains(&recipe));
         assert!(!fast.contains("\t@$(LD)") && !fast.contains("\t@$(CC)") && !fast.contains("\t@$(NM)"));
         fast
     })
@@ -484,7 +485,10 @@ fn builds_can_be_kept_from_the_network_and_from_their_source() {
     );
     let seen = std::fs::read_to_string(namespaces).unwrap();
     let own = std::fs::read_link("/proc/self/ns/net").unwrap();
-    assert!(seen.lines().count() > 5 && !seen.contains(own.to_str().unwrap()), "{seen}");
+    assert!(
+        seen.lines().count() > 5 && !seen.contains(own.to_str().unwrap()),
+        "{seen}"
+    );
 
     let mark = "touch $(srctree)/mark";
     drop(fast(&farm.sandbox, "tree", mark));

@@ -57,13 +57,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let mut workspace = Workspace::load(global, &args.kernels.overrides)?;
     workspace.isolate(args.no_network, args.source_readonly)?;
+    if args.timings {
+        workspace.recorder = Some(recorder()?);
+    }
     let kernels = match args.all {
         true => workspace.select(&["*".to_owned()])?,
         false => workspace.select(&args.kernels.names)?,
     };
-    if args.timings {
-        workspace.recorder = Some(recorder()?);
-    }
     if args.setup {
         super::doctor::set_up(&workspace, &kernels, false, ui)?;
     }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use camino::Utf8PathBuf;
 
 use super::build::layers::Layer;
-use super::build::{self, Notice, Origin, Session};
+use super::build::{self, Notice, Origin, Prepared, Session};
 use super::jobserver::{Jobserver, Token};
 use super::run::{self, Event as RunEvent};
 use super::{environment, exec, fs, lock, report as reporting};
@@ -178,6 +178,7 @@ pub fn run(
         began: Instant::now(),
         dir,
         progress: kernels.iter().map(|_| Mutex::default()).collect(),
+        prepared: Prepared::default(),
         record,
     };
     work.write_record()?;
@@ -213,6 +214,8 @@ struct Work<'a> {
     began: Instant,
     dir: Utf8PathBuf,
     progress: Vec<Mutex<Progress>>,
+    /// For the plans, which are made in one go.
+    prepared: Prepared,
     record: Record,
 }
 
@@ -376,8 +379,12 @@ impl<'a> Work<'a> {
     }
 
     fn plan(&self, kernel: usize, spec: &KernelSpec, notify: &mut dyn FnMut(Notice<'_>)) -> Worked {
-        let facts = self.session.gather(spec, notify)?;
-        let plan = self.session.decide(spec, &facts, notify)?;
+        let session = Session {
+            prepared: Some(&self.prepared),
+            ..self.session.clone()
+        };
+        let facts = session.gather(spec, notify)?;
+        let plan = session.decide(spec, &facts, notify)?;
         (self.notify)(kernel, Event::Planned(&plan.record));
         self.progress(kernel).planned = Some(plan.record.clone());
         let release = plan.record.release.clone();
@@ -632,8 +639,7 @@ fn describe(spec: &KernelSpec, over: &Finished) -> report::Kernel {
         kernel.image_bytes = size(OutputKind::Image);
         kernel.modules_bytes = size(OutputKind::Modules);
         let log = record.dirs.logs().join("latest");
-        // What is in the log of a kernel that was there is another batch's news.
-        if !matches!(over.end, End::Skipped | End::Reused) && log.exists() {
+        if over.end != End::Skipped && log.exists() {
             let log = fs::real_path(&log);
             kernel.log = Some(log.to_string());
         }

@@ -4,6 +4,8 @@ pub mod layers;
 mod nix;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -54,8 +56,22 @@ pub struct Session<'a> {
     pub update: bool,
     /// What builds run in.
     pub surroundings: Surroundings,
+    /// Sources that were prepared before in this command, for what plans many kernels of one
+    /// tree; a build looks at its source itself.
+    pub prepared: Option<&'a Prepared>,
     /// The program that times the commands of builds; none are timed without it.
     pub recorder: Option<&'a Utf8Path>,
+}
+
+/// Sources that were prepared a moment ago: of many kernels of one tree, the first looks at its
+/// files for all of them.
+#[derive(Debug, Default)]
+pub struct Prepared(Mutex<BTreeMap<String, sources::Tree>>);
+
+impl Prepared {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, sources::Tree>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How much of a lock must hold for a kernel to be planned.
@@ -317,6 +333,7 @@ impl<'a> Session<'a> {
             lock_check: LockCheck::default(),
             update: false,
             surroundings: Surroundings::default(),
+            prepared: None,
             recorder: None,
         }
     }
@@ -920,10 +937,19 @@ impl Session<'_> {
         {
             return Ok(tree);
         }
-        let mut tree =
-            sources::prepare(&source, patches, &self.source_context(), &mut |progress| {
+        let key = format!("{source:?} {patches:?}");
+        let before = self
+            .prepared
+            .and_then(|prepared| prepared.lock().get(&key).cloned());
+        let mut tree = match before {
+            Some(tree) => tree,
+            None => sources::prepare(&source, patches, &self.source_context(), &mut |progress| {
                 notify(Notice::Source(progress))
-            })?;
+            })?,
+        };
+        if let Some(prepared) = self.prepared {
+            prepared.lock().insert(key, tree.clone());
+        }
         if let Some((_, Some(label))) = pinned
             && tree.patches.is_empty()
         {
