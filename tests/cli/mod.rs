@@ -24,6 +24,7 @@ mod plan;
 mod root;
 mod series;
 mod store;
+mod toolchains;
 mod tree;
 mod unreliable;
 mod verify;

@@ -72,7 +72,7 @@ impl Machine {
     fn detect(&self, arch: &str, compiler: Compiler) -> Result<Toolchain, Error> {
         detect(
             arch.parse().unwrap(),
-            compiler,
+            &NamedCompiler::usual(compiler),
             &self.environment(),
             &self.root.join("cache"),
         )
@@ -227,6 +227,11 @@ fn a_broken_or_unwritable_record_only_costs_time() {
     }
     let environment = machine.environment();
     let arch = "s390x".parse().unwrap();
-    let nowhere = detect(arch, Compiler::Gcc, &environment, "/proc/nowhere".into());
+    let nowhere = detect(
+        arch,
+        &NamedCompiler::usual(Compiler::Gcc),
+        &environment,
+        "/proc/nowhere".into(),
+    );
     assert_eq!(nowhere.unwrap(), first);
 }
