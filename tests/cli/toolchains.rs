@@ -1,9 +1,11 @@
 //! Compilers by rule, and tools that are too old or not there.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use insta::assert_snapshot;
 
 use super::{path_without, run, run_json, said, tiny};
-use crate::support::{Sandbox, StandIn, require_tree};
+use crate::support::{Sandbox, StandIn};
 
 /// Two versions of the stand-in, and rules that tell them apart.
 fn ruled(rules: &str) -> Sandbox {
@@ -173,29 +175,55 @@ fn tools_that_are_too_old_are_told_before_anything_is_built() {
     assert!(ran.exists());
 }
 
+/// In the manner of the kernel's: it asks the programs that the Makefile names.
+const RUST_IS_AVAILABLE: &str = "\
+#!/bin/sh
+command -v \"$RUSTC\" > /dev/null && command -v \"$BINDGEN\" > /dev/null && exit
+echo '***' >&2
+echo \"*** Rust bindings generator '$BINDGEN' could not be found.\" >&2
+echo '***' >&2
+echo '*** Please see Documentation/rust/quick-start.rst for details' >&2
+exit 1
+";
+
 #[test]
 fn rust_that_would_vanish_is_told_in_the_trees_own_words() {
-    let Some(tree) = require_tree("6.12") else {
-        return;
-    };
-    let sandbox = Sandbox::with_kernels(&format!(
-        "[workspace.metadata.kernel.kernels.k]\nsource = \"{tree}\"\narch = \"x86_64\"\npreset = \"tiny\"\nfragments = [\"rust/rust\"]\n"
-    ));
-    let path = path_without(&sandbox, &["bindgen", "rustc"]);
+    let (sandbox, tree) = tiny(
+        "arch = \"x86_64\"\nfragments = [\"rust/mine\"]\n[workspace.metadata.kernel]\nfragment-dirs = [\"fragments\"]\n",
+    );
+    sandbox.write(
+        "project/fragments/rust/mine.config",
+        "# summary: mine\nCONFIG_RUST=y\n",
+    );
+    sandbox.write("tree/scripts/kconfig/symbol.c", "/* choice_members */\n");
+    let script = sandbox.write("tree/scripts/rust_is_available.sh", RUST_IS_AVAILABLE);
+    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let _tree = tree.edit("Kconfig", |text| {
+        format!(
+            "{text}\nconfig RUST_IS_AVAILABLE\n\tdef_bool $(success,$(srctree)/scripts/rust_is_available.sh)\n\nconfig RUST\n\tbool \"Rust support\"\n\tdepends on RUST_IS_AVAILABLE\n"
+        )
+        .replacen(
+            "config CC_VERSION_TEXT",
+            "success = $(shell,{ $(1); } >/dev/null 2>&1 && echo y || echo n)\nconfig CC_VERSION_TEXT",
+            1,
+        )
+    });
+    let path = path_without(&sandbox, &["bindgen"]);
     let plan = |arguments: &[&str]| {
         let arguments = [&["plan"], arguments].concat();
         let mut command = sandbox.kernel(&arguments);
         said(&sandbox, command.env("PATH", &path).output().unwrap())
     };
     let refused = plan(&[]);
-    assert_eq!(refused.code, 101);
+    assert_eq!(refused.code, 101, "{}", refused.stdout);
     for part in [
         "request CONFIG_RUST=y does not hold",
         "RUST_IS_AVAILABLE",
-        "Rust compiler 'rustc' could not be found.",
+        "Rust bindings generator 'bindgen' could not be found.",
     ] {
         assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
     }
+    assert!(!refused.stderr.contains("Please see"), "{}", refused.stderr);
     let refused = plan(&["--message-format", "json"]);
     let messages = refused.messages();
     let rust = messages
@@ -204,7 +232,7 @@ fn rust_that_would_vanish_is_told_in_the_trees_own_words() {
         .unwrap();
     assert_eq!(
         rust["unmet"]["note"],
-        "Rust compiler 'rustc' could not be found."
+        "Rust bindings generator 'bindgen' could not be found."
     );
     // Where the tree's commands must not run, that one does not.
     let without = plan(&["--probes", "none"]);
