@@ -26,6 +26,7 @@ mod report;
 mod root;
 mod series;
 mod store;
+mod toolchains;
 mod tree;
 mod unreliable;
 mod verify;
