@@ -97,9 +97,10 @@ pub fn detect(
     cache: &Utf8Path,
 ) -> Result<Toolchain, Error> {
     let found = look_up(arch, compiler, environment)?;
-    let root = environment.root.as_ref();
-    let place = root.map_or(String::new(), |root| {
-        format!("{}-", root.dir().file_name().unwrap_or_default())
+    let root = environment.root.as_ref().map(|root| root.dir());
+    let elsewhere = root.or(environment.unwrapped.as_deref());
+    let place = elsewhere.map_or(String::new(), |place| {
+        format!("{}-", place.file_name().unwrap_or_default())
     });
     let record_path = cache.join(format!(
         "toolchain/{place}{arch}-{}.json",
@@ -231,7 +232,10 @@ fn look_up(arch: Arch, compiler: Compiler, environment: &Environment) -> Result<
     let Affixes { prefix, suffix } = affixes(arch, compiler, environment)?;
     let mut programs = BTreeMap::new();
     for row in &ROLES {
-        let program = toolchain::program(row, compiler, &prefix, &suffix);
+        let program = match row.role {
+            Role::Hostcc if environment.unwrapped.is_some() => "cc".to_owned(),
+            _ => toolchain::program(row, compiler, &prefix, &suffix),
+        };
         if program.is_empty() {
             continue;
         }
@@ -473,6 +477,7 @@ impl Examiner<'_> {
                     path = answer;
                 }
             }
+            Role::Hostcc if self.environment.unwrapped.is_some() => program = "cc".to_owned(),
             Role::Depmod if exec::find_on_path(&program, &self.environment.path).is_none() => {
                 program = path.to_string();
             }

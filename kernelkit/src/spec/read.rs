@@ -650,12 +650,36 @@ fn complete(
             .hint("set it, such as `arch = \"x86_64\"`".to_owned()),
         );
     }
+    let toolchain = or(layer.toolchain, ToolchainName::HOST);
+    let compiler = match (layer.compiler, toolchain.value.nixpkgs()) {
+        (None, Some(compiler)) => Sourced {
+            value: compiler,
+            origin: toolchain.origin.clone(),
+        },
+        (Some(compiler), Some(own)) if compiler.value != own => {
+            let (is, other) = match own {
+                Compiler::Gcc => ("gcc", "nixpkgs-clang"),
+                Compiler::Clang => ("clang", "nixpkgs"),
+            };
+            problems.push(
+                Problem::new(
+                    format!(
+                        "the compiler of the toolchain `{}` is {is}",
+                        toolchain.value
+                    ),
+                    Some(compiler.origin.clone()),
+                )
+                .hint(format!(
+                    "leave `compiler` out, or set `toolchain = \"{other}\"`"
+                )),
+            );
+            compiler
+        }
+        (compiler, _) => or(compiler, Compiler::Gcc),
+    };
     let (Some(source), Some(arch), true) = (layer.source, arch, problems.is_empty()) else {
         return Err(problems);
     };
-    fn or<T>(value: Option<Sourced<T>>, default: T) -> Sourced<T> {
-        value.unwrap_or_else(|| Sourced::default_value(default))
-    }
     Ok(KernelSpec {
         name,
         cell: None,
@@ -669,8 +693,8 @@ fn complete(
         fragments,
         debug: or(layer.debug, false),
         label: layer.label,
-        compiler: or(layer.compiler, Compiler::Gcc),
-        toolchain: or(layer.toolchain, ToolchainName::HOST),
+        compiler,
+        toolchain,
         backend: or(layer.backend, BackendChoice::Auto),
         make_flags: or(layer.make_flags, Vec::new()),
         targets: or(layer.targets, Vec::new()),
@@ -688,6 +712,10 @@ fn complete(
         reuse: or(layer.reuse, true),
         publish: or(layer.publish, false),
     })
+}
+
+fn or<T>(value: Option<Sourced<T>>, default: T) -> Sourced<T> {
+    value.unwrap_or_else(|| Sourced::default_value(default))
 }
 
 fn base_in_words(base: &ConfigBase) -> String {
