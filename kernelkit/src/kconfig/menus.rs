@@ -65,6 +65,13 @@ impl Model {
 impl Values<'_> {
     /// Symbols that a user could set and did not, where they are shown.
     pub(super) fn new_symbols(&self) -> Vec<SymbolId> {
+        let mut symbols = self.new_entries();
+        symbols.retain(|symbol| !self.model().is_choice(*symbol));
+        symbols
+    }
+
+    /// The same, with the choices that before 6.9 are symbols too.
+    pub(super) fn new_entries(&self) -> Vec<SymbolId> {
         let model = self.model();
         let menus = model.menus(self.kconfig.dialect);
         let mut symbols = Vec::new();
@@ -75,10 +82,18 @@ impl Values<'_> {
             }
             let entry = model.node(node);
             let symbol = entry.symbol;
-            if matches!(entry.kind, NodeKind::Config | NodeKind::Menuconfig)
-                && self.visible(symbol) > self.reverse(symbol)
-                && !self.user[symbol as usize].is_set()
-            {
+            let settable = match entry.kind {
+                NodeKind::Config | NodeKind::Menuconfig => {
+                    self.visible(symbol) > self.reverse(symbol)
+                }
+                // One that is not optional is m or y.
+                NodeKind::Choice if self.kconfig.dialect.choice_is_symbol => {
+                    let choice = model.symbol(symbol).own_choice as usize;
+                    self.visible(symbol) > u8::from(!model.choices[choice].optional)
+                }
+                _ => false,
+            };
+            if settable && !self.user[symbol as usize].is_set() {
                 symbols.push(symbol);
             }
             open.extend(menus[node as usize].iter().rev());

@@ -393,6 +393,7 @@ impl Session<'_> {
             Goal::Allmodconfig => Some((Mode::Allmodconfig, "allmod.config")),
             _ => None,
         };
+        let mut before_turning = Vec::new();
         let resolution = if let Some((mode, special)) = special {
             match self.all_config(special) {
                 Err(message) => {
@@ -429,13 +430,12 @@ impl Session<'_> {
                 .as_ref()
                 .map(|(name, text)| (name.as_str(), text.as_slice()));
             if !matches!(mode, Mode::Olddefconfig | Mode::Oldconfig) {
-                // What it finds before the values are turned.
-                let before = self.resolve(Mode::Olddefconfig, input);
-                outcome.stderr.append(&mut describe_unmet(&before.unmet()));
+                before_turning = self.resolve(Mode::Olddefconfig, input).unmet();
             }
             self.resolve(mode, input)
         };
         show(resolution.diagnostics(), outcome);
+        outcome.stderr.append(&mut describe_unmet(&before_turning));
         let unmet = resolution.unmet();
         outcome.stderr.append(&mut describe_unmet(&unmet));
         let warned = !(resolution.diagnostics().is_empty() && unmet.is_empty());
