@@ -33,9 +33,14 @@ if [ -z "${layerFiles-}" ]; then
     # Word lists arrive one word a line: a make variable may hold spaces.
     mapfile -t variables < <(printf %s "$makeVariables${makeVariables:+$'\n'}$toolchainVariables${toolchainVariables:+$'\n'}")
     mapfile -t goals < <(printf %s "$makeGoals${makeGoals:+$'\n'}")
+    # All cores are 0 in Nix' words, which make does not know.
+    jobs=${NIX_BUILD_CORES:-1}
+    if [ "$jobs" = 0 ]; then
+        jobs=$(nproc)
+    fi
     maps="-fdebug-prefix-map=$source=/usr/src/linux -fdebug-prefix-map=$build=/usr/src/linux/build"
     kernel_make() {
-        "${clean[@]}" make -C "$source" "O=$build" --no-print-directory "-j${NIX_BUILD_CORES:-1}" \
+        "${clean[@]}" make -C "$source" "O=$build" --no-print-directory "-j$jobs" \
             "${variables[@]}" "KCFLAGS=$maps${kcflags:+ $kcflags}" "KAFLAGS=$maps${kaflags:+ $kaflags}" "$@"
     }
 
@@ -144,7 +149,7 @@ if [ -n "$dev" ] && grep -q '^CONFIG_MODULES=y' "$config"; then
     (
         cd "$build"
         find .config Module.symvers Makefile include scripts arch/*/include arch/*/lds arch/*/kernel/module.lds tools/objtool/objtool \
-            -type f ! -name '*.o' ! -name '*.cmd' ! -name '*.a' -print0 2> /dev/null || true
+            -type f ! -name '*.[osa]' ! -name '*.cmd' ! -path 'scripts/kconfig/*' -print0 2> /dev/null || true
     ) | sort -zu | (cd "$build" && tar -c --null -T - -f -) | tar -x -f - -C "$dev/$tree/build"
     # Whoever has a tree for another machine has no use for programs of the one that built it:
     # `make modules_prepare` makes them there. A file's kind is its ELF class, byte order and machine.
@@ -164,6 +169,13 @@ if [ -n "$dev" ] && grep -q '^CONFIG_MODULES=y' "$config"; then
             fi
         done
     fi
+    # What debuggers read in a program, objtool above all, names the directories of this build, and
+    # its build id is a hash of that.
+    find "$dev/$tree/build" -type f -perm -u+x | while read -r file; do
+        if [ "$(head -c 4 "$file" | tr -d '\0')" = $'\x7fELF' ]; then
+            strip --strip-debug --remove-section=.note.gnu.build-id "$file"
+        fi
+    done
     # In text alone: a program is no longer one when a path in it gets longer.
     grep -rlIF "$source" "$dev/$tree/build" | while read -r file; do
         sed -i "s|$source|${layerDev-$dev}/$tree/source|g" "$file"

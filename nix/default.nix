@@ -14,9 +14,8 @@ let
       let read = fromTOML (builtins.readFile lockFile); in
       if read.version == 1 then read
       else throw "kernel.lock has version ${toString read.version}; this flake reads version 1";
-  # What needs no pin is a toolchain whether a kernel names it or not, and so is a pin of Debian
-  # packages beside the lock.
-  unpinned = { host.kind = "host"; nixpkgs.kind = "nixpkgs"; };
+  # A pin of Debian packages beside the lock is a toolchain too.
+  unpinned = import ./unpinned.nix;
   pinFile = id: "kernel.lock.d/${id}.toml";
   tableOf = id:
     lock.toolchains.${id} or unpinned.${id} or (
@@ -39,21 +38,14 @@ in
 {
   kernels = builtins.mapAttrs
     (name: kernel:
-      let
-        arguments = id: {
+      let id = idOf kernel; in
+      import ./kernel.nix {
+        inherit directory name kernel;
+        toolchain = import ./toolchains.nix {
           inherit id directory system nixpkgs;
           inherit (kernel) arch;
           table = tableOf id;
         };
-      in
-      import ./kernel.nix
-        {
-          inherit directory name kernel;
-          toolchain = import ./toolchains.nix (arguments (idOf kernel));
-        }
-      // {
-        # For `cargo kernel plan --drv`: what a toolchain is, by its id.
-        describe = id: import ./describe.nix (arguments id);
       })
     (select runsHere (lock.kernels or { }));
 

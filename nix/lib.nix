@@ -1,5 +1,6 @@
 # For other flakes: the kernels of their own kernel.lock.
 { nixpkgs }:
+let default = nixpkgs; in
 rec {
   # { directory, system ?, nixpkgs ?, toolchain ? } → { <name> = derivation; }
   mkKernels = arguments: (import ./. ({ inherit nixpkgs; } // arguments)).kernels;
@@ -14,4 +15,7 @@ rec {
     let kernels = mkKernels arguments; in
     builtins.listToAttrs
       (map (name: { name = "kernel-${name}"; value = kernels.${name}; }) (builtins.attrNames kernels));
+
+  # `devShells.<system>`: `build`, and the toolchains of nixpkgs.
+  devShells = { system, nixpkgs ? default }: import ./shell.nix { inherit system nixpkgs; };
 }

@@ -4,6 +4,7 @@
 //! the machine reaches, with the pinned Debian packages as toolchain.
 
 mod flake;
+mod trouble;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -225,14 +226,17 @@ impl<'a> Project<'a> {
 
     /// Runs `cargo kernel` with a store below the sandbox and more settings of Nix.
     fn try_kernel(&self, store: &str, settings: &str, args: &[&str]) -> Output {
+        self.process(store, settings, args).output().unwrap()
+    }
+
+    fn process(&self, store: &str, settings: &str, args: &[&str]) -> Command {
         let sandbox = self.nix.sandbox;
         let mut command = sandbox.process(&sandbox.path("project"), args);
         command
             .env("NIX_CONF_DIR", sandbox.path("nix"))
             .env("NIX_REMOTE", sandbox.path(store))
-            .env("NIX_CONFIG", settings)
-            .output()
-            .unwrap()
+            .env("NIX_CONFIG", settings);
+        command
     }
 
     /// Forgets what was built here and builds again, as above; its `kernel-finished`, and all
@@ -386,6 +390,8 @@ fn a_kernel_of_the_sandbox_has_the_bytes_of_a_build_outside() {
         }
     }
 
+    trouble::is_said_with_the_way_out(&project);
+
     let config = sandbox.path("project/kernel.lock.d/tiny.config");
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text + "# edited\n").unwrap();
@@ -460,11 +466,16 @@ fn backends(project: &Project<'_>) {
             .run("nix", &[&copy[..], &[&outputs[0], &outputs[1]]].concat());
         directory
     };
-    let signed = cache("signed", &format!("?secret-key={secret}"));
-    let server = Server::start();
-    for (path, bytes) in files(&signed, ".") {
-        server.put(path.trim_start_matches('.'), bytes);
-    }
+    let options = format!("?compression=none&secret-key={secret}");
+    let signed = cache("signed", &options);
+    let serve = |cache: &Utf8Path| {
+        let server = Server::start();
+        for (path, bytes) in files(cache, ".") {
+            server.put(path.trim_start_matches('.'), bytes);
+        }
+        server
+    };
+    let server = serve(&signed);
     let file = format!("file://{signed}");
     for (store, url) in [("nix/second", &file), ("nix/third", &server.url)] {
         let settings = format!("substituters = {url}\n{trusted}\n");
@@ -473,14 +484,43 @@ fn backends(project: &Project<'_>) {
         assert_eq!(found["from"]["url"], url.as_str());
         assert_eq!(found["manifest"]["outputs"], first["outputs"]);
     }
-    let unsigned = cache("unsigned", "");
-    let settings = format!("substituters = file://{unsigned}\n{trusted}\n");
-    let (found, said) = project.rebuild("nix/fourth", &settings, &[]);
-    assert_eq!(found["outcome"], "built", "{found}");
-    assert!(
-        said.contains("the cache's key is not trusted here"),
-        "{said}"
+    // One that has no key, one with a key that nobody knows, one whose archive was changed after it
+    // was signed: each is passed over, and said to be.
+    let stranger = [sandbox.path("stranger"), sandbox.path("stranger.pub")];
+    let args = ["--generate-binary-cache-key", "stranger-1"];
+    project.nix.run(
+        "nix-store",
+        &[&args[..], &stranger.each_ref().map(|path| path.as_str())].concat(),
     );
+    let unsigned = cache("unsigned", "?compression=none");
+    let foreign = cache(
+        "foreign",
+        &format!("?compression=none&secret-key={}", stranger[0]),
+    );
+    let corrupt = cache("corrupt", &options);
+    for (path, mut bytes) in files(&corrupt, "nar") {
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        std::fs::write(corrupt.join(path), bytes).unwrap();
+    }
+    let caches = [unsigned, foreign, corrupt];
+    let servers = caches.each_ref().map(|cache| serve(cache));
+    let rows = [
+        caches.each_ref().map(|cache| format!("file://{cache}")),
+        servers.each_ref().map(|server| server.url.clone()),
+    ];
+    for (index, urls) in rows.into_iter().enumerate() {
+        let settings = format!("substituters = {}\n{trusted}\n", urls.join(" "));
+        let store = format!("nix/refusing-{index}");
+        let (found, said) = project.rebuild(&store, &settings, &[]);
+        assert_eq!(found["outcome"], "built", "{found}");
+        assert_eq!(found["manifest"]["outputs"], first["outputs"]);
+        let [unsigned, foreign, corrupt] = &urls;
+        let said_of_keys = "the cache's key is not trusted here";
+        for words in [unsigned, foreign, corrupt, said_of_keys, "is damaged"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+    }
 
     // What the host built, under names of its own and as the derivation's outputs.
     let host = ["--backend", "host", "--publish", "--register"];
@@ -529,6 +569,19 @@ fn backends(project: &Project<'_>) {
         "{verified}"
     );
     project.kernel(&["build", "tiny", "--backend", "host", "--no-reuse"]);
+    let verified = project.kernel(&[
+        "verify",
+        "tiny",
+        "--backend",
+        "nix",
+        "--message-format",
+        "json",
+    ]);
+    assert!(
+        verified.contains("\"backends\":[\"host\",\"nix\"]")
+            && verified.contains("\"differences\":[]"),
+        "{verified}"
+    );
 }
 
 #[test]
@@ -542,8 +595,10 @@ fn the_shell_is_asked_for_once_and_again_when_the_flake_changes() {
     StandIn::new(&sandbox, "tree");
     let flake = |path: &str| {
         let text = format!(
-            "{{ outputs = {{ self }}: {{ devShells.x86_64-linux.build = derivation {{ name = \"shell\"; system = \"x86_64-linux\"; \
-             builder = \"/bin/bash\"; outputs = [ \"out\" ]; PATH = \"{path}\"; args = [ \"-c\" \"exit 1\" ]; }}; }}; }}\n"
+            "{{ outputs = {{ self }}: let shell = derivation {{ name = \"shell\"; system = \"x86_64-linux\"; \
+             builder = \"/bin/bash\"; outputs = [ \"out\" ]; PATH = \"{path}\"; args = [ \"-c\" \"exit 1\" ]; \
+             toolchainVariables = \"HOSTCC=cc\\nCC=/usr/bin/gcc\"; }}; \
+             in {{ devShells.x86_64-linux = {{ build = shell; nixpkgs-x86_64 = shell; }}; }}; }}\n"
         );
         sandbox.write("project/flake.nix", &text);
     };
@@ -584,8 +639,14 @@ fn the_shell_is_asked_for_once_and_again_when_the_flake_changes() {
     assert_eq!(asked(), 2);
     let host = build(&["--no-reuse"]);
     assert_eq!(host["backend"], "host");
+    // A toolchain of nixpkgs is used outside of the sandbox as in it: the kernel's compiler is the
+    // one that the derivation names, and the build's own is the wrapped one.
+    let nixpkgs = build(&["--toolchain", "nixpkgs", "--no-reuse"]);
+    let variables = nixpkgs["toolchain"]["variables"].as_array().unwrap();
+    assert!(variables.contains(&"HOSTCC=cc".into()), "{nixpkgs}");
     for key in ["identity", "outputs"] {
         assert_eq!(host[key], shell[key], "{key}");
+        assert_eq!(host[key], nixpkgs[key], "{key}");
     }
 }
 

@@ -215,7 +215,7 @@ pub(crate) struct Overrides {
     /// gcc or clang
     #[arg(long)]
     compiler: Option<String>,
-    /// host, or the name of a pinned Debian root
+    /// host, nixpkgs, or the name of a pinned Debian root
     #[arg(long, value_name = "NAME")]
     toolchain: Option<String>,
     /// What builds: auto, host, shell or nix

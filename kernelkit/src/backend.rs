@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::manifest::Backend;
+use crate::nix::failure::Cause;
 use crate::sourced::Sourced;
 use crate::spec::{BackendChoice, KernelSpec};
 
@@ -71,10 +72,12 @@ impl Reason {
     /// What to do where it keeps the wanted backend from being used.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Reason::NoNix { .. } => {
-                "install Nix (Debian: `apt-get install nix-bin`), or build with `--backend host`"
-                    .to_owned()
-            }
+            Reason::NoNix { what } => Cause::of(what)
+                .map_or(
+                    "install Nix (Debian: `apt-get install nix-bin`), or build with `--backend host`",
+                    Cause::hint,
+                )
+                .to_owned(),
             Reason::OtherSystem { system } => format!(
                 "build on {system}, or pin a toolchain for this machine with `cargo kernel toolchain pin`"
             ),

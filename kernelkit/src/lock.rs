@@ -542,15 +542,15 @@ pub fn kernel(
             modules: record.config.modules,
         },
     };
-    let is_host = spec.toolchain.value.is_host();
+    let chosen = &spec.toolchain.value;
     let toolchain = Toolchain {
-        kind: if is_host {
-            ToolchainKind::Host
-        } else {
-            ToolchainKind::DebianRoot
+        kind: match chosen.nixpkgs() {
+            Some(_) => ToolchainKind::Nixpkgs,
+            None if chosen.is_host() => ToolchainKind::Host,
+            None => ToolchainKind::DebianRoot,
         },
-        pin: (!is_host).then(|| pin_path(spec.toolchain.value.as_str())),
-        compiler: None,
+        pin: chosen.pin(),
+        compiler: chosen.nixpkgs().map(|compiler| compiler.to_string()),
     };
     Ok((kernel, toolchain))
 }

@@ -472,7 +472,8 @@ impl Toolchain {
     ///
     /// `RUSTC` and `DEPMOD` are paths, given only where make would run something else: rustup's
     /// proxy would choose by directory, and `/usr/sbin` may not be on `PATH`. They say where a
-    /// program is, never which; the id does that.
+    /// program is, never which; the id does that. `HOSTCC` is given where `gcc` is one without
+    /// nixpkgs' wrapper, which finds no C library.
     pub fn make_variables(&self) -> Vec<(String, String)> {
         let mut variables = vec![("ARCH".to_owned(), self.arch.row().kernel_arch.to_owned())];
         match self.compiler {
@@ -488,6 +489,9 @@ impl Toolchain {
                 variables.push(("LLVM".to_owned(), "1".to_owned()));
             }
             Compiler::Clang => variables.push(("LLVM".to_owned(), self.suffix.clone())),
+        }
+        if let Some(tool) = self.tool(Role::Hostcc).filter(|tool| tool.program == "cc") {
+            variables.push(("HOSTCC".to_owned(), tool.program.clone()));
         }
         for (role, name) in [(Role::Rustc, "RUSTC"), (Role::Depmod, "DEPMOD")] {
             if let Some(tool) = self.tool(role).filter(|tool| tool.program.contains('/')) {

@@ -172,7 +172,13 @@ fn a_plan_has_the_derivations_of_the_flake_byte_for_byte() {
         return;
     };
     for (index, nix) in each.iter().enumerate() {
-        for toolchain in [None, Some("debian-12"), Some("host"), Some("nixpkgs")] {
+        for toolchain in [
+            None,
+            Some("debian-12"),
+            Some("host"),
+            Some("nixpkgs"),
+            Some("nixpkgs-clang"),
+        ] {
             let id = toolchain.map_or("null".to_owned(), |id| format!("\"{id}\""));
             let function = format!(
                 "flake: builtins.mapAttrs (_: kernel: kernel.drvPath) (flake.lib.mkKernels {{ \
@@ -386,7 +392,7 @@ fn a_kernel_has_what_nixpkgs_and_nixos_ask_of_one() {
       overlay = builtins.attrNames overlaid.kernelkit.kernels;
       overlay-same = overlaid.kernelkit.kernels.vm.drvPath == kernel.drvPath;
       overlay-program = overlaid.cargo-kernel.name;
-      described = (flake.lib.mkKernel { directory = flake; name = "vm"; }).describe "nixpkgs";
+      described = flake.devShells.x86_64-linux.nixpkgs-clang-arm64.describe;
     }"#;
     for nix in &each {
         let found = workspace.evaluate(nix, function);

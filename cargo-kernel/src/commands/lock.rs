@@ -7,7 +7,8 @@ use kernelkit::effect::build::{self, LockCheck, Session};
 use kernelkit::effect::lockfile;
 use kernelkit::lock::{self, Change, FILE, Kernel, Lock};
 use kernelkit::source::AppliedPatch;
-use kernelkit::spec::{KernelSpec, ToolchainName};
+use kernelkit::sourced::Origin;
+use kernelkit::spec::{KernelSpec, NamedCompiler, ToolchainName};
 use serde_json::json;
 
 use super::Workspace;
@@ -27,8 +28,8 @@ pub(crate) struct Args {
     #[arg(value_name = "KERNEL")]
     names: Vec<String>,
 
-    /// Lock for this toolchain: `host`, or the name of a Debian root. Without it, the one that
-    /// kernel.lock has, else the kernel's own
+    /// Lock for this toolchain: `host`, `nixpkgs`, `nixpkgs-clang`, or the name of a Debian root. Without
+    /// it, the one that Cargo.toml names, else the one that kernel.lock has
     #[arg(long, value_name = "NAME")]
     toolchain: Option<ToolchainName>,
 
@@ -71,11 +72,16 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         let old_config = lockfile::read_config(root, name)?;
         let mut kernel = kernel.clone();
         let locked = before.kernels.get(name);
+        let is_open = kernel.toolchain.origin == Origin::Default;
         if let Some(toolchain) = match (&args.toolchain, locked) {
             (Some(toolchain), _) => Some(toolchain.clone()),
-            (None, Some(locked)) => locked.toolchain.parse().ok(),
-            (None, None) => None,
+            (None, Some(locked)) if is_open => locked.toolchain.parse().ok(),
+            (None, _) => None,
         } {
+            if let Some(compiler) = toolchain.nixpkgs() {
+                kernel.compiler.value = NamedCompiler::usual(compiler);
+                kernel.rules = Vec::new();
+            }
             kernel.toolchain.value = toolchain;
         }
         match entry(&session, &kernel, ui)? {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::environment::{self, Environment};
 use super::explain::{self, Refused};
 use super::nix::program::{self, Nix};
-use super::nix::{daemon, debian_root, layer, realise, shell};
+use super::nix::{daemon, debian_root, layer, locked, realise, shell};
 use super::run::{self, Event};
 use super::source::mailbox::{self, Series};
 use super::source::{self as sources, Progress, worktree};
@@ -214,6 +214,9 @@ pub enum Error {
     /// The devShell.
     #[error(transparent)]
     Shell(#[from] shell::Error),
+    /// The toolchain that the flake describes.
+    #[error(transparent)]
+    Locked(Box<locked::Error>),
     /// The build by Nix.
     #[error(transparent)]
     Realise(#[from] realise::Error),
@@ -258,6 +261,12 @@ impl Outdated {
             "install newer ones, choose another compiler than `{}` (`--compiler`, or a rule of `toolchains`), or build an older kernel; {SCRIPT} and {TABLE} of the tree say what it takes",
             self.compiler
         ))
+    }
+}
+
+impl From<locked::Error> for Error {
+    fn from(error: locked::Error) -> Self {
+        Error::Locked(Box::new(error))
     }
 }
 
@@ -307,6 +316,7 @@ impl Error {
             Error::Daemon(error) => error.hint(),
             Error::Realise(error) => error.hint(),
             Error::Shell(error) => error.hint(),
+            Error::Locked(error) => error.hint(),
             Error::Layer(error) => error.hint(),
             Error::Exec(error) => error.hint(),
             Error::NothingToPublish { .. } => {
@@ -523,12 +533,16 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Cow<'_, Environment>, Error> {
         let Some(pin) = self.pin(spec)? else {
-            if spec.backend.value == BackendChoice::Only(Backend::Shell) {
-                let nix = Nix::find(self.environment)?;
-                let inner = shell::enter(&self.spec.root, &nix, self.environment)?;
-                return Ok(Cow::Owned(inner));
-            }
-            return Ok(Cow::Borrowed(self.environment));
+            let toolchain = &spec.toolchain.value;
+            let nixpkgs = toolchain.nixpkgs().is_some();
+            let shell = match spec.backend.value {
+                _ if nixpkgs => format!("{toolchain}-{}", spec.arch.value.name()),
+                BackendChoice::Only(Backend::Shell) => "build".to_owned(),
+                _ => return Ok(Cow::Borrowed(self.environment)),
+            };
+            let nix = Nix::find(self.environment)?;
+            let inner = shell::enter(&self.spec.root, &shell, nixpkgs, &nix, self.environment)?;
+            return Ok(Cow::Owned(inner));
         };
         let dir = debian_root::cached(&pin, &self.source_context(), &mut |progress| {
             notify(Notice::Source(progress))

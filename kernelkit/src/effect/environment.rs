@@ -33,6 +33,9 @@ pub struct Environment {
     pub root: Option<Root>,
     /// Variables of the flake's devShell that its tools read.
     pub shell: BTreeMap<String, String>,
+    /// A directory of nixpkgs' compilers without their wrappers, the first of `path`. What runs in
+    /// the build itself is then compiled by `cc`, the wrapped one.
+    pub unwrapped: Option<Utf8PathBuf>,
     /// Where the output of trees' `$(shell …)` comes from.
     pub probing: Probing,
     /// Every variable whose value is UTF-8, for the few places that pass one on by name.
@@ -116,6 +119,7 @@ impl Environment {
             store_dir,
             root: None,
             shell: BTreeMap::new(),
+            unwrapped: None,
             variables,
         }
     }

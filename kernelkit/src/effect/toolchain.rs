@@ -102,9 +102,10 @@ pub fn detect(
 ) -> Result<Toolchain, Error> {
     let compiler = named.family;
     let found = look_up(arch, named, environment)?;
-    let root = environment.root.as_ref();
-    let place = root.map_or(String::new(), |root| {
-        format!("{}-", root.dir().file_name().unwrap_or_default())
+    let root = environment.root.as_ref().map(|root| root.dir());
+    let elsewhere = root.or(environment.unwrapped.as_deref());
+    let place = elsewhere.map_or(String::new(), |place| {
+        format!("{}-", place.file_name().unwrap_or_default())
     });
     let record_path = cache.join(format!("toolchain/{place}{arch}-{}.json", named.name));
     let record: Option<Record> = fs::read_optional(&record_path)
@@ -240,7 +241,10 @@ fn look_up(arch: Arch, named: &NamedCompiler, environment: &Environment) -> Resu
     let Affixes { prefix, suffix } = affixes(arch, named, environment)?;
     let mut programs = BTreeMap::new();
     for row in &ROLES {
-        let program = toolchain::program(row, compiler, &prefix, &suffix);
+        let program = match row.role {
+            Role::Hostcc if environment.unwrapped.is_some() => "cc".to_owned(),
+            _ => toolchain::program(row, compiler, &prefix, &suffix),
+        };
         if program.is_empty() {
             continue;
         }
@@ -478,6 +482,7 @@ impl Examiner<'_> {
                     path = answer;
                 }
             }
+            Role::Hostcc if self.environment.unwrapped.is_some() => program = "cc".to_owned(),
             Role::Depmod if exec::find_on_path(&program, &self.environment.path).is_none() => {
                 program = path.to_string();
             }

@@ -28,6 +28,8 @@ pub enum Cause {
     WrongSystem,
     /// Building twice gave different bytes.
     NotDeterministic,
+    /// A cache's archive is not the one that its signature is for.
+    Damaged,
     /// What was fetched or built is not what its hash says.
     HashMismatch,
     /// A cache or server cannot be reached.
@@ -78,6 +80,7 @@ const TEXTS: &[(&str, Cause)] = &[
     ("does not support the kernel namespaces", Cause::NoSandbox),
     ("cannot set host name", Cause::NoSandbox),
     ("unable to start any build: sandbox", Cause::NoSandbox),
+    ("unable to start build process", Cause::NoSandbox),
     ("cloning builder process", Cause::NoSandbox),
     ("creating sandboxed builder process", Cause::NoSandbox),
     ("setting up a private mount namespace", Cause::NoSandbox),
@@ -89,6 +92,7 @@ const TEXTS: &[(&str, Cause)] = &[
     ("cannot connect to daemon", Cause::NoDaemon),
     ("is required to build", Cause::WrongSystem),
     ("may not be deterministic", Cause::NotDeterministic),
+    ("hash mismatch importing path", Cause::Damaged),
     ("hash mismatch", Cause::HashMismatch),
     ("unable to download", Cause::Unreachable),
     ("could not resolve host", Cause::Unreachable),
@@ -148,6 +152,9 @@ impl Cause {
             Cause::NotDeterministic => {
                 "`cargo kernel verify` says which file, and which setting cures it; `--keep-failed` keeps the other output"
             }
+            Cause::Damaged => {
+                "what the cache sent is damaged, or was changed after it was signed, and is not used: tell whoever keeps the cache"
+            }
             Cause::HashMismatch => {
                 "the file behind the URL changed or is damaged: `cargo kernel lock --update` takes the new one, after you have checked it"
             }
@@ -176,6 +183,14 @@ mod tests {
             (
                 "warning: substituter 'http://127.0.0.1:1' does not have a valid signature for path '/nix/store/x-a'",
                 Some(Cause::Unsigned),
+            ),
+            (
+                "warning: the substitute for '/nix/store/x-a' from 'file:///c' is not signed by any of the keys in 'trusted-public-keys'",
+                Some(Cause::Unsigned),
+            ),
+            (
+                "error: hash mismatch importing path '/nix/store/x-a';\n  specified: sha256:0\n  got:       sha256:1",
+                Some(Cause::Damaged),
             ),
             (
                 "error: creating directory '/nix/store': Read-only file system",

@@ -245,6 +245,21 @@ impl ToolchainName {
     pub fn is_host(&self) -> bool {
         *self == ToolchainName::HOST
     }
+
+    /// The compiler, where it is a toolchain of the flake's nixpkgs: `nixpkgs` is GCC,
+    /// `nixpkgs-clang` is Clang (`nix/unpinned.nix`).
+    pub fn nixpkgs(&self) -> Option<Compiler> {
+        match self.as_str() {
+            "nixpkgs" => Some(Compiler::Gcc),
+            "nixpkgs-clang" => Some(Compiler::Clang),
+            _ => None,
+        }
+    }
+
+    /// The packages of a Debian root, relative to `kernel.lock`; `None` for what needs no pin.
+    pub fn pin(&self) -> Option<Utf8PathBuf> {
+        (!self.is_host() && self.nixpkgs().is_none()).then(|| crate::lock::pin_path(self.as_str()))
+    }
 }
 
 impl std::str::FromStr for ToolchainName {

@@ -779,14 +779,42 @@ fn complete(
             .hint("set it, such as `arch = \"x86_64\"`".to_owned()),
         );
     }
+    let toolchain = or(layer.toolchain, ToolchainName::HOST);
+    // A toolchain of nixpkgs has one compiler: no rule chooses it.
+    let compiler = match (compiler, toolchain.value.nixpkgs()) {
+        (Some(_), Some(own)) if layer.compiler.is_none() => {
+            let own = Sourced {
+                value: NamedCompiler::usual(own),
+                origin: toolchain.origin.clone(),
+            };
+            Some((own, Vec::new()))
+        }
+        (Some((compiler, _)), Some(own)) if compiler.value != NamedCompiler::usual(own) => {
+            let (is, other) = match own {
+                Compiler::Gcc => ("gcc", "nixpkgs-clang"),
+                Compiler::Clang => ("clang", "nixpkgs"),
+            };
+            problems.push(
+                Problem::new(
+                    format!(
+                        "the compiler of the toolchain `{}` is {is}",
+                        toolchain.value
+                    ),
+                    Some(compiler.origin),
+                )
+                .hint(format!(
+                    "leave `compiler` out, or set `toolchain = \"{other}\"`"
+                )),
+            );
+            None
+        }
+        (compiler, _) => compiler,
+    };
     let (Some(source), Some(arch), Some((compiler, rules)), true) =
         (layer.source, arch, compiler, problems.is_empty())
     else {
         return Err(problems);
     };
-    fn or<T>(value: Option<Sourced<T>>, default: T) -> Sourced<T> {
-        value.unwrap_or_else(|| Sourced::default_value(default))
-    }
     Ok(KernelSpec {
         name,
         cell: None,
@@ -802,7 +830,7 @@ fn complete(
         label: layer.label,
         compiler,
         rules,
-        toolchain: or(layer.toolchain, ToolchainName::HOST),
+        toolchain,
         backend: or(layer.backend, BackendChoice::Auto),
         make_flags: or(layer.make_flags, Vec::new()),
         targets: or(layer.targets, Vec::new()),
@@ -820,6 +848,10 @@ fn complete(
         reuse: or(layer.reuse, true),
         publish: or(layer.publish, false),
     })
+}
+
+fn or<T>(value: Option<Sourced<T>>, default: T) -> Sourced<T> {
+    value.unwrap_or_else(|| Sourced::default_value(default))
 }
 
 fn base_in_words(base: &ConfigBase) -> String {

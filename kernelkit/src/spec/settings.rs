@@ -466,7 +466,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "\"host\"",
         example: "\"debian-12\"",
         flag: Some("--toolchain"),
-        doc: "Where the tools come from: `host` is this machine's; any other name is that of a pinned Debian root (`cargo kernel toolchain list`), which is the same on every machine.",
+        doc: "Where the tools come from: `host` is this machine's, `nixpkgs` and `nixpkgs-clang` are of the flake's nixpkgs; any other name is that of a pinned Debian root (`cargo kernel toolchain list`), which is the same on every machine.",
         read: Read::Kernel(|layer, input| {
             layer.toolchain = input.sourced(input.parsed(value::toolchain)?);
             Ok(())

@@ -206,6 +206,21 @@ fn bad_sources_say_what_is_missing() {
 }
 
 #[test]
+fn a_toolchain_of_nixpkgs_decides_the_compiler() {
+    let compiler = |lines: &str| spec(lines).kernels[0].compiler.value.family;
+    assert_eq!(compiler("toolchain = \"nixpkgs\""), Compiler::Gcc);
+    assert_eq!(compiler("toolchain = \"nixpkgs-clang\""), Compiler::Clang);
+    assert_eq!(
+        compiler("toolchain = \"debian-12\"\ncompiler = \"clang\""),
+        Compiler::Clang
+    );
+    assert_snapshot!(wrong_kernel("toolchain = \"nixpkgs\"\ncompiler = \"clang\""), @r#"
+    Cargo.toml:5:1: the compiler of the toolchain `nixpkgs` is gcc
+      hint: leave `compiler` out, or set `toolchain = "nixpkgs-clang"`
+    "#);
+}
+
+#[test]
 fn a_configuration_starts_from_one_base() {
     assert_snapshot!(wrong_kernel("make = \"defconfig\""), @r#"
     Cargo.toml:4:1: `preset` and `make` both say where the configuration starts from

@@ -170,7 +170,7 @@ pub(super) fn toolchain(text: &str) -> Result<ToolchainName, InvalidValue> {
     text.parse().map_err(|error: InvalidToolchainName| {
         InvalidValue::new(
             error.to_string(),
-            "use `host`, or the name of a Debian root such as `debian-12`".to_owned(),
+            "use `host`, `nixpkgs`, `nixpkgs-clang`, or the name of a Debian root such as `debian-12`".to_owned(),
         )
     })
 }

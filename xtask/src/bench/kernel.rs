@@ -37,7 +37,13 @@ pub(super) const ROWS: &[Row] = &[
         name: "one-edit",
         about: "one edited file, and the release follows / make after the same edit",
         goal: None,
-        prepare: one_edit,
+        prepare: |setting| one_edit(setting, "one-edit", ""),
+    },
+    Row {
+        name: "shell-edit",
+        about: "the same by the backend shell in a Debian root / make there",
+        goal: Some(Goal::Ratio(1.1)),
+        prepare: |setting| one_edit(setting, "shell-edit", IN_A_ROOT),
     },
     Row {
         name: "plan-100",
@@ -56,6 +62,10 @@ rust-analyzer = false
 install = false
 modules-install = false
 ";
+
+/// The root whose pin is in this repository, whose shell needs no Nix.
+const IN_A_ROOT: &str = "backend = \"shell\"\ntoolchain = \"debian-12\"\n";
+const PIN: &str = "kernel.lock.d/debian-12.toml";
 
 /// A folder with kernels, as a user has one, and where its builds lie.
 struct Project<'a> {
@@ -83,6 +93,8 @@ impl<'a> Project<'a> {
             ));
         }
         fs::write_atomic(dir.join("Cargo.toml"), text.as_bytes())?;
+        let pin = fs::read(setting.workspace.root.join(PIN))?;
+        fs::write_atomic(dir.join(PIN), &pin)?;
         Ok(Project { setting, dir })
     }
 
@@ -256,9 +268,10 @@ fn nothing_to_do(setting: &Setting<'_>, row: &str, source: &str) -> Result<Sides
     })
 }
 
-fn one_edit(setting: &Setting<'_>) -> Result<Sides> {
+fn one_edit(setting: &Setting<'_>, row: &str, more: &str) -> Result<Sides> {
     let tree = writable_tree(setting)?;
-    let project = Project::single(setting, "one-edit", tree.as_str(), COMPILE_ONLY)?;
+    let settings = format!("{COMPILE_ONLY}{more}");
+    let project = Project::single(setting, row, tree.as_str(), &settings)?;
     exec::capture(&project.build())?;
     let make = project.make()?;
     make.warm(&project)?;

@@ -12,7 +12,7 @@ use crate::effect::log::RunLog;
 use crate::effect::nix::daemon::{Daemon, Mode, Options, Status, Target};
 use crate::effect::nix::program::Nix;
 use crate::effect::nix::realise::{self, Realised, Work};
-use crate::effect::nix::{debian_root, layer};
+use crate::effect::nix::{debian_root, layer, locked};
 use crate::effect::run;
 use crate::effect::source as sources;
 use crate::lock;
@@ -49,11 +49,6 @@ impl Derived {
     }
 }
 
-/// This machine, in Nix' words.
-fn machine() -> String {
-    format!("{}-linux", std::env::consts::ARCH)
-}
-
 impl Session<'_> {
     /// Writes into the plan what builds it, and why; with Nix, what Nix is to do.
     pub(in crate::effect) fn choose(
@@ -63,8 +58,12 @@ impl Session<'_> {
         plan: &mut Plan,
     ) -> Result<(), Error> {
         let lock = self.lock_state(spec, facts, plan);
-        let system = self.pin(spec)?.map(|pin| pin.system);
-        let (backend, reason) = backend::choose(spec, lock, system.as_deref(), &machine(), || {
+        let machine = locked::system();
+        let system = match spec.toolchain.value.nixpkgs() {
+            Some(_) => Some(machine.clone()),
+            None => self.pin(spec)?.map(|pin| pin.system),
+        };
+        let (backend, reason) = backend::choose(spec, lock, system.as_deref(), &machine, || {
             let nix = match Nix::find(self.environment) {
                 Ok(nix) => nix,
                 Err(error) => return Some(with_causes(&error)),
@@ -114,14 +113,13 @@ impl Session<'_> {
         }
     }
 
-    /// The pin of a kernel's toolchain; `None` where that is the machine's own.
+    /// The pin of a kernel's toolchain; `None` where it needs none.
     pub(super) fn pin(&self, spec: &KernelSpec) -> Result<Option<Pin>, Error> {
         let name = &spec.toolchain.value;
-        if name.is_host() {
+        let Some(pin) = name.pin() else {
             return Ok(None);
-        }
-        let file = format!("{name}.toml");
-        let path = self.spec.root.join(lock::DIRECTORY).join(file);
+        };
+        let path = self.spec.root.join(pin);
         match path.exists() {
             true => Ok(Some(debian_root::read(&path)?)),
             false => Err(Error::NoPin {
@@ -144,9 +142,14 @@ impl Session<'_> {
         let store = &nix.store;
         let (entry, _) = self.lock_entry(spec, facts, plan)?;
         let pin = self.pin(spec)?;
+        let id = spec.toolchain.value.as_str();
         let toolchain = match &pin {
-            Some(pin) => Toolchain::debian_root(store, spec.toolchain.value.as_str(), pin)?,
-            None => Toolchain::host(store, &machine())?,
+            Some(pin) => Toolchain::debian_root(store, id, pin)?,
+            None if spec.toolchain.value.is_host() => Toolchain::host(store, &locked::system())?,
+            None => {
+                let (own, arch) = (locked::Store::default(), spec.arch.value.name());
+                locked::describe(&self.spec.root, &nix, &own, self.environment, id, arch)?
+            }
         };
         let name = spec.name.as_str();
         let plan = kernel::plan(store, name, &entry, &plan.dot_config, &toolchain)?;
@@ -345,7 +348,7 @@ impl Session<'_> {
         let options = Options {
             keep_failed: true,
             substitute: false,
-            ..Options::default()
+            ..self.options(spec)
         };
         let mut daemon = derived.nix.connect(&options)?;
         let wanted = WANTED.map(|name| derived.output(name));

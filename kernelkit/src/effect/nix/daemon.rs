@@ -15,7 +15,7 @@ use camino::Utf8Path;
 
 use super::nar;
 use super::wire::{
-    plain, read_bool, read_events, read_number, read_string, read_strings, write_number,
+    Refusal, plain, read_bool, read_events, read_number, read_string, read_strings, write_number,
     write_string, write_strings,
 };
 use crate::effect::exec;
@@ -530,7 +530,15 @@ impl Daemon {
             return Error::Interrupted;
         }
         match source.kind() {
-            UnexpectedEof | BrokenPipe | ConnectionReset => Error::Lost { during },
+            UnexpectedEof | BrokenPipe | ConnectionReset => {
+                match self.channel.get_mut().last_words() {
+                    Some(message) => {
+                        let traces = Vec::new();
+                        refused(during, Refusal { message, traces })
+                    }
+                    None => Error::Lost { during },
+                }
+            }
             _ => Error::Connection { during, source },
         }
     }

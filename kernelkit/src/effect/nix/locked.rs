@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::daemon::{self, Address, Daemon};
 use super::debian_root;
+use super::flake::Flake;
 use super::program::{self, Nix};
 use crate::effect::environment::Environment;
 use crate::effect::{exec, fs};
@@ -90,7 +91,7 @@ impl Error {
                 ),
             }),
             Error::UnknownToolchain { name, .. } => Some(format!(
-                "`host` and `nixpkgs` need no pin; `cargo kernel toolchain pin {name}` writes one of Debian packages"
+                "`host`, `nixpkgs` and `nixpkgs-clang` need no pin; `cargo kernel toolchain pin {name}` writes one of Debian packages"
             )),
             Error::Patch { .. } => Some("run `cargo kernel lock`".to_owned()),
             Error::Describe { source, .. } => {
@@ -99,7 +100,7 @@ impl Error {
                     _ => None,
                 };
                 let hint = cause.map_or(
-                    "its packages must come from kernelkit's `lib.kernelPackages`, and git must know flake.nix, kernel.lock and kernel.lock.d (`git add`)",
+                    "its devShells must be kernelkit's `lib.devShells`, and git must know flake.nix and flake.lock (`git add`)",
                     Cause::hint,
                 );
                 Some(hint.to_owned())
@@ -190,7 +191,7 @@ impl<'a> Planner<'a> {
         })?;
         let toolchain = toolchain.unwrap_or(&kernel.toolchain);
         let config = fs::read_to_string(self.root.join(&kernel.config.path))?;
-        let toolchain = self.toolchain(name, kernel, toolchain)?;
+        let toolchain = self.toolchain(kernel, toolchain)?;
         Ok(kernel::plan(
             &StoreDir::default(),
             name,
@@ -200,22 +201,22 @@ impl<'a> Planner<'a> {
         )?)
     }
 
-    fn toolchain(&mut self, name: &str, kernel: &Kernel, id: &str) -> Result<&Toolchain, Error> {
+    fn toolchain(&mut self, kernel: &Kernel, id: &str) -> Result<&Toolchain, Error> {
         let key = (id.to_owned(), kernel.arch.clone());
         if !self.toolchains.contains_key(&key) {
-            let toolchain = self.find(name, id)?;
+            let toolchain = self.find(&kernel.arch, id)?;
             self.toolchains.insert(key.clone(), toolchain);
         }
         Ok(&self.toolchains[&key])
     }
 
     /// As `nix/default.nix` finds it.
-    fn find(&self, kernel: &str, id: &str) -> Result<Toolchain, Error> {
+    fn find(&self, arch: &str, id: &str) -> Result<Toolchain, Error> {
         let table = self.lock.toolchains.get(id);
         let kind = match (table, id) {
             (Some(table), _) => table.kind,
             (None, "host") => ToolchainKind::Host,
-            (None, "nixpkgs") => ToolchainKind::Nixpkgs,
+            (None, "nixpkgs" | "nixpkgs-clang") => ToolchainKind::Nixpkgs,
             (None, _) => ToolchainKind::DebianRoot,
         };
         let store = StoreDir::default();
@@ -235,42 +236,16 @@ impl<'a> Planner<'a> {
                 let pin = debian_root::read(&path)?;
                 Ok(Toolchain::debian_root(&store, id, &pin)?)
             }
-            ToolchainKind::Nixpkgs => self.describe(kernel, id),
+            ToolchainKind::Nixpkgs => {
+                let nix = Nix::find(self.environment)?;
+                let id = match table.and_then(|table| table.compiler.as_deref()) {
+                    Some("clang") => "nixpkgs-clang",
+                    Some(_) => "nixpkgs",
+                    None => id,
+                };
+                describe(self.root, &nix, &self.store, self.environment, id, arch)
+            }
         }
-    }
-
-    /// Asks the flake's evaluator, which writes what the toolchain is derived from to the store.
-    fn describe(&self, kernel: &str, id: &str) -> Result<Toolchain, Error> {
-        let nix = Nix::find(self.environment)?;
-        let attribute = format!(
-            "{}#packages.{}.kernel-{kernel}.describe",
-            self.root,
-            system()
-        );
-        let call = nix
-            .call("nix")
-            .args(["--extra-experimental-features", "nix-command flakes"])
-            .args(["eval", "--json", &attribute])
-            .args(["--apply", &format!("describe: describe \"{id}\"")])
-            .args(self.store.url.iter().flat_map(|url| ["--store", url]));
-        let output = exec::capture(&call).map_err(|source| Error::Describe {
-            root: self.root.to_owned(),
-            name: id.to_owned(),
-            source: Box::new(source),
-        })?;
-        let store = StoreDir::default();
-        let description = Description::parse(&output.text())?;
-        let inputs = description.inputs(&store)?;
-        let prefix = self.store.prefix(self.environment);
-        let mut known = Known::default();
-        for path in inputs.derivations.keys() {
-            known.read(path, &mut |path: &StorePath| -> Result<_, Error> {
-                let file = store.join(path);
-                let bytes = fs::read(prefix.join(file.as_str().trim_start_matches('/')))?;
-                Ok(Derivation::parse_at(&bytes, path, &store)?)
-            })?;
-        }
-        Ok(Toolchain::described(description, inputs, known))
     }
 
     /// Writes everything of a plan that is no output of something else into `directory`, each file
@@ -315,7 +290,44 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// A toolchain of nixpkgs, from the evaluator of the flake in `root`, which writes what it is derived
+/// from to the store.
+pub(in crate::effect) fn describe(
+    root: &Utf8Path,
+    nix: &Nix,
+    store: &Store,
+    environment: &Environment,
+    id: &str,
+    arch: &str,
+) -> Result<Toolchain, Error> {
+    let flake = Flake::open(root, environment)?;
+    let attribute = format!("{}#devShells.{}.{id}-{arch}.describe", flake.dir, system());
+    let call = nix
+        .call("nix")
+        .args(["--extra-experimental-features", "nix-command flakes"])
+        .args(["eval", "--json", &attribute])
+        .args(store.url.iter().flat_map(|url| ["--store", url]));
+    let output = exec::capture(&call).map_err(|source| Error::Describe {
+        root: root.to_owned(),
+        name: id.to_owned(),
+        source: Box::new(source),
+    })?;
+    let prefix = store.prefix(environment);
+    let store = &nix.store;
+    let description = Description::parse(&output.text())?;
+    let inputs = description.inputs(store)?;
+    let mut known = Known::default();
+    for path in inputs.derivations.keys() {
+        known.read(path, &mut |path: &StorePath| -> Result<_, Error> {
+            let file = store.join(path);
+            let bytes = fs::read(prefix.join(file.as_str().trim_start_matches('/')))?;
+            Ok(Derivation::parse_at(&bytes, path, store)?)
+        })?;
+    }
+    Ok(Toolchain::described(description, inputs, known))
+}
+
 /// This machine, in Nix' words.
-fn system() -> String {
+pub(in crate::effect) fn system() -> String {
     format!("{ARCH}-linux")
 }

@@ -5,6 +5,7 @@
 pub mod cache;
 pub mod daemon;
 pub mod debian_root;
+pub mod flake;
 pub mod layer;
 pub mod locked;
 pub mod nar;

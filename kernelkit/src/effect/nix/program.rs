@@ -1,6 +1,6 @@
 //! Finds Nix' programs and asks for their version.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::daemon::{self, Address, Daemon, Options};
 use crate::effect::environment::Environment;
@@ -92,6 +92,14 @@ impl Nix {
     /// Where a path of the store is on this machine: a store that `NIX_REMOTE` names by a
     /// directory has its own root.
     pub fn place(&self, path: &StorePath) -> Utf8PathBuf {
+        self.outside(&self.store.join(path))
+    }
+
+    /// The same for a path below one of the store, or any other, which is where it says.
+    pub fn outside(&self, path: &Utf8Path) -> Utf8PathBuf {
+        if !path.starts_with(self.store.to_string()) {
+            return path.to_owned();
+        }
         let remote = self.environment.variables.get("NIX_REMOTE");
         let root = remote.and_then(|remote| {
             let (_, options) = remote.split_once('?').unwrap_or((remote, ""));
@@ -100,10 +108,9 @@ impl Nix {
                 .find_map(|option| option.strip_prefix("root="))
                 .or_else(|| remote.starts_with('/').then_some(remote.as_str()))
         });
-        let logical = self.store.join(path);
         match root {
-            Some(root) => Utf8PathBuf::from(root).join(logical.as_str().trim_start_matches('/')),
-            None => logical,
+            Some(root) => Utf8PathBuf::from(root).join(path.as_str().trim_start_matches('/')),
+            None => path.to_owned(),
         }
     }
 

@@ -202,10 +202,19 @@ impl Run<'_> {
                 let text = plain(text);
                 self.log.line(&text)?;
                 // A cache that is not believed is passed over; only this says why.
-                if let Some(cause @ (Cause::Unsigned | Cause::Unreachable)) = Cause::of(&text) {
-                    let said = text.trim_start_matches("warning: ");
+                let cause = Cause::of(&text);
+                if let Some(cause @ (Cause::Unsigned | Cause::Unreachable | Cause::Damaged)) = cause
+                {
+                    let said = text
+                        .trim_start_matches("warning: ")
+                        .trim_start_matches("error: ");
+                    // The message about an archive does not say whose it is.
+                    let from = match (&self.cache, cause) {
+                        (Some(cache), Cause::Damaged) => format!("from the cache {cache}: "),
+                        _ => String::new(),
+                    };
                     (self.on_event)(Event::Warning {
-                        message: format!("{said}\nhint: {}", cause.hint()),
+                        message: format!("{from}{said}\nhint: {}", cause.hint()),
                     });
                 }
                 Ok(())

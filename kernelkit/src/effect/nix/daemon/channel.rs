@@ -1,6 +1,7 @@
 //! The way to the daemon: its socket, or a process of our own.
 
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek as _, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use rustix::process::{Pid, Signal};
 
+use crate::effect::nix::wire::plain;
 use crate::effect::{exec, lock};
 use crate::process::Call;
 
@@ -37,8 +39,24 @@ pub(super) enum Channel {
         child: Child,
         input: ChildStdin,
         output: ChildStdout,
+        errors: File,
         _running: Option<exec::Running>,
     },
+}
+
+impl Channel {
+    /// Why the process that is gone could not go on, in its own words.
+    pub(super) fn last_words(&mut self) -> Option<String> {
+        let Channel::Process { errors, .. } = self else {
+            return None;
+        };
+        let mut text = String::new();
+        errors.rewind().ok()?;
+        errors.read_to_string(&mut text).ok()?;
+        let text = plain(&text);
+        let (_, words) = text.rsplit_once("error: ")?;
+        Some(words.trim().to_owned())
+    }
 }
 
 impl Read for Channel {
@@ -101,6 +119,7 @@ pub(super) fn open(address: &Address) -> io::Result<Channel> {
 /// Starts a process that speaks the protocol on its standard streams, in a group of its own.
 fn start(call: &Call) -> io::Result<Channel> {
     let program = exec::find_program(call).ok_or(io::ErrorKind::NotFound)?;
+    let errors = tempfile::tempfile()?;
     let mut command = Command::new(program.as_std_path());
     command
         .args(&call.args)
@@ -109,7 +128,7 @@ fn start(call: &Call) -> io::Result<Channel> {
         .envs(&call.env)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(errors.try_clone()?)
         .process_group(0);
     let mut child = lock::handing_on(|| command.spawn())?;
     let id = child.id();
@@ -120,6 +139,7 @@ fn start(call: &Call) -> io::Result<Channel> {
         child,
         input,
         output,
+        errors,
         _running: exec::Running::register_group(id),
     })
 }
