@@ -180,6 +180,10 @@ impl<'k> Values<'k> {
         self.write[member as usize] = true;
     }
 
+    pub(super) fn keep_written(&mut self, member: SymbolId) {
+        self.write[member as usize] = true;
+    }
+
     /// Whether a member is only seen because it was before.
     pub(super) fn is_kept(&self, member: SymbolId) -> bool {
         self.visible[member as usize] != 0 && self.prompt_visibility(member) == 0
@@ -304,8 +308,14 @@ impl<'k> Values<'k> {
             return;
         }
         let dir = promote(self.expr(entry.dir_dep));
-        let rev = promote(self.expr(entry.rev_dep));
-        let imp = promote(self.expr(entry.implied));
+        // Nothing selects or implies a member.
+        let (rev, imp) = match entry.choice {
+            NONE => (
+                promote(self.expr(entry.rev_dep)),
+                promote(self.expr(entry.implied)),
+            ),
+            _ => (0, 0),
+        };
         self.dir[index] = dir;
         self.rev[index] = rev;
         self.imp[index] = imp;

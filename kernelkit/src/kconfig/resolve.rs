@@ -113,7 +113,7 @@ impl Kconfig {
                 if self.dialect.choice_is_symbol {
                     values.set_all(None);
                 }
-                values.evaluate();
+                values.evaluate_again(Values::in_file_order);
             }
             Mode::Alldefconfig => {
                 values.set_all(None);
@@ -314,13 +314,15 @@ impl Values<'_> {
         let mut order: Vec<_> = priority.iter().copied().filter(set).collect();
         let mut pool = entry.entries.clone();
         pool.retain(|member| !set(member));
-        while !pool.is_empty() {
-            // A second entry of a member is drawn too, and changes nothing.
-            let member = pool.remove(rand.next() as usize % pool.len());
-            if !self.user[member as usize].is_set() {
-                self.user[member as usize].tristate = 2;
-                order.push(member);
-            }
+        for left in (1..=pool.len()).rev() {
+            // A member with two entries counts twice, and leaves with both: some draws
+            // find nothing, and some members are never drawn.
+            let Some(&member) = pool.get(rand.next() as usize % left) else {
+                continue;
+            };
+            pool.retain(|other| *other != member);
+            self.user[member as usize].tristate = 2;
+            order.push(member);
         }
         self.priority[choice as usize] = order;
     }
@@ -359,6 +361,9 @@ impl Values<'_> {
                     continue;
                 }
                 walk.visit(model, dialect, Step::Choice(choice), |step| self.step(step));
+                if self.chosen[choice as usize] == NONE {
+                    continue;
+                }
                 let picked = members[rand.next() as usize % members.len()];
                 for member in members {
                     self.user[*member as usize].tristate = 2 * u8::from(*member == picked);
@@ -389,31 +394,54 @@ impl Values<'_> {
         }
     }
 
-    /// Evaluates once more. From 6.9 on, a choice looks for the member that was set to y in
-    /// the order of priorities and no further: what was seen of those behind it stays so, and
-    /// so do their lines. The first member that is asked for its value is an exception: `ahead`
-    /// are the nodes in the order in which they are looked at.
+    /// Evaluates once more, and what was seen of some members stays so. `ahead` are the nodes
+    /// in the order in which they are looked at then.
     pub(super) fn evaluate_again(&mut self, ahead: impl FnOnce(&Self) -> Vec<NodeId>) {
         let model = self.model();
-        let mut seen: Vec<SymbolId> = Vec::new();
-        if !self.kconfig.dialect.choice_is_symbol {
-            let members = model.choices.iter().flat_map(|choice| &choice.members);
-            seen.extend(members.filter(|member| self.visible(**member) != 0));
-        }
+        let members = model.choices.iter().flat_map(|choice| &choice.members);
+        let mut seen: Vec<SymbolId> = members
+            .copied()
+            .filter(|member| self.visible(*member) != 0)
+            .collect();
         self.evaluate();
-        seen.retain(|member| self.visible(*member) == 0 && self.is_passed_over(*member));
+        seen.retain(|member| self.visible(*member) == 0);
         if seen.is_empty() {
             return;
         }
-        let first = model.first_members(&ahead(self), self.kconfig.dialect);
+        let dialect = self.kconfig.dialect;
+        let first = model.first_members(&ahead(self), dialect);
         for member in seen {
-            if first[model.symbol(member).choice as usize] != member {
+            let choice = model.symbol(member).choice as usize;
+            let is_first = first[choice] == member;
+            if dialect.choice_is_symbol {
+                if is_first && self.is_left_open(choice as u32) {
+                    self.keep_written(member);
+                }
+            } else if !is_first && self.is_passed_over(member) {
                 self.keep_shown(member);
             }
         }
     }
 
-    /// Whether the member comes behind the one its choice took because it was set to y.
+    /// Every node, as a file is written.
+    fn in_file_order(&self) -> Vec<NodeId> {
+        (0..self.model().nodes.len() as NodeId).collect()
+    }
+
+    /// Before 6.9: whether a choice that can be seen was not to be y. Then the line of the
+    /// member that is asked for its value first, and asks the choice in turn, stays as it was.
+    fn is_left_open(&self, choice: u32) -> bool {
+        let entry = &self.model().choices[choice as usize];
+        let told = match self.user[entry.symbol as usize].tristate() {
+            Some(value) => value,
+            None => 2 * u8::from(!entry.optional),
+        };
+        self.visible(entry.symbol) != 0 && (told == 0 || self.tristate(entry.symbol) == 1)
+    }
+
+    /// From 6.9 on, a choice looks for the member that was set to y in the order of priorities
+    /// and no further: what was seen of those behind it stays so. The first member that is
+    /// asked for its value is an exception.
     fn is_passed_over(&self, member: SymbolId) -> bool {
         let choice = self.model().symbol(member).choice as usize;
         let order = match &self.priority[choice] {
@@ -436,8 +464,7 @@ impl Values<'_> {
                 self.user[index].tristate = to;
             }
         }
-        let nodes = self.model().nodes.len() as NodeId;
-        self.evaluate_again(|_| (0..nodes).collect());
+        self.evaluate_again(Values::in_file_order);
     }
 }
 

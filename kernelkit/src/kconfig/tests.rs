@@ -203,6 +203,72 @@ fn a_choice_keeps_exactly_one_visible_member() {
 }
 
 #[test]
+fn nothing_selects_or_implies_a_member_of_an_old_choice() {
+    let choice = "choice\n\tprompt \"c\"\n\ttristate\nconfig A\n\ttristate \"a\"\nconfig B\n\ttristate \"b\"\nendchoice\n";
+    for word in ["select", "imply"] {
+        let kconfig = format!("{MODULES}{choice}config Q\n\ttristate \"q\"\n\t{word} A\n");
+        for (input, expected) in [
+            ("CONFIG_B=m\nCONFIG_Q=y\n", "MODULES=y A=n B=m Q=y"),
+            ("CONFIG_B=y\nCONFIG_Q=y\n", "MODULES=y A=n B=y Q=y"),
+        ] {
+            check(Dialect::OLD, &kconfig, input, expected);
+        }
+        let kconfig = load(&kconfig, Dialect::OLD);
+        let resolution = resolve(&kconfig, Mode::Olddefconfig, "CONFIG_B=y\nCONFIG_Q=y\n");
+        let saved = String::from_utf8(resolution.savedefconfig()).unwrap();
+        assert_eq!(saved, "CONFIG_B=m\nCONFIG_Q=y\n");
+    }
+}
+
+/// What the trees' own conf makes of these seeds.
+#[test]
+fn random_members_are_those_of_conf() {
+    let check = |dialect, kconfig: &str, rows: &[(u32, &str)]| {
+        let kconfig = load(kconfig, dialect);
+        for (seed, expected) in rows {
+            let mode = Mode::Randconfig {
+                seed: *seed,
+                probability: Probability::default(),
+            };
+            let chosen = settings(&kconfig.resolve(&Request {
+                mode,
+                inputs: &[],
+                warn_unknown: false,
+            }));
+            let mut chosen = chosen.split(' ').filter(|line| line.ends_with("=y"));
+            assert_eq!(chosen.next(), Some(*expected), "seed {seed}");
+        }
+    };
+    let choice = |members: &[&str]| {
+        let entries: String = members
+            .iter()
+            .enumerate()
+            .map(|(index, member)| {
+                format!(
+                    "config {}\n\tbool \"{index}\"\n\tdepends on {}\n",
+                    &member[..1],
+                    if member.len() > 1 { 'n' } else { 'y' }
+                )
+            })
+            .collect();
+        format!("choice\n\tprompt \"c\"\n{entries}endchoice\n")
+    };
+    // A choice without a member to pick takes no number.
+    let blind = choice(&["D", "E", "F", "G"]) + &choice(&["A-", "B-", "C-"]);
+    check(
+        Dialect::OLD,
+        &blind,
+        &[(1, "E=y"), (2, "G=y"), (3, "D=y"), (4, "E=y")],
+    );
+    // A member with two entries: the second is never reached, but was counted.
+    check(
+        Dialect::V6_12,
+        &choice(&["A", "B-", "B-", "C", "D", "E"]),
+        &[(4, "E=y"), (5, "A=y"), (6, "C=y")],
+    );
+}
+
+#[test]
 fn a_choice_may_have_a_default_that_is_no_member() {
     let tree = |first: &str| {
         format!(
@@ -236,6 +302,33 @@ fn members_that_a_second_evaluation_hides_stay_in_the_file() {
         let resolution = resolve(&kconfig, Mode::Mod2noconfig, "CONFIG_T=m\nCONFIG_C=y\n");
         assert_eq!(settings(&resolution), "MODULES=y T=n B=n C=y");
     }
+}
+
+#[test]
+fn the_first_member_of_an_old_choice_that_closes_stays_in_the_file() {
+    let choice = |head: &str| {
+        format!(
+            "{MODULES}config P\n\ttristate \"p\"\nchoice\n\ttristate \"c\"{head}\n\
+             config A\n\tbool \"a\"\nconfig B\n\tbool \"b\"\nendchoice\n"
+        )
+    };
+    let check = |head: &str, mode, input, expected| {
+        let kconfig = load(&choice(head), Dialect::OLD);
+        let resolution = resolve(&kconfig, mode, input);
+        assert_eq!(settings(&resolution), expected, "{head}");
+    };
+    // The choice becomes m, where a bool cannot be seen.
+    let input = "CONFIG_B=y\n# CONFIG_A is not set\n";
+    check("", Mode::Yes2modconfig, input, "MODULES=y P=n A=n");
+    check(
+        "\n\toptional",
+        Mode::Yes2modconfig,
+        input,
+        "MODULES=y P=n A=n",
+    );
+    // One that cannot be seen itself leaves nothing behind.
+    let input = "CONFIG_P=m\nCONFIG_B=y\n# CONFIG_A is not set\n";
+    check(" if P", Mode::Mod2noconfig, input, "MODULES=y P=n");
 }
 
 #[test]

@@ -462,6 +462,7 @@ impl Session<'_> {
             Goal::Allmodconfig => Some((Mode::Allmodconfig, "allmod.config")),
             _ => None,
         };
+        let mut before_turning = Vec::new();
         let mut needs_update = false;
         let mut resolution = if let Some((mode, special)) = special {
             match self.all_config(special) {
@@ -498,14 +499,13 @@ impl Session<'_> {
                 .as_ref()
                 .map(|(name, text)| (name.as_str(), text.as_slice()));
             if mode != Mode::Olddefconfig {
-                // What it finds before the values are turned.
-                let before = self.resolve(Mode::Olddefconfig, input);
-                outcome.stderr.append(&mut describe_unmet(&before.unmet()));
+                before_turning = self.resolve(Mode::Olddefconfig, input).unmet();
             }
             needs_update = self.forbids_updates() && self.is_update(input);
             self.resolve(mode, input)
         };
         show(resolution.diagnostics(), outcome);
+        outcome.stderr.append(&mut describe_unmet(&before_turning));
         let unmet = resolution.unmet();
         outcome.stderr.append(&mut describe_unmet(&unmet));
         let mut warned = !(resolution.diagnostics().is_empty() && unmet.is_empty());
