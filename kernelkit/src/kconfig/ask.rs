@@ -727,7 +727,8 @@ impl Values<'_> {
     /// Whether it is called new: before 6.9 only what can be seen.
     fn is_labelled_new(&self, symbol: SymbolId) -> bool {
         let old = self.kconfig.dialect.choice_is_symbol;
-        !self.user[symbol as usize].is_set() && !(old && self.visible(symbol) == 0)
+        let counts = !old || self.visible(symbol) != 0;
+        counts && !self.user[symbol as usize].is_set()
     }
 
     /// Returns whether that changes its value.

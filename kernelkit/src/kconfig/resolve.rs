@@ -113,8 +113,7 @@ impl Kconfig {
                 if self.dialect.choice_is_symbol {
                     values.set_all(None);
                 }
-                let nodes = self.model.nodes.len() as NodeId;
-                values.evaluate_again(|_| (0..nodes).collect());
+                values.evaluate_again(Values::in_file_order);
             }
             Mode::Alldefconfig => {
                 values.set_all(None);
@@ -396,7 +395,7 @@ impl Values<'_> {
     }
 
     /// Evaluates once more, and what was seen of some members stays so. `ahead` are the nodes
-    /// in the order in which they are looked at.
+    /// in the order in which they are looked at then.
     pub(super) fn evaluate_again(&mut self, ahead: impl FnOnce(&Self) -> Vec<NodeId>) {
         let model = self.model();
         let members = model.choices.iter().flat_map(|choice| &choice.members);
@@ -422,6 +421,11 @@ impl Values<'_> {
                 self.keep_shown(member);
             }
         }
+    }
+
+    /// Every node, as a file is written.
+    fn in_file_order(&self) -> Vec<NodeId> {
+        (0..self.model().nodes.len() as NodeId).collect()
     }
 
     /// Before 6.9: whether a choice that can be seen was not to be y. Then the line of the
@@ -460,8 +464,7 @@ impl Values<'_> {
                 self.user[index].tristate = to;
             }
         }
-        let nodes = self.model().nodes.len() as NodeId;
-        self.evaluate_again(|_| (0..nodes).collect());
+        self.evaluate_again(Values::in_file_order);
     }
 }
 

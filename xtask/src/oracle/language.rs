@@ -45,7 +45,7 @@ pub(super) fn cases<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Result 
         let random = Random::new(scope.seed, &format!("language {dialect} {number}"));
         cases.push(scope.case("language", &number.to_string(), move |pair| {
             let mut random = random.clone();
-            let file = Generator::new(&mut random, dialect).file();
+            let file = Generator::new(&mut random, dialect, false).file();
             run(pair, &mut random, &file, path)
         }));
     }
@@ -117,15 +117,15 @@ impl Kind {
 }
 
 /// A generated tree: the first file and one that it includes.
-struct File {
-    text: String,
-    other: String,
+pub(super) struct File {
+    pub(super) text: String,
+    pub(super) other: String,
     kinds: Vec<Kind>,
 }
 
 impl File {
     /// A configuration for it.
-    fn config(&self, random: &mut Random) -> String {
+    pub(super) fn config(&self, random: &mut Random) -> String {
         let mut lines = Vec::new();
         for (number, kind) in self.kinds.iter().enumerate() {
             if random.chance(40) {
@@ -156,9 +156,12 @@ impl File {
     }
 }
 
-struct Generator<'a> {
+pub(super) struct Generator<'a> {
     random: &'a mut Random,
     dialect: &'static str,
+    /// Only expressions in which there is nothing to simplify, and only choices whose
+    /// members leave each other alone.
+    plain: bool,
     kinds: Vec<Kind>,
     /// Members of choices, and transitional symbols.
     members: Vec<usize>,
@@ -171,7 +174,7 @@ struct Generator<'a> {
 }
 
 impl<'a> Generator<'a> {
-    fn new(random: &'a mut Random, dialect: &'static str) -> Self {
+    pub(super) fn new(random: &'a mut Random, dialect: &'static str, plain: bool) -> Self {
         let count = 8 + random.below(30);
         let kinds = (0..count)
             .map(|_| match random.below(12) {
@@ -185,6 +188,7 @@ impl<'a> Generator<'a> {
         Generator {
             random,
             dialect,
+            plain,
             kinds,
             members: Vec::new(),
             next: 0,
@@ -193,7 +197,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    fn file(mut self) -> File {
+    pub(super) fn file(mut self) -> File {
         if self.random.chance(70) {
             self.line("mainmenu \"Random $(shell,echo menu)\"");
         }
@@ -324,7 +328,7 @@ impl<'a> Generator<'a> {
             let condition = self.condition();
             let word = self.kinds[number].word();
             self.line(&format!("\t{word} \"member {number}\"{condition}"));
-            if old && number > first && self.random.chance(20) {
+            if old && !self.plain && number > first && self.random.chance(20) {
                 self.line(&format!("\tdepends on S{}", number - 1));
                 self.constants = false;
             }
@@ -332,7 +336,9 @@ impl<'a> Generator<'a> {
             self.constants = true;
             self.next = number;
             // A member that selects another one makes a circle.
-            self.selects(20, last - number);
+            if !self.plain {
+                self.selects(20, last - number);
+            }
             self.next += 1;
         }
         self.line("endchoice");
@@ -456,7 +462,23 @@ impl<'a> Generator<'a> {
         found.get(index).map(|number| format!("S{number}"))
     }
 
+    /// An expression of symbols that are different and before this one.
+    fn plain_expression(&mut self) -> String {
+        let Some(symbol) = self.symbol(Kind::is_logical) else {
+            return "MODULES".to_owned();
+        };
+        match (self.random.below(8), self.symbol(Kind::is_logical)) {
+            (0, _) => format!("!{symbol}"),
+            (1..=2, Some(other)) if other != symbol => format!("{symbol} && {other}"),
+            (3, Some(other)) if other != symbol => format!("{symbol} || {other}"),
+            _ => symbol,
+        }
+    }
+
     fn expression(&mut self, depth: usize) -> String {
+        if self.plain {
+            return self.plain_expression();
+        }
         match self.random.below(if depth == 0 { 6 } else { 12 }) {
             0 if self.constants => self
                 .random
@@ -505,7 +527,7 @@ mod tests {
     fn every_block_is_closed_and_every_symbol_defined() {
         for (number, dialect) in ["6.1", "6.12", "7"].iter().cycle().take(60).enumerate() {
             let mut random = Random::new(number as u64, "");
-            let file = Generator::new(&mut random, dialect).file();
+            let file = Generator::new(&mut random, dialect, number % 2 == 0).file();
             let text = [file.text.as_str(), &file.other].concat();
             let count = |word: &str| {
                 text.lines()

@@ -6,6 +6,7 @@
 //! both programs then replay them, and one area holds that both ask the same and
 //! understand the answers alike.
 
+mod ask;
 mod cases;
 mod debian;
 mod language;
@@ -115,6 +116,10 @@ const AREAS: &[Area] = &[
         cases: Cases::Tree(language::cases),
     },
     Area {
+        name: "ask",
+        cases: Cases::Configured(ask::cases),
+    },
+    Area {
         name: "upstream-tests",
         cases: Cases::Tree(upstream::cases),
     },
@@ -169,47 +174,10 @@ const KNOWN: &[Known] = &[
         part: "stdout",
         without: |theirs, _| without_places(theirs),
         ours: without_places,
-        why: "around help texts conf prints places, menus and conditions, and it finds \
-              some submenus, which are indented, by simplifying expressions: for people",
-    },
-    Known {
-        step: "--oldconfig",
-        part: "stdout",
-        without: only_the_end,
-        ours: str::to_owned,
-        why: ASKS,
-    },
-    Known {
-        step: "--oldconfig",
-        part: "stderr",
-        without: |theirs, _| without_repeats(&theirs.replace(END_OF_INPUT, "")),
-        ours: without_repeats,
-        why: ASKS,
-    },
-    Known {
-        step: "--syncconfig",
-        part: "stdout",
-        without: only_the_end,
-        ours: str::to_owned,
-        why: ASKS,
-    },
-    Known {
-        step: "--syncconfig",
-        part: "stderr",
-        without: |theirs, _| without_repeats(&theirs.replace(END_OF_INPUT, "")),
-        ours: without_repeats,
-        why: ASKS,
+        why: "conf simplifies the expressions in help texts, of which helpnewconfig has only the \
+              text here, and so it finds some submenus, which are indented: for people",
     },
 ];
-
-const ASKS: &str = "conf shows its questions before it finds that nobody answers";
-const END_OF_INPUT: &str = "\nError in reading or end of file.\n";
-
-/// Ours where theirs ends with it.
-fn only_the_end(theirs: &str, ours: &str) -> String {
-    let end = if theirs.ends_with(ours) { ours } else { theirs };
-    end.to_owned()
-}
 
 /// Each warning of unmet dependencies once, in alphabetical order, and of its expressions
 /// the symbols that select and the values.

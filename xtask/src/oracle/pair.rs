@@ -62,6 +62,9 @@ pub(super) struct Pair<'a> {
     dir: Utf8PathBuf,
     kept: &'a Utf8Path,
     files: Files,
+    answers: Vec<u8>,
+    /// Blocks of 512 bytes that a file may have.
+    blocks: usize,
     pub(super) count: Count,
     /// Text about each difference.
     pub(super) reports: Vec<String>,
@@ -88,6 +91,8 @@ impl<'a> Pair<'a> {
             dir,
             kept,
             files: Files::new(),
+            answers: Vec::new(),
+            blocks: 16384,
             count: Count::default(),
             reports: Vec::new(),
         })
@@ -130,6 +135,16 @@ impl<'a> Pair<'a> {
         }
         self.files.insert(name.to_owned(), bytes.to_vec());
         Ok(())
+    }
+
+    /// What both read from standard input from now on; nothing until then.
+    pub(super) fn answer(&mut self, answers: &[u8]) {
+        self.answers = answers.to_vec();
+    }
+
+    /// Small trees are known to repeat themselves long before others do.
+    pub(super) fn limit_output(&mut self, blocks: usize) {
+        self.blocks = blocks;
     }
 
     /// Takes a file from both.
@@ -198,9 +213,34 @@ impl<'a> Pair<'a> {
 
     /// Runs one side in the call's directory.
     pub(super) fn observe(&mut self, call: &Call) -> Result<Observed> {
-        let (observed, duration) = stopwatch::time(|| observe(call, &self.dir));
+        let (observed, duration) = stopwatch::time(|| self.limited(call));
         self.count.seconds += duration.as_secs_f64();
         observed
+    }
+
+    /// Runs one side. Its streams go to files, where they can be limited.
+    fn limited(&self, call: &Call) -> Result<Observed> {
+        let streams = self.dir.join("streams");
+        fs::write_atomic(streams.with_extension("stdin"), &self.answers)?;
+        let limited = Call::new("/bin/sh", &call.dir)
+            .args([
+                "-c",
+                LIMITED,
+                "sh",
+                &self.blocks.to_string(),
+                streams.as_str(),
+            ])
+            .arg(&call.program)
+            .args(call.args.iter().cloned())
+            .envs(&call.env);
+        let (_, status) = exec::capture_unchecked(&limited)?;
+        Ok(Observed {
+            broken: status.code().is_none(),
+            status: status.to_string(),
+            stdout: fs::read(streams.with_extension("stdout"))?,
+            stderr: fs::read(streams.with_extension("stderr"))?,
+            files: read_files(&call.dir)?,
+        })
     }
 
     /// Counts a step, and keeps what differs. After a difference both sides go on
@@ -256,6 +296,8 @@ impl<'a> Pair<'a> {
         let kept = self.kept.join(name);
         fs::remove_dir_all(&kept)?;
         write_files(&kept.join("input"), &self.files)?;
+        let answers = kept.join("answers");
+        fs::write_atomic(&answers, &self.answers)?;
         let mut report = format!(
             "DIFFERS area {}, tree {}, arch {} ({}), case {}, step {step}\n",
             self.area, self.target.tree.version, self.target.arch, self.target.compiler, self.case
@@ -275,9 +317,10 @@ impl<'a> Pair<'a> {
             }
             let script = kept.join(format!("{side}.sh"));
             let text = format!(
-                "# Repeats the step in a fresh copy of its input.\nrm -rf {again}\ncp -r {input} {again}\n{command}\n",
+                "# Repeats the step in a fresh copy of its input.\nrm -rf {again}\ncp -r {input} {again}\n{command} <{answers}\n",
                 again = quote(kept.join(format!("{side}.again")).as_str()),
                 input = quote(kept.join("input").as_str()),
+                answers = quote(answers.as_str()),
                 command = command.replace(
                     self.side(side).as_str(),
                     kept.join(format!("{side}.again")).as_str()
@@ -304,25 +347,8 @@ impl Observed {
 
 /// Some of conf's questions are asked for ever where input ends: seconds of processor
 /// time and blocks of 512 bytes a file that no run comes near which ends.
-const LIMITED: &str = r#"ulimit -t 10; ulimit -f 16384; out=$1; shift
-exec "$@" </dev/null >"$out.stdout" 2>"$out.stderr""#;
-
-/// Runs one side, with nobody who answers. Its streams go to files of `scratch`, where they can be limited.
-fn observe(call: &Call, scratch: &Utf8Path) -> Result<Observed> {
-    let streams = scratch.join("streams");
-    let limited = Call::new("/bin/sh", &call.dir)
-        .args(["-c", LIMITED, "sh", streams.as_str(), &call.program])
-        .args(call.args.iter().cloned())
-        .envs(&call.env);
-    let (_, status) = exec::capture_unchecked(&limited)?;
-    Ok(Observed {
-        broken: status.code().is_none(),
-        status: status.to_string(),
-        stdout: fs::read(streams.with_extension("stdout"))?,
-        stderr: fs::read(streams.with_extension("stderr"))?,
-        files: read_files(&call.dir)?,
-    })
-}
+const LIMITED: &str = r#"ulimit -t 10; ulimit -f "$1"; out=$2; shift 2
+exec "$@" <"$out.stdin" >"$out.stdout" 2>"$out.stderr""#;
 
 fn read_files(dir: &Utf8Path) -> Result<Files> {
     let mut names = Vec::new();

@@ -36,6 +36,11 @@ impl Random {
         items[self.below(items.len())]
     }
 
+    /// One of `numbers`, which are not empty.
+    pub(super) fn pick_number(&mut self, numbers: &[usize]) -> usize {
+        numbers[self.below(numbers.len())]
+    }
+
     pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
         for end in (1..items.len()).rev() {
             items.swap(end, self.below(end + 1));

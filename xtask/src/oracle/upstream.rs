@@ -92,21 +92,10 @@ fn run(pair: &mut Pair<'_>, python: &str, path: &str) -> Result {
 }
 
 /// Tests that kernelkit-conf cannot pass, and why.
-const KNOWN: &[(&str, &str)] = &[
-    ("auto_submenu::test", ASKS),
-    ("choice::test_oldask0", ASKS),
-    ("choice::test_oldask1", ASKS),
-    ("choice_value_with_m_dep::test", ASKS),
-    ("new_choice_with_dep::test", ASKS),
-    ("no_write_if_dep_unmet::test", ASKS),
-    ("transitional::test", ASKS),
-    (
-        "err_recursive_dep::test",
-        "conf of 6.1 names the same circles in the order of its hash table, with each symbol's place",
-    ),
-];
-
-const ASKS: &str = "it looks at the questions of oldconfig; kernelkit-conf asks none";
+const KNOWN: &[(&str, &str)] = &[(
+    "err_recursive_dep::test",
+    "conf of 6.1 names the same circles in the order of its hash table, with each symbol's place",
+)];
 
 /// Test functions, as `directory::function`, and whether they passed, from pytest's `-rA` summary.
 fn parse(text: &str) -> BTreeMap<String, bool> {

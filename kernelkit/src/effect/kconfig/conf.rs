@@ -462,8 +462,8 @@ impl Session<'_> {
             Goal::Allmodconfig => Some((Mode::Allmodconfig, "allmod.config")),
             _ => None,
         };
-        let mut needs_update = false;
         let mut before_turning = Vec::new();
+        let mut needs_update = false;
         let mut resolution = if let Some((mode, special)) = special {
             match self.all_config(special) {
                 Err(message) => {
