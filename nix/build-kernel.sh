@@ -63,10 +63,10 @@ if [ -z "${layerFiles-}" ]; then
             chmod -R u+w "$source"
             ;;
     esac
-    while read -r file; do
+    while read -r file strip fuzz; do
         if [ -n "$file" ]; then
             echo "kernel: applying $file"
-            patch -d "$source" -p1 --batch --forward --fuzz=0 --no-backup-if-mismatch < "$file"
+            patch -d "$source" "-p${strip:-1}" --batch --forward "--fuzz=${fuzz:-0}" --no-backup-if-mismatch < "$file"
         fi
     done <<< "$patches"
 
@@ -146,6 +146,24 @@ if [ -n "$dev" ] && grep -q '^CONFIG_MODULES=y' "$config"; then
         find .config Module.symvers Makefile include scripts arch/*/include arch/*/lds arch/*/kernel/module.lds tools/objtool/objtool \
             -type f ! -name '*.o' ! -name '*.cmd' ! -name '*.a' -print0 2> /dev/null || true
     ) | sort -zu | (cd "$build" && tar -c --null -T - -f -) | tar -x -f - -C "$dev/$tree/build"
+    # Whoever has a tree for another machine has no use for programs of the one that built it:
+    # `make modules_prepare` makes them there. A file's kind is its ELF class, byte order and machine.
+    elf_kind() {
+        local head
+        head=$(od -An -tx1 -v -N20 "$1" | tr -d ' \n')
+        case $head in
+            7f454c46*) echo "${head:8:4}${head:36:4}" ;;
+        esac
+    }
+    if [ -e "$build/vmlinux" ]; then
+        own=$(elf_kind "$build/vmlinux")
+        find "$dev/$tree/build" -type f -perm /111 -print0 | while IFS= read -r -d '' file; do
+            kind=$(elf_kind "$file")
+            if [ -n "$kind" ] && [ "$kind" != "$own" ]; then
+                rm "$file"
+            fi
+        done
+    fi
     # In text alone: a program is no longer one when a path in it gets longer.
     grep -rlIF "$source" "$dev/$tree/build" | while read -r file; do
         sed -i "s|$source|${layerDev-$dev}/$tree/source|g" "$file"

@@ -24,12 +24,17 @@ let
       import ./fetch.nix { inherit (source) name url sha256; }
     else
       throw "the source of `${name}` is a git commit, which Nix cannot name by a hash in kernel.lock; name a tarball or a package in Cargo.toml";
-  patch = { path, sha256 }: builtins.path {
-    name = baseNameOf path;
-    path = directory + "/${path}";
-    recursive = false;
-    inherit sha256;
-  };
+  # The file, and the script's options where they are not the usual ones.
+  patch = { path, sha256, strip ? 1, fuzz ? 0 }:
+    let
+      file = builtins.path {
+        name = baseNameOf path;
+        path = directory + "/${path}";
+        recursive = false;
+        inherit sha256;
+      };
+    in
+    if strip == 1 && fuzz == 0 then file else "${file} ${toString strip} ${toString fuzz}";
   configText = builtins.readFile (directory + "/${kernel.config.path}");
   config =
     if builtins.hashString "sha256" configText != kernel.config.sha256 then

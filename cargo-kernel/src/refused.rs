@@ -41,6 +41,9 @@ pub(crate) fn render(refused: &Refused) -> String {
     if refused.refusal.is_some() {
         group = group.element(Level::NOTE.message(refused.sentence()));
     }
+    if let Some(note) = &refused.note {
+        group = group.element(Level::NOTE.message(note.as_str()));
+    }
     let mut text = Renderer::styled().render(&[group]);
     if let Some(repair) = &refused.repair {
         text.push('\n');

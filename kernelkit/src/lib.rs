@@ -38,6 +38,7 @@ pub mod lock;
 pub mod make;
 pub mod manifest;
 pub mod merge;
+pub mod minimum;
 pub mod nix;
 pub mod patch;
 pub mod plan;

@@ -146,6 +146,31 @@ pub struct LockedPatch {
     pub path: Utf8PathBuf,
     /// Its hash.
     pub sha256: Sha256,
+    /// How many directories its names have before the tree's own: `-p1`.
+    #[serde(default = "usual_strip", skip_serializing_if = "is_usual_strip")]
+    pub strip: u32,
+    /// How many lines at either end of a hunk may differ.
+    #[serde(default, skip_serializing_if = "is_exact")]
+    pub fuzz: u32,
+}
+
+impl LockedPatch {
+    /// Whether it is applied as most are: with `-p1`, and nothing may differ.
+    pub fn is_usual(&self) -> bool {
+        is_usual_strip(&self.strip) && is_exact(&self.fuzz)
+    }
+}
+
+fn usual_strip() -> u32 {
+    1
+}
+
+fn is_usual_strip(strip: &u32) -> bool {
+    *strip == usual_strip()
+}
+
+fn is_exact(fuzz: &u32) -> bool {
+    *fuzz == 0
 }
 
 /// The predicted configuration.
@@ -250,14 +275,6 @@ pub enum Error {
         /// The patch.
         path: Utf8PathBuf,
     },
-    /// A patch that builds from the lock would not apply.
-    #[error("`{kernel}` cannot be locked: its patch {path} needs `-p` or fuzz")]
-    PatchOptions {
-        /// The kernel.
-        kernel: String,
-        /// The patch.
-        path: Utf8PathBuf,
-    },
 }
 
 impl Error {
@@ -272,9 +289,6 @@ impl Error {
                 "name a version, a Debian package, a URL with its sha256, or a git commit; \
                  kernels from directories build without a lock"
                     .to_owned()
-            }
-            Error::PatchOptions { .. } => {
-                "refresh it: locked kernels take patches with `-p1` and without fuzz".to_owned()
             }
             Error::PatchOutside { .. } => {
                 "copy it into the workspace, so that whoever has the lock has it too".to_owned()
@@ -356,16 +370,12 @@ impl LockedSource {
             why,
         };
         let patches = tree.patches.iter().map(|patch| {
-            if (patch.strip, patch.fuzz) != (1, 0) {
-                return Err(Error::PatchOptions {
-                    kernel: kernel.to_owned(),
-                    path: patch.path.clone(),
-                });
-            }
             if patch.mailed {
                 return Ok(LockedPatch {
                     path: mailed_path(patch.sha256),
                     sha256: patch.sha256,
+                    strip: patch.strip,
+                    fuzz: patch.fuzz,
                 });
             }
             let path = patch
@@ -378,6 +388,8 @@ impl LockedSource {
             Ok(LockedPatch {
                 path: path.to_owned(),
                 sha256: patch.sha256,
+                strip: patch.strip,
+                fuzz: patch.fuzz,
             })
         });
         let mut locked = LockedSource {

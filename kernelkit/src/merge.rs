@@ -185,6 +185,12 @@ impl Merged {
         self.index.get(symbol).map(|index| &self.requests[*index])
     }
 
+    /// Whether `symbol` (without prefix) is asked to be on, or to have a value.
+    pub fn asks(&self, symbol: &str) -> bool {
+        let request = symbol.parse().ok().and_then(|symbol| self.get(&symbol));
+        request.is_some_and(|request| request.asked.value != Value::No)
+    }
+
     /// Where fragments ask for different values.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics

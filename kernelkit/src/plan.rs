@@ -21,7 +21,8 @@ use crate::manifest::{
 use crate::process::Call;
 use crate::request::{self, ConfigRequest};
 use crate::source::{LabelHint, Sha256, Tree};
-use crate::spec::{Jobs, KernelSpec, Timestamp};
+use crate::sourced::Sourced;
+use crate::spec::{Jobs, KernelSpec, NamedCompiler, Timestamp, ToolchainRule};
 use crate::toolchain::{Role, Toolchain};
 
 /// The announcement of Linux in comp.os.minix, the timestamp of every build that asks for none.
@@ -38,6 +39,10 @@ const BUILD_VERSION: &str = "1";
 pub struct Facts {
     /// The prepared source tree.
     pub tree: Tree,
+    /// What its compiler is called.
+    pub compiler: NamedCompiler,
+    /// The rule that chose the compiler.
+    pub rule: Option<Sourced<ToolchainRule>>,
     /// The compiler and its tools.
     pub toolchain: Toolchain,
     /// The configuration that answers [`Facts::request`].
@@ -73,6 +78,10 @@ pub struct Plan {
     pub record: Record,
     /// Why it is built by this backend.
     pub backend_reason: backend::Reason,
+    /// The rule that chose its compiler; absent where the kernel names it itself, and where there
+    /// are no rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub toolchain_rule: Option<ChosenBy>,
     /// In order.
     pub steps: Vec<Step>,
     /// Whether a finished build of this identity may be taken instead, and this one kept.
@@ -91,6 +100,27 @@ pub struct Plan {
     /// Whether the source can change under the build and must be looked at again after it.
     #[serde(skip)]
     pub volatile: bool,
+}
+
+/// The rule that chose a compiler.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ChosenBy {
+    /// Where it stands: `Cargo.toml:12:5`.
+    pub origin: String,
+    /// What it says: `>=4.2, <4.19, arm64: gcc-7`.
+    pub rule: String,
+    /// The compiler's name.
+    pub compiler: String,
+}
+
+impl ChosenBy {
+    fn new(rule: &Sourced<ToolchainRule>) -> Self {
+        ChosenBy {
+            origin: rule.origin.to_string(),
+            rule: rule.value.to_string(),
+            compiler: rule.compiler.name.clone(),
+        }
+    }
 }
 
 /// One step of a plan.
@@ -364,8 +394,11 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
             patches: spec.patches.iter().map(ToString::to_string).collect(),
         },
         toolchain: ToolchainRecord {
-            compiler: spec.compiler.value,
-            cc: program(&facts.toolchain, Role::Cc).to_owned(),
+            compiler: facts.toolchain.compiler,
+            cc: match &facts.compiler.path {
+                Some(path) => path.join(program(&facts.toolchain, Role::Cc)).into_string(),
+                None => program(&facts.toolchain, Role::Cc).to_owned(),
+            },
             version: facts.toolchain.cc_version_text.clone(),
             variables: facts
                 .toolchain
@@ -402,6 +435,7 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
     Ok(Plan {
         record,
         backend_reason: backend::Reason::NotLocked,
+        toolchain_rule: facts.rule.as_ref().map(ChosenBy::new),
         steps,
         reuse,
         hazards,
@@ -505,6 +539,7 @@ pub fn toolchain_variables(toolchain: &Toolchain, ccache: bool) -> Vec<String> {
     let mut variables: Vec<_> = toolchain
         .make_variables()
         .into_iter()
+        .filter(|(name, _)| !(ccache && name == "CC"))
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     if ccache {

@@ -366,7 +366,7 @@ pub struct Toolchain {
     /// What stands before the names of GNU programs, such as `aarch64-linux-gnu-`; empty for a
     /// native build and for Clang.
     pub prefix: String,
-    /// What stands behind the names of LLVM programs, such as `-14`.
+    /// What stands behind the names of LLVM programs, such as `-14`, or behind that of GCC.
     pub suffix: String,
     /// The compiler's `--version`, first line: `CONFIG_CC_VERSION_TEXT`, which the kernel
     /// prints at boot.
@@ -467,8 +467,8 @@ impl Toolchain {
             .collect()
     }
 
-    /// The make variables that select this toolchain. `CC` is not among them: a compiler cache
-    /// may stand before the compiler.
+    /// The make variables that select this toolchain. `CC` is among them where the other
+    /// variables would mean another compiler.
     ///
     /// `RUSTC` and `DEPMOD` are paths, given only where make would run something else: rustup's
     /// proxy would choose by directory, and `/usr/sbin` may not be on `PATH`. They say where a
@@ -476,8 +476,14 @@ impl Toolchain {
     pub fn make_variables(&self) -> Vec<(String, String)> {
         let mut variables = vec![("ARCH".to_owned(), self.arch.row().kernel_arch.to_owned())];
         match self.compiler {
-            Compiler::Gcc if self.prefix.is_empty() => {}
-            Compiler::Gcc => variables.push(("CROSS_COMPILE".to_owned(), self.prefix.clone())),
+            Compiler::Gcc => {
+                if !self.prefix.is_empty() {
+                    variables.push(("CROSS_COMPILE".to_owned(), self.prefix.clone()));
+                }
+                if !self.suffix.is_empty() {
+                    variables.push(("CC".to_owned(), self.program_of(Role::Cc.row())));
+                }
+            }
             Compiler::Clang if self.suffix.is_empty() => {
                 variables.push(("LLVM".to_owned(), "1".to_owned()));
             }
@@ -503,6 +509,8 @@ impl Toolchain {
 /// A role's program name; empty where the compiler family does without.
 pub fn program(row: &RoleRow, compiler: Compiler, prefix: &str, suffix: &str) -> String {
     match compiler {
+        // Several GCCs share the binutils.
+        Compiler::Gcc if row.role == Role::Cc => format!("{prefix}{}{suffix}", row.gnu),
         Compiler::Gcc if row.prefixed => format!("{prefix}{}", row.gnu),
         Compiler::Gcc => row.gnu.to_owned(),
         Compiler::Clang if row.llvm.is_empty() => String::new(),
@@ -585,12 +593,23 @@ pub fn parse_ldd(output: &str) -> Vec<(String, Utf8PathBuf)> {
         .collect()
 }
 
-/// The Debian packages that have the compiler, its linker and their kin.
-pub fn debian_packages(arch: Arch, host: Arch, compiler: Compiler) -> Vec<&'static str> {
+/// The Debian packages that have the compiler, its linker and their kin; `suffix` is the
+/// version where it is part of the compiler's name (`-12`).
+pub fn debian_packages(arch: Arch, host: Arch, compiler: Compiler, suffix: &str) -> Vec<String> {
     match compiler {
-        Compiler::Clang => vec!["clang", "lld", "llvm"],
-        Compiler::Gcc if is_native(arch, host) => vec!["gcc", "binutils"],
-        Compiler::Gcc => arch.row().cross_package.into_iter().collect(),
+        Compiler::Clang => ["clang", "lld", "llvm"]
+            .map(|package| format!("{package}{suffix}"))
+            .into(),
+        Compiler::Gcc if is_native(arch, host) => {
+            vec![format!("gcc{suffix}"), "binutils".to_owned()]
+        }
+        // gcc-aarch64-linux-gnu, gcc-12-aarch64-linux-gnu.
+        Compiler::Gcc => arch
+            .row()
+            .cross_package
+            .map(|package| package.replacen("gcc", &format!("gcc{suffix}"), 1))
+            .into_iter()
+            .collect(),
     }
 }
 

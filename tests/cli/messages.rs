@@ -40,12 +40,14 @@ fn every_reason_is_documented_and_seen() {
         "project/fragments/fs/mine.config",
         "# summary: mine\n# optional: GONE\n# CONFIG_PRINTK is not set\nCONFIG_GONE=y\n",
     );
+    sandbox.tool("sendmail", "cat >/dev/null");
     let mut seen = BTreeSet::new();
     for (args, code) in [
         (&["list"][..], 0),
         (&["matrix"], 0),
         (&["plan"], 0),
         (&["build"], 0),
+        (&["report", "--mail", "you@example.org"], 0),
         (&["identity"], 0),
         (&["identity", "--diff"], 0),
         (&["config", "show"], 0),

@@ -61,6 +61,39 @@ fn each_kernel_says_which_patches_it_gets_and_why() {
 }
 
 #[test]
+fn patches_of_a_flavour_are_for_its_kernels() {
+    let settings = "patches = [\"all.patch\", { path = \"kvm.patch\", flavour = \"kvm\" }]\n";
+    let sandbox = Sandbox::with_kernels(&format!(
+        "[workspace.metadata.kernel.flavours.kvm]\n{TINY}{settings}{}{settings}flavour = \"kvm\"\n",
+        TINY.replace("tiny]", "guest]")
+    ));
+    let _tree = StandIn::new(&sandbox, "tree");
+    sandbox.write("project/all.patch", &edit("2", "3"));
+    sandbox.write(
+        "project/kvm.patch",
+        "--- /dev/null\n+++ b/kernel/kvm\n@@ -0,0 +1 @@\n+x\n",
+    );
+    assert_snapshot!(run(&sandbox, &["patches", "list"]).stdout, @r"
+    tiny: 2 patches
+      (not kvm.patch: it is for other flavours; from kvm.patch (kvm))
+      all.patch  from all.patch
+    guest: 2 patches
+      kvm.patch  from kvm.patch (kvm)
+      all.patch  from all.patch
+    ");
+    // A flavour that nobody declares is a slip.
+    let wrong = Sandbox::with_kernels(&format!(
+        "[workspace.metadata.kernel.flavours.kvm]\n{TINY}{}",
+        settings.replace("\"kvm\"", "\"kvn\"")
+    ));
+    let said = run(&wrong, &["patches", "list"]).stderr;
+    assert!(
+        said.contains("are for an unknown flavour `kvn`") && said.contains("did you mean `kvm`?"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_a_later_version_breaks_is_told_for_all_kernels_at_once() {
     let (sandbox, _trees) = patched();
     assert_eq!(run(&sandbox, &["patches", "check"]).code, 0);

@@ -123,23 +123,31 @@ fn applies_to(fragment: &Fragment) -> String {
 fn architectures() -> String {
     let mut page = format!(
         "# Architectures\n\n{WRITTEN}\n\nWhat the setting `arch` takes. *Image* is what a build installs, as a file \
-         of the object directory.\nWithout a QEMU there is no `cargo kernel boot`.\n\n\
-         | Name | Also | `ARCH=` | Cross prefix | Debian package | Image | QEMU |\n|---|---|---|---|---|---|---|\n"
+         of the object directory.\nWithout a QEMU there is no `cargo kernel boot`. *Clang* says for which \
+         `compiler = \"clang\"` serves, and *tiny* for which the preset does.\n\n\
+         | Name | Also | `ARCH=` | Cross prefix | Debian package | Clang | Image | QEMU | tiny |\n\
+         |---|---|---|---|---|---|---|---|---|\n"
     );
+    let library = Library::embedded();
+    let tiny = "preset/tiny".parse().expect("a fragment's name");
+    let tiny = library.get(&tiny).expect("the library has it");
+    let yes = |yes: bool| if yes { "yes" } else { "" };
     let code = |text: &str| format!("`{text}`");
     let optional = |text: Option<&str>| text.map(code).unwrap_or_default();
     for arch in Arch::all() {
         let row = arch.row();
         let aliases: Vec<_> = row.aliases.iter().map(|alias| code(alias)).collect();
         page.push_str(&format!(
-            "| `{}` | {} | `{}` | {} | {} | `{}` | {} |\n",
+            "| `{}` | {} | `{}` | {} | {} | {} | `{}` | {} | {} |\n",
             row.name,
             aliases.join(" "),
             row.kernel_arch,
             optional(row.cross_prefix),
             optional(row.cross_package),
+            yes(row.llvm_target.is_some()),
             row.image_path,
             optional(row.qemu.as_ref().map(|qemu| qemu.binary)),
+            yes(tiny.header().applies_to_arch(arch)),
         ));
     }
     page

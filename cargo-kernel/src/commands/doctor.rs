@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use kernelkit::doctor::{self, Feature, Finding, Privilege, Query};
-use kernelkit::effect::{doctor as machine, exec, toolchain};
+use kernelkit::effect::{build, doctor as machine, exec, minimum, toolchain};
 use kernelkit::process::Call;
 use kernelkit::source::Source;
 use kernelkit::spec::KernelSpec;
@@ -169,16 +169,18 @@ fn examine(
     for kernel in kernels {
         // Without a source or a compiler there are no facts yet; the tools that bring them
         // are what is asked for then.
-        let facts = workspace.session().gather(kernel, &mut |_| {}).ok();
-        let affixes = toolchain::affixes(kernel.arch.value, kernel.compiler.value, environment)?;
-        let minimums = match &facts {
-            Some(facts) => Some(machine::read_minimums(
-                &facts.tree.dir,
-                kernel.arch.value,
-                environment,
-            )?),
-            None => None,
+        let gathered = workspace.session().gather(kernel, &mut |_| {});
+        let (tree, compiler) = match &gathered {
+            Ok(facts) => (Some(&facts.tree.dir), &facts.compiler),
+            Err(build::Error::Outdated(error)) => (Some(&error.tree), &error.compiler),
+            Err(_) => (None, &kernel.compiler.value),
         };
+        let facts = gathered.as_ref().ok();
+        let environment = &toolchain::within(environment, compiler);
+        let affixes = toolchain::affixes(kernel.arch.value, compiler, environment)?;
+        let minimums = tree
+            .map(|tree| minimum::read(tree, kernel.arch.value, environment))
+            .transpose()?;
         let mut features = extra.to_vec();
         if boots {
             features.push(Feature::Boot);
@@ -192,9 +194,9 @@ fn examine(
         let query = Query {
             arch: kernel.arch.value,
             host,
-            compiler: kernel.compiler.value,
+            compiler: compiler.family,
             affixes: &affixes,
-            config: facts.as_ref().map(|facts| &facts.config),
+            config: facts.map(|facts| &facts.config),
             minimums: minimums.as_ref(),
             features: &features,
         };

@@ -77,7 +77,7 @@ fn row(kernel: &KernelSpec) -> Value {
     let mut row = json!({
         "name": kernel.name,
         "arch": kernel.arch.value,
-        "compiler": kernel.compiler.value,
+        "compiler": kernel.compiler.value.name,
         "debug": kernel.debug.value,
         "flavour": kernel.flavour.as_ref().map(|flavour| &flavour.value),
     });

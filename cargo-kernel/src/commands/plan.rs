@@ -124,6 +124,9 @@ fn print(plan: &Plan, ui: &Ui) {
             record.toolchain.version, record.identity.toolchain
         ),
     );
+    if let Some(chosen) = &plan.toolchain_rule {
+        row("", &format!("chosen by {}: {}", chosen.origin, chosen.rule));
+    }
     row(
         "config",
         &format!(

@@ -121,9 +121,14 @@ pub fn compile(request: &Request, own: &str, headers: &Utf8Path) -> Call {
         call = call.arg(format!("-m{}", row.bits));
     }
     call = call.args(["-o", "init", "init.c"]);
-    // 32-bit processors divide with libgcc's help; clang comes without it when it crosses.
+    // 32-bit processors divide with libgcc's help; clang comes without it when it crosses, and
+    // a compiler for 64-bit PCs has it for 32-bit ones only in a package of its own.
     let clang = request.cc.iter().any(|word| word.contains("clang"));
-    call.arg(if clang { "-fuse-ld=lld" } else { "-lgcc" })
+    match (clang, row.srcarch) {
+        (true, _) => call.arg("-fuse-ld=lld"),
+        (false, "x86") => call,
+        (false, _) => call.arg("-lgcc"),
+    }
 }
 
 fn compiler(request: &Request) -> Call {

@@ -19,23 +19,28 @@ use super::source::mailbox::{self, Series};
 use super::source::{self as sources, Progress, worktree};
 use super::store::{self, HostStore};
 use super::timings::Timer;
-use super::{configure, exec, fs, lock as locking, patches, toolchain};
+use super::{configure, doctor, exec, fs, lock as locking, minimum, patches, toolchain};
+use crate::arch::Arch;
 use crate::backend;
 use crate::fragment::{self, Library};
 use crate::lock::{self, Change, Lock};
 use crate::manifest::{Backend, Dirs, Manifest, OutputKind, Record};
 use crate::merge;
+use crate::minimum::{SCRIPT, TABLE, TooOld, too_old};
 use crate::nix::kernel;
 use crate::patch::{Entry as PatchEntry, mail};
 use crate::plan::{self, Ccache, Facts, Plan};
-use crate::request;
+use crate::request::{self, ConfigRequest};
 use crate::reuse::{self, Decision};
 use crate::root::Root;
-use crate::source::{LabelHint, MailedSeries, Source, TreeId};
+use crate::source::{LabelHint, MailedSeries, Source, Tree, TreeId};
 use crate::sourced;
-use crate::spec::{BackendChoice, KernelSpec, Spec};
+use crate::sourced::Sourced;
+use crate::spec::{self, BackendChoice, KernelSpec, NamedCompiler, Spec, ToolchainRule};
 use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
 use crate::surroundings::Surroundings;
+use crate::toolchain::Toolchain;
+use crate::version::KernelVersion;
 
 /// What every step of one command shares.
 #[derive(Clone)]
@@ -133,6 +138,24 @@ pub enum Error {
         /// The tree of the patches.
         applied: TreeId,
     },
+    /// No rule says which compiler is for it.
+    #[error("no rule of `toolchains` is for `{kernel}`: version {version}, {arch}")]
+    NoRule {
+        /// The kernel.
+        kernel: String,
+        /// Its version.
+        version: KernelVersion,
+        /// What it is built for.
+        arch: Arch,
+        /// The rules, with their places.
+        rules: Vec<String>,
+    },
+    /// Tools are older than the tree takes.
+    #[error(transparent)]
+    Outdated(Box<Outdated>),
+    /// What the tree takes could not be found out.
+    #[error(transparent)]
+    Minimums(#[from] doctor::Error),
     /// The patches.
     #[error(transparent)]
     Patches(#[from] patches::Error),
@@ -214,6 +237,30 @@ pub enum Error {
     Jobserver(#[source] std::io::Error),
 }
 
+/// Tools that are older than a tree takes.
+#[derive(Debug, thiserror::Error)]
+#[error("{} too old for Linux {version}: {}", match old.len() { 1 => "a tool is", _ => "tools are" }, list(old))]
+pub struct Outdated {
+    /// The kernel's version.
+    pub version: KernelVersion,
+    /// Its tree.
+    pub tree: Utf8PathBuf,
+    /// Its compiler.
+    pub compiler: NamedCompiler,
+    /// At least one.
+    pub old: Vec<TooOld>,
+}
+
+impl Outdated {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        Some(format!(
+            "install newer ones, choose another compiler than `{}` (`--compiler`, or a rule of `toolchains`), or build an older kernel; {SCRIPT} and {TABLE} of the tree say what it takes",
+            self.compiler
+        ))
+    }
+}
+
 impl Error {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
@@ -236,6 +283,12 @@ impl Error {
             },
             Error::Run(error) => error.hint(),
             Error::Store(error) => error.hint(),
+            Error::NoRule { rules, .. } => Some(format!(
+                "add a last rule for all other kernels, such as `{{ use = \"gcc\" }}`, or set `compiler` in `defaults`; the rules are: {}",
+                rules.join("; ")
+            )),
+            Error::Outdated(error) => error.hint(),
+            Error::Minimums(error) => error.hint(),
             Error::Patches(error) => error.hint(),
             Error::Series { .. } => Some("the tree's .gitattributes may change files: use `patches`".to_owned()),
             Error::Stale { .. } => Some(
@@ -321,6 +374,55 @@ pub enum Notice<'a> {
     Run(Event<'a>),
 }
 
+/// Refuses tools that are older than the tree takes: it would say so itself, later and
+/// in other words, or fail with no words at all.
+fn check_minimums(
+    tree: &Tree,
+    compiler: &NamedCompiler,
+    toolchain: &Toolchain,
+    request: &ConfigRequest,
+    environment: &Environment,
+) -> Result<(), Error> {
+    let minimums = minimum::read(&tree.dir, toolchain.arch, environment)?;
+    let old = too_old(toolchain, &minimums, |symbol| request.merged.asks(symbol));
+    match old.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Outdated(Box::new(Outdated {
+            version: tree.version.clone(),
+            tree: tree.dir.clone(),
+            compiler: compiler.clone(),
+            old,
+        }))),
+    }
+}
+
+fn list(old: &[TooOld]) -> String {
+    let old: Vec<String> = old.iter().map(ToString::to_string).collect();
+    old.join(", ")
+}
+
+/// The rule that chooses the kernel's compiler; `None` where no rules do.
+fn choose_compiler(
+    spec: &KernelSpec,
+    tree: &Tree,
+    request: &ConfigRequest,
+) -> Result<Option<Sourced<ToolchainRule>>, Error> {
+    let (version, arch) = (&tree.version, spec.arch.value);
+    let rule = spec::choose(&spec.rules, version, arch, &request.merged);
+    if rule.is_none() && !spec.rules.is_empty() {
+        let rules = spec.rules.iter();
+        return Err(Error::NoRule {
+            kernel: spec.name.to_string(),
+            version: version.clone(),
+            arch,
+            rules: rules
+                .map(|rule| format!("{} ({})", rule.value, rule.origin))
+                .collect(),
+        });
+    }
+    Ok(rule.cloned())
+}
+
 impl<'a> Session<'a> {
     /// Online, and without a lock.
     pub fn new(environment: &'a Environment, spec: &'a Spec, library: &'a Library) -> Self {
@@ -362,17 +464,23 @@ impl Session<'_> {
         tree.dir = fs::real_path(&tree.dir);
         let dirs = Dirs::new(&tree.dir, state);
         plan::check_dirs(&dirs)?;
-        let environment = &*self.tool_environment(spec, notify)?;
-        let toolchain = toolchain::detect(
-            spec.arch.value,
-            spec.compiler.value,
-            environment,
-            &self.environment.cache_dir,
-        )?;
         let request = request::request(spec, self.library, &tree)?;
         for warning in &request.warnings {
             notify(Notice::Warning(warning.clone()));
         }
+        let rule = choose_compiler(spec, &tree, &request)?;
+        let compiler = match &rule {
+            Some(rule) => rule.compiler.clone(),
+            None => spec.compiler.value.clone(),
+        };
+        let environment = &*self.tool_environment(spec, &compiler, notify)?;
+        let toolchain = toolchain::detect(
+            spec.arch.value,
+            &compiler,
+            environment,
+            &self.environment.cache_dir,
+        )?;
+        check_minimums(&tree, &compiler, &toolchain, &request, environment)?;
         let cores = environment::cores();
         let (config, resolver) =
             configure::resolve(&request, &tree, &toolchain, &dirs, environment, cores)?;
@@ -382,6 +490,8 @@ impl Session<'_> {
         });
         Ok(Facts {
             tree,
+            compiler,
+            rule,
             toolchain,
             config,
             resolver,
@@ -395,6 +505,19 @@ impl Session<'_> {
 
     /// The environment in which the tools of `spec` are looked for and run.
     fn tool_environment(
+        &self,
+        spec: &KernelSpec,
+        compiler: &NamedCompiler,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Cow<'_, Environment>, Error> {
+        let place = self.tool_place(spec, notify)?;
+        Ok(match compiler.path {
+            Some(_) => Cow::Owned(toolchain::within(&place, compiler)),
+            None => place,
+        })
+    }
+
+    fn tool_place(
         &self,
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
@@ -427,7 +550,7 @@ impl Session<'_> {
             &facts.tree,
             &facts.toolchain,
             &dirs,
-            &*self.tool_environment(spec, &mut |_| {})?,
+            &*self.tool_environment(spec, &facts.compiler, &mut |_| {})?,
         )?)
     }
 
@@ -479,13 +602,25 @@ impl Session<'_> {
             [] => None,
             _ => self.native(spec, facts)?,
         };
-        Ok(explain::refused(
+        let mut refused = explain::refused(
             unmet,
             native.as_ref(),
             &facts.request,
             self.library,
             &facts.tree.dir,
-        )?)
+        )?;
+        let rust = refused
+            .iter_mut()
+            .find(|refused| refused.request.symbol.as_str() == "RUST");
+        if let (Some(rust), Some(native)) = (rust, &native) {
+            rust.note = minimum::rust_is_missing(
+                &facts.tree.dir,
+                &self.state(spec).join("configure"),
+                &native.loaded.variables,
+                self.environment,
+            );
+        }
+        Ok(refused)
     }
 
     /// The manifest of the last finished build of a kernel; `None` where there is none, or

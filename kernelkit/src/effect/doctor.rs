@@ -7,9 +7,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::environment::Environment;
 use super::toolchain::{in_parallel, is_rustup};
 use super::{exec, fs};
-use crate::arch::Arch;
 use crate::doctor::{
-    Finding, Minimums, Need, PackageManager, Packages, Privilege, Probe, State, System, Version,
+    Finding, Need, PackageManager, Packages, Privilege, Probe, State, System, Version,
 };
 use crate::process::Call;
 
@@ -24,39 +23,6 @@ const PROXIES: [&str; 8] = [
     "FTP_PROXY",
     "NO_PROXY",
 ];
-
-/// What the tree accepts: its table, corrected by its own script. A tree without them
-/// accepts anything.
-///
-/// # Errors
-/// The files are there and cannot be read, or no shell is.
-pub fn read_minimums(
-    tree: &Utf8Path,
-    arch: Arch,
-    environment: &Environment,
-) -> Result<Minimums, Error> {
-    let changes = fs::read_optional(tree.join("Documentation/process/changes.rst"))?;
-    let mut minimums = Minimums::parse(&String::from_utf8_lossy(&changes.unwrap_or_default()));
-    let script = tree.join("scripts/min-tool-version.sh");
-    if script.is_file() {
-        for name in ["binutils", "gcc", "llvm", "rustc", "bindgen"] {
-            let call = Call::new("sh", tree)
-                .arg(script.as_str())
-                .arg(name)
-                .envs(&environment.tool_variables())
-                .env("ARCH", arch.row().kernel_arch)
-                .env("SRCARCH", arch.row().srcarch);
-            // An older script does not know every name.
-            let (output, status) = exec::capture_unchecked(&call)?;
-            if status.success()
-                && let Ok(version) = output.text().trim().parse()
-            {
-                minimums.set(name, version);
-            }
-        }
-    }
-    Ok(minimums)
-}
 
 /// Why the machine could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -250,7 +216,8 @@ fn choose(
 mod tests {
     use super::*;
     use crate::config::DotConfig;
-    use crate::doctor::{Feature, Query, needs};
+    use crate::doctor::{Feature, Minimums, Query, needs};
+    use crate::effect::minimum;
     use crate::spec::Compiler;
     use crate::toolchain::Affixes;
 
@@ -383,7 +350,7 @@ mod tests {
             // The script is started by name: what runs it must be there.
             let mut environment = machine.environment();
             environment.path = "/usr/bin:/bin".to_owned();
-            read_minimums(&tree, "loongarch64".parse().unwrap(), &environment).unwrap()
+            minimum::read(&tree, "loongarch64".parse().unwrap(), &environment).unwrap()
         };
         assert_eq!(read().get("gcc"), Some(&"5.1".parse().unwrap()));
         let script = "[ $1 = gcc ] && echo 8.1.0 && exit\n[ $1 = llvm ] && [ $SRCARCH = loongarch ] && echo 18.0.0 && exit\nexit 1\n";
@@ -403,7 +370,7 @@ mod tests {
             );
         }
         assert_eq!(
-            read_minimums(
+            minimum::read(
                 "/nowhere".into(),
                 "arm64".parse().unwrap(),
                 &machine.environment()

@@ -28,6 +28,9 @@ pub struct Refused {
     pub repair: Option<Repair>,
     /// What is known of a symbol that this kernel does not define.
     pub absent: Option<Absent>,
+    /// What the tree's own script has to say about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A fix as changes to the fragments at hand: a fragment takes a symbol once.
@@ -243,6 +246,7 @@ pub fn refused(
             request: unmet,
             refusal,
             absent,
+            note: None,
         })
     });
     refused.collect()

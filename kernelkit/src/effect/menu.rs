@@ -164,7 +164,7 @@ pub fn edit(
     let call = kbuild.call(&["-s", interface.goal]);
     let status = exec::interactive(&call)?;
     if !status.success() {
-        let missing = missing(spec, interface, session.environment);
+        let missing = missing(spec, facts, interface, session.environment);
         let system = doctor::system(session.environment);
         return Err(Error::Failed {
             interface,
@@ -181,17 +181,22 @@ pub fn edit(
 }
 
 /// What an interface in the terminal needs and the machine does not have.
-fn missing(spec: &KernelSpec, interface: &Interface, environment: &Environment) -> Vec<Finding> {
+fn missing(
+    spec: &KernelSpec,
+    facts: &Facts,
+    interface: &Interface,
+    environment: &Environment,
+) -> Vec<Finding> {
     if !matches!(interface.goal, "menuconfig" | "nconfig") {
         return Vec::new();
     }
     let find = || {
-        let (arch, compiler) = (spec.arch.value, spec.compiler.value);
-        let affixes = toolchain::affixes(arch, compiler, environment).ok()?;
+        let arch = spec.arch.value;
+        let affixes = toolchain::affixes(arch, &facts.compiler, environment).ok()?;
         let query = |features| Query {
             arch,
             host: toolchain::host_arch().unwrap_or(arch),
-            compiler,
+            compiler: facts.compiler.family,
             affixes: &affixes,
             config: None,
             minimums: None,

@@ -22,6 +22,7 @@ pub mod lock;
 pub mod lockfile;
 pub mod log;
 pub mod menu;
+pub mod minimum;
 pub mod nix;
 pub mod open;
 pub mod patches;

@@ -91,6 +91,7 @@ pub struct Found {
 /// What is named and not there, for other kernels than this one, too.
 pub fn find(spec: &KernelSpec, root: &Utf8Path) -> Result<Vec<Found>, Error> {
     let (variant, common): (Vec<_>, Vec<_>) = spec.patches.iter().partition(|set| set.is_variant());
+    let flavour = spec.flavour.as_ref().map(|flavour| &flavour.value);
     let mut found = Vec::new();
     for set in variant.into_iter().chain(common) {
         let paths = paths(&set.path, root)?;
@@ -102,6 +103,10 @@ pub fn find(spec: &KernelSpec, root: &Utf8Path) -> Result<Vec<Found>, Error> {
         }
         let excluded = if !set.arches.is_empty() && !set.arches.contains(&spec.arch.value) {
             Some("it is for other architectures")
+        } else if !set.flavours.is_empty()
+            && !flavour.is_some_and(|flavour| set.flavours.contains(flavour))
+        {
+            Some("it is for other flavours")
         } else if set.debug.is_some_and(|debug| debug != spec.debug.value) {
             Some("it is for kernels with another `debug`")
         } else {

@@ -164,7 +164,12 @@ impl Timer {
             jobs: jobs(plan),
             cores: environment::cores(),
         };
-        let timings = timings::analyze(build, &records, &self.shown);
+        let timings = timings::analyze(
+            build,
+            plan.record.dirs.build.as_str(),
+            &records,
+            &self.shown,
+        );
         let directory = fs::real_path(plan.record.dirs.logs().join("latest"));
         let written = Written {
             json: directory.join("timings.json"),

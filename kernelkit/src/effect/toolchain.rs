@@ -16,7 +16,7 @@ use super::fs::{self, Context as _};
 use crate::arch::{Arch, UnknownArch};
 use crate::process::Call;
 use crate::source::Sha256;
-use crate::spec::Compiler;
+use crate::spec::{Compiler, NamedCompiler};
 use crate::toolchain::{self, Affixes, Part, ROLES, Role, RoleRow, Tool, Toolchain};
 
 /// Increased when a record of an older kernelkit must not be believed any more.
@@ -36,8 +36,8 @@ pub enum Error {
         program: String,
         /// What for.
         arch: Arch,
-        /// `gcc` or `clang`.
-        compiler: &'static str,
+        /// What it is called.
+        compiler: String,
         /// The Debian packages that have it.
         packages: String,
     },
@@ -62,6 +62,9 @@ impl Error {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Error::Missing { packages, arch, .. } if packages.is_empty() => Some(format!(
+                "Debian has no such compiler for {arch}: kernel.org has one (https://mirrors.edge.kernel.org/pub/tools/crosstool/), to be declared in `compilers` with its `path` and `prefix`"
+            )),
             Error::Missing { packages, .. } => Some(format!(
                 "`cargo kernel doctor --install` installs what is missing; on Debian it is in: {packages}"
             )),
@@ -87,24 +90,23 @@ pub fn host_arch() -> Result<Arch, Error> {
     Arch::host(machine).map_err(Error::Host)
 }
 
-/// The toolchain of this machine for `arch`.
+/// The toolchain of this machine for `arch` with a compiler of that name; its directory is
+/// on `environment`'s `PATH` already ([`within`]).
 ///
 /// `cache` is a directory for the record of earlier runs; one that cannot be written to only costs time.
 pub fn detect(
     arch: Arch,
-    compiler: Compiler,
+    named: &NamedCompiler,
     environment: &Environment,
     cache: &Utf8Path,
 ) -> Result<Toolchain, Error> {
-    let found = look_up(arch, compiler, environment)?;
+    let compiler = named.family;
+    let found = look_up(arch, named, environment)?;
     let root = environment.root.as_ref();
     let place = root.map_or(String::new(), |root| {
         format!("{}-", root.dir().file_name().unwrap_or_default())
     });
-    let record_path = cache.join(format!(
-        "toolchain/{place}{arch}-{}.json",
-        name_of(compiler)
-    ));
+    let record_path = cache.join(format!("toolchain/{place}{arch}-{}.json", named.name));
     let record: Option<Record> = fs::read_optional(&record_path)
         .ok()
         .flatten()
@@ -133,11 +135,14 @@ pub fn detect(
     Ok(record.toolchain)
 }
 
-fn name_of(compiler: Compiler) -> &'static str {
-    match compiler {
-        Compiler::Gcc => "gcc",
-        Compiler::Clang => "clang",
+/// The environment with a compiler's own directory before all others.
+#[must_use]
+pub fn within(environment: &Environment, compiler: &NamedCompiler) -> Environment {
+    let mut environment = environment.clone();
+    if let Some(directory) = &compiler.path {
+        environment.path = format!("{directory}:{}", environment.path);
     }
+    environment
 }
 
 /// What an earlier run found.
@@ -199,36 +204,40 @@ struct Found {
 /// What stands before and behind the names of the programs here; the usual where there are none.
 pub fn affixes(
     arch: Arch,
-    compiler: Compiler,
+    compiler: &NamedCompiler,
     environment: &Environment,
 ) -> Result<Affixes, Error> {
     let path = environment.path.as_str();
-    match compiler {
+    let suffix = compiler.suffix.clone();
+    match compiler.family {
         Compiler::Gcc => {
-            let mut prefixes = toolchain::prefixes(arch, host_arch()?)
-                .into_iter()
-                .peekable();
+            let known = match &compiler.prefix {
+                Some(prefix) => vec![prefix.clone()],
+                None => toolchain::prefixes(arch, host_arch()?),
+            };
+            let mut prefixes = known.into_iter().peekable();
             let usual = prefixes.peek().cloned();
             let prefix = prefixes
-                .find(|prefix| find_compiler(&format!("{prefix}gcc"), path).is_some())
+                .find(|prefix| find_compiler(&format!("{prefix}gcc{suffix}"), path).is_some())
                 .or(usual)
                 .ok_or(Error::OnlyClang { arch })?;
-            Ok(Affixes {
-                prefix,
-                suffix: String::new(),
-            })
+            Ok(Affixes { prefix, suffix })
         }
         Compiler::Clang => Ok(Affixes {
             prefix: String::new(),
-            suffix: llvm_suffix(path),
+            suffix: match suffix.is_empty() {
+                true => llvm_suffix(path),
+                false => suffix,
+            },
         }),
     }
 }
 
-fn look_up(arch: Arch, compiler: Compiler, environment: &Environment) -> Result<Found, Error> {
+fn look_up(arch: Arch, named: &NamedCompiler, environment: &Environment) -> Result<Found, Error> {
     let host = host_arch()?;
     let path = environment.path.as_str();
-    let Affixes { prefix, suffix } = affixes(arch, compiler, environment)?;
+    let compiler = named.family;
+    let Affixes { prefix, suffix } = affixes(arch, named, environment)?;
     let mut programs = BTreeMap::new();
     for row in &ROLES {
         let program = toolchain::program(row, compiler, &prefix, &suffix);
@@ -251,7 +260,7 @@ fn look_up(arch: Arch, compiler: Compiler, environment: &Environment) -> Result<
                 return Err(Error::Missing {
                     program,
                     arch,
-                    compiler: name_of(compiler),
+                    compiler: named.name.clone(),
                     packages: packages(row, arch, host, compiler, &suffix),
                 });
             }
@@ -278,11 +287,7 @@ fn packages(row: &RoleRow, arch: Arch, host: Arch, compiler: Compiler, suffix: &
     if row.role == Role::Make {
         return "make".to_owned();
     }
-    toolchain::debian_packages(arch, host, compiler)
-        .into_iter()
-        .map(|package| format!("{package}{suffix}"))
-        .collect::<Vec<_>>()
-        .join(" ")
+    toolchain::debian_packages(arch, host, compiler, suffix).join(" ")
 }
 
 /// Like [`exec::find_on_path`], looking through compiler caches.

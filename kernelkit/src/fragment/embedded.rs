@@ -10,8 +10,15 @@ macro_rules! files {
 /// Every file below `fragments/`, in the order of their paths; a test compares the
 /// list with the directory.
 pub(super) const FILES: &[(&str, &str)] = files![
+    "arch/arm"
     "arch/arm64"
+    "arch/i386"
+    "arch/loongarch64"
+    "arch/mips"
+    "arch/mipsel"
+    "arch/powerpc64le"
     "arch/riscv64"
+    "arch/s390x"
     "arch/x86_64"
     "builtin/fs/9p"
     "builtin/fs/ext4"

@@ -420,7 +420,15 @@ pub fn plan(
         .iter()
         .map(|patch| patch_path(store, patch))
         .collect::<Result<Vec<_>, _>>()?;
-    let patches: Vec<_> = files.iter().map(|(_, path)| store.display(path)).collect();
+    // The script's usual options are not said.
+    let patches: Vec<_> = files
+        .iter()
+        .zip(&kernel.source.patches)
+        .map(|((_, path), patch)| match patch.is_usual() {
+            true => store.display(path),
+            false => format!("{} {} {}", store.display(path), patch.strip, patch.fuzz),
+        })
+        .collect();
 
     let mut recipe = Recipe::new(
         format!("linux-{}", kernel.release),

@@ -100,3 +100,171 @@ fn durations_and_sizes_read_well() {
         assert_eq!(bytes(count), expected);
     }
 }
+
+/// Elements of a document as paths with attributes, and its text. Panics where it is not
+/// well-formed.
+fn parse(xml: &str) -> (Vec<(String, Vec<(String, String)>)>, String) {
+    use quick_xml::events::Event;
+    let mut reader = quick_xml::Reader::from_str(xml);
+    let (mut elements, mut text, mut open) = (Vec::new(), String::new(), Vec::new());
+    loop {
+        let event = reader.read_event().unwrap();
+        match &event {
+            Event::Start(tag) | Event::Empty(tag) => {
+                let attribute =
+                    |attribute: Result<quick_xml::events::attributes::Attribute<'_>, _>| {
+                        let attribute = attribute.unwrap();
+                        let name = String::from_utf8(attribute.key.as_ref().to_vec()).unwrap();
+                        (name, attribute.unescape_value().unwrap().into_owned())
+                    };
+                open.push(String::from_utf8(tag.name().as_ref().to_vec()).unwrap());
+                elements.push((open.join("/"), tag.attributes().map(attribute).collect()));
+                if matches!(event, Event::Empty(_)) {
+                    open.pop();
+                }
+            }
+            Event::End(_) => {
+                open.pop();
+            }
+            Event::Text(part) => text.push_str(&part.decode().unwrap()),
+            Event::GeneralRef(reference) => {
+                let name = reference.decode().unwrap();
+                let resolved = match reference.resolve_char_ref().unwrap() {
+                    Some(character) => character.to_string(),
+                    None => quick_xml::escape::resolve_predefined_entity(&name)
+                        .unwrap()
+                        .to_owned(),
+                };
+                text.push_str(&resolved);
+            }
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+    (elements, text)
+}
+
+#[test]
+fn what_a_log_says_stays_text_in_every_page() {
+    let report = batch();
+    let directory = camino::Utf8Path::new("/w/target/kernel/batches/1");
+    for (page, scripts) in [(html(&report, directory), 1), (html::mail_html(&report), 0)] {
+        let (elements, text) = parse(&page);
+        assert!(text.contains("<script>alert(1)</script>") && text.contains("]]> \u{fffd}[31m<b>"));
+        let count = |name: &str| {
+            elements
+                .iter()
+                .filter(|(path, _)| path.rsplit('/').next() == Some(name))
+                .count()
+        };
+        assert_eq!((count("script"), count("b") > 0), (scripts, true));
+        // Nothing is loaded from anywhere.
+        for (path, attributes) in &elements {
+            for (name, value) in attributes {
+                assert!(
+                    !matches!(name.as_str(), "src" | "srcset" | "data" | "action"),
+                    "{path} {name}"
+                );
+                assert!(!value.contains("//"), "{path} {name} {value}");
+            }
+        }
+        assert!(!page.contains("url(") && !page.contains("@import"));
+    }
+}
+
+#[test]
+fn junit_has_what_its_readers_ask_for() {
+    let (elements, text) = parse(&junit(&batch()));
+    let allowed = [
+        "testsuites",
+        "testsuites/testsuite",
+        "testsuites/testsuite/testcase",
+        "testsuites/testsuite/testcase/failure",
+        "testsuites/testsuite/testcase/error",
+        "testsuites/testsuite/testcase/skipped",
+        "testsuites/testsuite/testcase/system-out",
+    ];
+    for (path, attributes) in &elements {
+        assert!(allowed.contains(&path.as_str()), "{path}");
+        let value = |name: &str| {
+            let found = attributes.iter().find(|(attribute, _)| attribute == name);
+            found
+                .unwrap_or_else(|| panic!("{path} has no {name}"))
+                .1
+                .clone()
+        };
+        match path.rsplit('/').next().unwrap() {
+            "testsuites" | "testsuite" => {
+                for name in ["tests", "failures", "errors", "skipped"] {
+                    value(name).parse::<u32>().unwrap();
+                }
+                value("time").parse::<f64>().unwrap();
+            }
+            "testcase" => {
+                assert!(!value("name").is_empty() && value("classname").starts_with("kernel."));
+                value("time").parse::<f64>().unwrap();
+            }
+            "failure" | "error" => {
+                assert!(!value("message").is_empty() && !value("type").is_empty())
+            }
+            _ => {}
+        }
+    }
+    let count = |end: &str| {
+        elements
+            .iter()
+            .filter(|(path, _)| path.ends_with(end))
+            .count()
+    };
+    assert_eq!(
+        ["/testcase", "/failure", "/error", "/skipped", "/system-out"].map(count),
+        [5, 1, 1, 1, 5]
+    );
+    assert!(text.contains("]]> \u{fffd}[31m<b>\u{fffd}"));
+}
+
+#[test]
+fn logs_are_linked_relative_to_the_page() {
+    for (directory, path, expected) in [
+        (
+            "/w/kernel/batches/1",
+            "/w/kernel/tiny/log/2",
+            "../../tiny/log/2",
+        ),
+        ("/w", "/w/tiny/log", "./tiny/log"),
+        ("/w/a", "/w/b c/#?", "../b%20c/%23%3F"),
+    ] {
+        assert_eq!(page::reference(directory.into(), path.into()), expected);
+    }
+}
+
+#[test]
+fn compilers_have_short_names() {
+    for (line, short) in [
+        ("gcc (Debian 12.2.0-14+deb12u1) 12.2.0", "gcc 12.2.0"),
+        (
+            "aarch64-linux-gnu-gcc (Debian 12.2.0-14) 12.2.0",
+            "gcc 12.2.0",
+        ),
+        ("Debian clang version 14.0.6", "clang 14.0.6"),
+        ("tcc", "tcc"),
+    ] {
+        assert_eq!(html::short_toolchain(line), short);
+    }
+}
+
+#[test]
+fn marks_of_an_axis_are_round_and_few() {
+    for (length, marks, last) in [
+        (0.5, 6, "0.50 s"),
+        (70.0, 8, "1:10 min"),
+        (476.0, 8, "7 min"),
+        (9000.0, 6, "150 min"),
+    ] {
+        let ticks = page::ticks(length);
+        assert!(ticks.len() <= 9 && *ticks.last().unwrap() <= length);
+        let shown = page::tick(*ticks.last().unwrap(), ticks[1]);
+        assert_eq!((ticks.len(), shown.as_str()), (marks, last), "{ticks:?}");
+    }
+}

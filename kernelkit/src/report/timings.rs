@@ -153,8 +153,9 @@ pub struct Sum {
 /// In how many parts of the build parallelism is told.
 const PARTS: usize = 240;
 
-/// Puts together what was recorded; `shown` is what make printed.
-pub fn analyze(build: Build, records: &[Recorded], shown: &[Shown]) -> Timings {
+/// Puts together what was recorded; `shown` is what make printed. Targets below `directory`, the
+/// object directory, are told without it.
+pub fn analyze(build: Build, directory: &str, records: &[Recorded], shown: &[Shown]) -> Timings {
     let first = records
         .iter()
         .map(|record| record.start)
@@ -177,7 +178,7 @@ pub fn analyze(build: Build, records: &[Recorded], shown: &[Shown]) -> Timings {
         match announced(&record.command) {
             Some((verb, target)) => units.push(Unit {
                 verb: verb.to_owned(),
-                target: target.to_owned(),
+                target: relative(target, directory).to_owned(),
                 start: since(record.start),
                 seconds: length,
                 cpu_seconds: cpu,
@@ -243,6 +244,14 @@ fn announced(command: &str) -> Option<(&str, &str)> {
         Line::Command { verb, target } => Some((verb, target)),
         _ => None,
     }
+}
+
+/// The make of a tool, such as objtool's, names its files in full.
+fn relative<'a>(target: &'a str, directory: &str) -> &'a str {
+    let below = target.strip_prefix(directory);
+    below
+        .and_then(|rest| rest.strip_prefix('/'))
+        .unwrap_or(target)
 }
 
 fn runs_make(command: &str) -> bool {

@@ -24,6 +24,14 @@ impl Problem {
         }
     }
 
+    /// Line and column.
+    pub(super) fn place(&self) -> Option<(usize, usize)> {
+        match &self.origin {
+            Some(Origin::File { line, column, .. }) => Some((*line, *column)),
+            _ => None,
+        }
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<Option<String>>) -> Self {
         self.hint = hint.into();
         self

@@ -5,11 +5,13 @@
 use camino::Utf8PathBuf;
 
 use super::{
-    BackendChoice, Compiler, ConfigBase, Jobs, KernelName, Mail, PatchSet, Timestamp, ToolchainName,
+    BackendChoice, Compiler, ConfigBase, Jobs, KernelName, Mail, NamedCompiler, PatchSet,
+    Timestamp, ToolchainName,
 };
 use crate::arch::Arch;
+use crate::config::Symbol;
 use crate::source::Source;
-use crate::sourced::Sourced;
+use crate::sourced::{Origin, Sourced};
 use crate::version::VersionRange;
 
 macro_rules! layer {
@@ -41,7 +43,7 @@ layer! {
     fragments: Vec<String>,
     debug: bool,
     label: String,
-    compiler: Compiler,
+    compiler: CompilerName,
     toolchain: ToolchainName,
     backend: BackendChoice,
     make_flags: Vec<String>,
@@ -101,6 +103,34 @@ pub(super) struct Common {
     pub(super) default_kernels: Vec<Sourced<KernelName>>,
     pub(super) fragment_dirs: Vec<Sourced<Utf8PathBuf>>,
     pub(super) mail: Mail,
+    pub(super) compilers: Vec<Sourced<NamedCompiler>>,
+    pub(super) rules: Vec<Sourced<RuleParts>>,
+}
+
+/// A compiler's name before it is known what is called so, with its own place: a setting's is
+/// that of the key.
+#[derive(Clone, Debug)]
+pub(super) struct CompilerName {
+    pub(super) name: String,
+    pub(super) origin: Origin,
+}
+
+/// The parts of a table in `compilers`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CompilerParts {
+    pub(super) family: Option<Compiler>,
+    pub(super) prefix: Option<String>,
+    pub(super) suffix: Option<String>,
+    pub(super) path: Option<Utf8PathBuf>,
+}
+
+/// The parts of a table in `toolchains`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RuleParts {
+    pub(super) when: Option<VersionRange>,
+    pub(super) arches: Vec<Arch>,
+    pub(super) config: Vec<Symbol>,
+    pub(super) compiler: Option<CompilerName>,
 }
 
 /// The parts of a `source` table.
@@ -121,6 +151,7 @@ pub(super) struct PatchParts {
     pub(super) path: Option<Sourced<String>>,
     pub(super) version: Option<Sourced<VersionRange>>,
     pub(super) arches: Vec<Arch>,
+    pub(super) flavours: Vec<KernelName>,
     pub(super) debug: Option<Sourced<bool>>,
     pub(super) fuzz: Option<Sourced<u32>>,
 }

@@ -6,6 +6,7 @@
 //! of [`SETTINGS`]. This module never reads a file: [`effect::workspace`](crate::effect::workspace)
 //! finds the manifests and hands their text in.
 
+mod compiler;
 mod error;
 mod input;
 mod layer;
@@ -33,6 +34,7 @@ use crate::manifest::Backend;
 use crate::source::Source;
 use crate::sourced::Sourced;
 
+pub use compiler::{NamedCompiler, ToolchainRule, choose};
 pub use error::{Error, Problem};
 pub use mail::Mail;
 pub use matrix::Cell;
@@ -91,8 +93,12 @@ pub struct KernelSpec {
     pub debug: Sourced<bool>,
     /// The middle part of the release, instead of the derived one.
     pub label: Option<Sourced<String>>,
-    /// gcc or clang.
-    pub compiler: Sourced<Compiler>,
+    /// Its compiler; where there are rules, the one they choose takes its place.
+    pub compiler: Sourced<NamedCompiler>,
+    /// What chooses its compiler when its version and what it asks for are known: the first
+    /// rule that matches. None where it names its compiler itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Sourced<ToolchainRule>>,
     /// The machine's own tools, or those of a pinned Debian root.
     pub toolchain: Sourced<ToolchainName>,
     /// What builds it.

@@ -9,7 +9,7 @@ use super::input::{Input, Outcome};
 use super::layer::PatchParts;
 use super::settings::{Read, Table};
 use super::value::InvalidValue;
-use super::{read, source};
+use super::{KernelName, read, source};
 use crate::arch::Arch;
 use crate::version::VersionRange;
 
@@ -22,6 +22,8 @@ pub struct PatchSet {
     pub version: Option<VersionRange>,
     /// The architectures that it is for; all where none is named.
     pub arches: Vec<Arch>,
+    /// The flavours that it is for; all kernels, those without one too, where none is named.
+    pub flavours: Vec<KernelName>,
     /// Whether it is for kernels with the debug layer, or for those without; both where absent.
     pub debug: Option<bool>,
     /// How many lines at either end of a hunk may differ, instead of the kernel's `patch-fuzz`.
@@ -37,11 +39,12 @@ impl PatchSet {
         }
     }
 
-    /// Whether it is a variant's: for some architectures, or for debug kernels or the others.
+    /// Whether it is a variant's: for some architectures or flavours, or for debug kernels or
+    /// the others.
     /// What a variant has of its own lies below what belongs to a version, and that below what
     /// is for all.
     pub fn is_variant(&self) -> bool {
-        !self.arches.is_empty() || self.debug.is_some()
+        !self.arches.is_empty() || !self.flavours.is_empty() || self.debug.is_some()
     }
 }
 
@@ -55,6 +58,7 @@ impl fmt::Display for PatchSet {
             .iter()
             .map(ToString::to_string)
             .chain(arches)
+            .chain(self.flavours.iter().map(ToString::to_string))
             .chain(self.debug.map(|debug| format!("debug = {debug}")))
             .collect();
         match conditions.as_slice() {
@@ -123,6 +127,7 @@ fn read_table(input: &Input<'_>, table: &DeTable<'_>) -> Outcome<PatchSet> {
         path: resolved(&path.value, input),
         version: parts.version.map(|version| version.value),
         arches: parts.arches,
+        flavours: parts.flavours,
         debug: parts.debug.map(|debug| debug.value),
         fuzz: parts.fuzz.map(|fuzz| fuzz.value),
     })

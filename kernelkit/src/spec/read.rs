@@ -6,9 +6,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::compiler::{self, NamedCompiler, ToolchainRule};
 use super::error::{Error, Problem, nearest, suggest};
 use super::input::{Document, Input, Outcome, Place, toml_key};
-use super::layer::{Common, Layer};
+use super::layer::{Common, CompilerName, Layer};
 use super::matrix::{self, Declared};
 use super::overrides::Overrides;
 use super::settings::{Read, Setting, Table, find, suggest_key};
@@ -79,7 +80,9 @@ pub fn parse(
     let mut declarations: Vec<Declarations> = Vec::new();
     for manifest in manifests {
         match read_manifest(manifest, context, &mut common) {
-            Ok((declared, wrong)) => {
+            Ok((declared, mut wrong)) => {
+                wrong.extend(declared.unknown_compilers(&common));
+                wrong.sort_by_key(Problem::place);
                 declarations.push(declared);
                 problems.extend(wrong);
             }
@@ -99,6 +102,11 @@ pub fn parse(
         .iter()
         .flat_map(|declared| &declared.flavours)
         .collect();
+    let rules = compiler::rules(&common, &mut problems);
+    let compilers = Compilers {
+        declared: &common.compilers,
+        rules: &rules,
+    };
     let mut kernels = Vec::new();
     let mut declared_at: HashMap<KernelName, Origin> = HashMap::new();
     for declared in &declarations {
@@ -126,8 +134,8 @@ pub fn parse(
                 continue;
             }
             declared_at.insert(name.clone(), origin.clone());
-            let flavoured = match flavoured(&own.layer, &defaults, &flavours) {
-                Ok(layer) => layer,
+            let flavour = match flavour(&own.layer, &defaults, &flavours) {
+                Ok(flavour) => flavour,
                 Err(problem) => {
                     problems.push(problem);
                     continue;
@@ -135,10 +143,11 @@ pub fn parse(
             };
             let layers = Layers {
                 flags: &flags,
-                own: &flavoured,
+                flavour,
+                own: &own.layer,
                 defaults: &defaults,
             };
-            match complete(name.clone(), Some(origin), layers, context) {
+            match complete(name.clone(), Some(origin), layers, &compilers, context) {
                 Ok(kernel) => kernels.push(KernelSpec {
                     cell: cell.clone(),
                     ..kernel
@@ -152,11 +161,12 @@ pub fn parse(
     if declared_at.is_empty() && flags.source.is_some() && problems.is_empty() {
         let layers = Layers {
             flags: &flags,
+            flavour: None,
             own: &Layer::default(),
             defaults: &workspace_defaults.layer,
         };
         let kernel = name_from_flags(overrides, &flags)
-            .and_then(|name| complete(name, None, layers, context));
+            .and_then(|name| complete(name, None, layers, &compilers, context));
         match kernel {
             Ok(kernel) => kernels.push(kernel),
             Err(wrong) => problems.extend(wrong),
@@ -171,6 +181,12 @@ pub fn parse(
                 default.origin.clone(),
             ));
         }
+    }
+    problems.extend(unknown_flavours(&kernels, &flavours));
+    // A flag makes kernels that nobody declared.
+    let as_declared = flags.source.is_none() && flags.arch.is_none() && flags.compiler.is_none();
+    if problems.is_empty() && as_declared {
+        problems.extend(compiler::idle(&rules, &kernels));
     }
     Error::check(problems)?;
     Ok(Spec {
@@ -308,6 +324,20 @@ struct Declarations {
     defaults: ReadLayer,
     flavours: Vec<(KernelName, ReadLayer)>,
     kernels: Vec<Declared>,
+}
+
+impl Declarations {
+    fn unknown_compilers(&self, common: &Common) -> Vec<Problem> {
+        let flavours = self.flavours.iter().map(|(_, layer)| layer);
+        let kernels = self.kernels.iter().map(|kernel| &kernel.own);
+        let layers = std::iter::once(&self.defaults)
+            .chain(flavours)
+            .chain(kernels);
+        let names = layers.filter_map(|read| read.layer.compiler.as_ref());
+        names
+            .filter_map(|name| compiler::find(name, &common.compilers).err())
+            .collect()
+    }
 }
 
 /// Reads one manifest: what it declares and what is wrong with it. A TOML syntax error is an `Err`.
@@ -535,7 +565,12 @@ fn read_overrides(
         let result = match setting.read {
             Read::Kernel(read) => read(&mut layer, &input),
             Read::Workspace(read) => read(common, &input),
-            Read::Source(_) | Read::Patch(_) | Read::Matrix(_) | Read::Tables => {
+            Read::Source(_)
+            | Read::Patch(_)
+            | Read::Matrix(_)
+            | Read::Compiler(_)
+            | Read::Rule(_)
+            | Read::Tables => {
                 unreachable!("such rows have no flag")
             }
         };
@@ -561,14 +596,14 @@ fn name_from_flags(overrides: &Overrides, flags: &Layer) -> Outcome<KernelName> 
     Ok(preset.unwrap_or_else(|| "kernel".parse().expect("`kernel` is a valid name")))
 }
 
-/// A kernel's own settings with those of its flavour over them.
-fn flavoured(
+/// A kernel's flavour, which its own table or the defaults may choose.
+fn flavour<'f>(
     own: &Layer,
     defaults: &Layer,
-    flavours: &[&(KernelName, ReadLayer)],
-) -> Result<Layer, Problem> {
+    flavours: &[&'f (KernelName, ReadLayer)],
+) -> Result<Option<&'f Layer>, Problem> {
     let Some(flavour) = own.flavour.as_ref().or(defaults.flavour.as_ref()) else {
-        return Ok(own.clone());
+        return Ok(None);
     };
     let known = flavours.iter().find(|(name, _)| *name == flavour.value);
     let Some((_, over)) = known else {
@@ -583,31 +618,109 @@ fn flavoured(
         let message = format!("unknown flavour `{}`", flavour.value);
         return Err(Problem::new(message, flavour.origin.clone()).hint(hint));
     };
-    // What the flavour adds to may stand in the defaults.
-    Ok(over.layer.clone().adding_to(&own.clone().over(defaults)))
+    Ok(Some(&over.layer))
 }
 
 /// The layers of a kernel, from the top.
 #[derive(Clone, Copy)]
 struct Layers<'a> {
     flags: &'a Layer,
+    flavour: Option<&'a Layer>,
     own: &'a Layer,
     defaults: &'a Layer,
+}
+
+impl Layers<'_> {
+    /// All of them as one. What flags and flavour add to may stand in the defaults.
+    fn merged(self) -> Layer {
+        let below = self.own.clone().over(self.defaults);
+        let below = match self.flavour {
+            Some(flavour) => flavour.clone().adding_to(&below),
+            None => below,
+        };
+        self.flags.clone().adding_to(&below)
+    }
+
+    /// What is said of this kernel, rather than of all of them.
+    fn of_it<T>(self, setting: impl Fn(&Layer) -> Option<&Sourced<T>>) -> Option<Sourced<T>>
+    where
+        T: Clone,
+    {
+        [Some(self.flags), self.flavour, Some(self.own)]
+            .into_iter()
+            .flatten()
+            .find_map(|layer| setting(layer).cloned())
+    }
+}
+
+/// Flavours that patches are for and nobody declares.
+fn unknown_flavours(kernels: &[KernelSpec], flavours: &[&(KernelName, ReadLayer)]) -> Vec<Problem> {
+    let known: Vec<&str> = flavours.iter().map(|(name, _)| name.as_str()).collect();
+    let mut problems = Vec::new();
+    for kernel in kernels {
+        for set in kernel.patches.iter() {
+            let unknown = set
+                .flavours
+                .iter()
+                .filter(|name| !known.contains(&name.as_str()));
+            problems.extend(unknown.map(|name| {
+                let message = format!(
+                    "the patches {} are for an unknown flavour `{name}`",
+                    set.path
+                );
+                Problem::new(message, kernel.patches.origin.clone())
+                    .hint(suggest(name.as_str(), known.iter().copied()))
+            }));
+        }
+    }
+    problems
+}
+
+/// What the workspace knows of compilers.
+struct Compilers<'a> {
+    declared: &'a [Sourced<NamedCompiler>],
+    rules: &'a [Sourced<ToolchainRule>],
+}
+
+impl Compilers<'_> {
+    /// A kernel's compiler, and the rules that choose another where it has none of its own.
+    fn of(
+        &self,
+        layers: Layers<'_>,
+        merged: Option<&Sourced<CompilerName>>,
+    ) -> Result<(Sourced<NamedCompiler>, Vec<Sourced<ToolchainRule>>), Problem> {
+        let named = match merged {
+            None => None,
+            Some(name) => Some(Sourced {
+                value: compiler::find(name, self.declared)?,
+                origin: name.origin.clone(),
+            }),
+        };
+        let by_rule = layers.of_it(|layer| layer.compiler.as_ref()).is_none();
+        let mut rules = match by_rule {
+            true => self.rules.to_vec(),
+            false => Vec::new(),
+        };
+        if let (false, Some(default)) = (rules.is_empty(), &named) {
+            rules.push(default.clone().map(ToolchainRule::always));
+        }
+        let usual = || Sourced::default_value(NamedCompiler::usual(Compiler::Gcc));
+        Ok((named.unwrap_or_else(usual), rules))
+    }
 }
 
 /// The kernel that layers make, with the defaults under them.
 fn complete(
     name: KernelName,
     origin: Option<&Origin>,
-    Layers {
-        flags,
-        own,
-        defaults,
-    }: Layers<'_>,
+    layers: Layers<'_>,
+    compilers: &Compilers<'_>,
     context: &Context,
 ) -> Outcome<KernelSpec> {
-    let layer = flags.clone().adding_to(&own.clone().over(defaults));
+    let layer = layers.merged();
     let mut problems = Vec::new();
+    let compiler = compilers.of(layers, layer.compiler.as_ref());
+    let compiler = compiler.map_err(|problem| problems.push(problem)).ok();
     if layer.source.is_none() {
         problems.push(
             Problem::new(
@@ -622,10 +735,8 @@ fn complete(
         .unwrap_or_else(|| Sourced::default_value(Vec::new()));
     let base = match (layer.base, layer.allnoconfig_base) {
         (Some(base), _) => {
-            let misplaced = flags
-                .allnoconfig_base
-                .as_ref()
-                .or(own.allnoconfig_base.as_ref());
+            // In the defaults it is for those kernels that it has an effect on.
+            let misplaced = layers.of_it(|layer| layer.allnoconfig_base.as_ref());
             if let Some(allnoconfig) = misplaced {
                 problems.push(
                     Problem::new(
@@ -633,7 +744,7 @@ fn complete(
                             "`allnoconfig-base` has no effect on kernel `{name}`, which starts from {}",
                             base_in_words(&base)
                         ),
-                        allnoconfig.origin.clone(),
+                        allnoconfig.origin,
                     )
                     .hint("remove it; it is for kernels that are made of `fragments` alone".to_owned()),
                 );
@@ -668,7 +779,9 @@ fn complete(
             .hint("set it, such as `arch = \"x86_64\"`".to_owned()),
         );
     }
-    let (Some(source), Some(arch), true) = (layer.source, arch, problems.is_empty()) else {
+    let (Some(source), Some(arch), Some((compiler, rules)), true) =
+        (layer.source, arch, compiler, problems.is_empty())
+    else {
         return Err(problems);
     };
     fn or<T>(value: Option<Sourced<T>>, default: T) -> Sourced<T> {
@@ -687,7 +800,8 @@ fn complete(
         fragments,
         debug: or(layer.debug, false),
         label: layer.label,
-        compiler: or(layer.compiler, Compiler::Gcc),
+        compiler,
+        rules,
         toolchain: or(layer.toolchain, ToolchainName::HOST),
         backend: or(layer.backend, BackendChoice::Auto),
         make_flags: or(layer.make_flags, Vec::new()),

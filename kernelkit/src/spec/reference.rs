@@ -19,6 +19,16 @@ pub fn reference_markdown() -> String {
             "Keys of `[workspace.metadata.kernel]` and `[package.metadata.kernel]`.",
         ),
         (
+            Table::Compiler,
+            "A compiler",
+            "Keys of `[workspace.metadata.kernel.compilers.<name>]`.",
+        ),
+        (
+            Table::Rule,
+            "A toolchain rule",
+            "Keys of an item of `toolchains`, such as `{ when = \">=6.1\", arch = [\"arm64\"], use = \"gcc-12\" }`.",
+        ),
+        (
             Table::Matrix,
             "A matrix",
             "Keys of `[workspace.metadata.kernel.matrix.<name>]`, besides those of a kernel.",

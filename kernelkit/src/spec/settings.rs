@@ -5,9 +5,9 @@ use toml::de::DeValue;
 
 use super::error::{Problem, nearest};
 use super::input::{Input, Outcome};
-use super::layer::{Common, Layer, PatchParts, SourceParts};
+use super::layer::{Common, CompilerParts, Layer, PatchParts, RuleParts, SourceParts};
 use super::matrix::{self, MatrixParts};
-use super::{ConfigBase, mail, patch, source, value};
+use super::{ConfigBase, compiler, mail, patch, source, value};
 use crate::patch::mail::is_on_a_list;
 use crate::source::Source;
 
@@ -24,6 +24,10 @@ pub enum Table {
     Patch,
     /// `[….matrix.<name>]`; the settings of kernels stand in it, too.
     Matrix,
+    /// `[….compilers.<name>]`.
+    Compiler,
+    /// An item of `toolchains`.
+    Rule,
 }
 
 /// One setting: a row of [`SETTINGS`].
@@ -51,6 +55,8 @@ pub(super) enum Read {
     Kernel(fn(&mut Layer, &Input<'_>) -> Outcome<()>),
     Source(fn(&mut SourceParts, &Input<'_>) -> Outcome<()>),
     Patch(fn(&mut PatchParts, &Input<'_>) -> Outcome<()>),
+    Compiler(fn(&mut CompilerParts, &Input<'_>) -> Outcome<()>),
+    Rule(fn(&mut RuleParts, &Input<'_>) -> Outcome<()>),
     Matrix(for<'a> fn(&mut MatrixParts<'a>, &Input<'a>) -> Outcome<()>),
 }
 
@@ -63,6 +69,8 @@ impl Setting {
             Read::Source(_) => Table::Source,
             Read::Patch(_) => Table::Patch,
             Read::Matrix(_) => Table::Matrix,
+            Read::Compiler(_) => Table::Compiler,
+            Read::Rule(_) => Table::Rule,
         }
     }
 
@@ -209,6 +217,24 @@ pub static SETTINGS: &[Setting] = &[
         read: Read::Tables,
     },
     Setting {
+        key: "compilers",
+        kind: "table",
+        default: "",
+        example: "{ gcc-7 = { path = \"/opt/gcc-7/bin\" } }",
+        flag: None,
+        doc: "Compilers by name, one table each: `compilers.<name>`. `gcc`, `clang` and those with a version (`gcc-11`, `clang-19`) need none: they are looked for on `PATH` under these names.",
+        read: Read::Workspace(compiler::read_compilers),
+    },
+    Setting {
+        key: "toolchains",
+        kind: "list of tables",
+        default: "",
+        example: "[{ when = \">=6.1\", config = \"RUST\", use = \"clang-19\" }, { use = \"gcc\" }]",
+        flag: None,
+        doc: "Rules that choose the compiler of each kernel that does not name its own, by version, architecture and configuration: the first that matches wins. `compiler` in `defaults` holds for kernels that none matches; without it, such a kernel is an error. So is a rule that can match no kernel of the workspace, but for a last one without conditions.",
+        read: Read::Workspace(compiler::read_rules),
+    },
+    Setting {
         key: "axes",
         kind: "table",
         default: "",
@@ -277,7 +303,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "",
         example: "[\"patches/*.patch\"]",
         flag: Some("--patch"),
-        doc: "Patches, applied in order: files, globs, directories, quilt `series` files, or tables with the keys below. Those of tables with `arch` or `debug` come before all others, and those of the command line after.",
+        doc: "Patches, applied in order: files, globs, directories, quilt `series` files, or tables with the keys below. Those of tables with `arch`, `flavour` or `debug` come before all others, and those of the command line after.",
         read: Read::Kernel(|layer, input| {
             layer.patches = input.sourced(patch::read(input)?);
             Ok(())
@@ -428,9 +454,9 @@ pub static SETTINGS: &[Setting] = &[
         default: "\"gcc\"",
         example: "\"clang\"",
         flag: Some("--compiler"),
-        doc: "`gcc` with GNU binutils, or `clang` with the LLVM tools.",
+        doc: "`gcc` with GNU binutils, `clang` with the LLVM tools, one of a certain version (`gcc-11`, `clang-19`), or one of `compilers`. A kernel that names its own is left alone by the rules of `toolchains`.",
         read: Read::Kernel(|layer, input| {
-            layer.compiler = input.sourced(input.parsed(str::parse)?);
+            layer.compiler = input.sourced(compiler::name(input)?);
             Ok(())
         }),
     },
@@ -672,6 +698,104 @@ pub static SETTINGS: &[Setting] = &[
         read: text!(version),
     },
     Setting {
+        key: "family",
+        kind: "string",
+        default: "as the name begins",
+        example: "\"gcc\"",
+        flag: None,
+        doc: "`gcc` with GNU binutils, or `clang` with the LLVM tools. Needed where the name is not like `gcc-7` or `clang-19`.",
+        read: Read::Compiler(|parts, input| {
+            parts.family = Some(input.parsed(str::parse)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "prefix",
+        kind: "string",
+        default: "what the architecture's cross compilers are usually called",
+        example: "\"aarch64-none-linux-gnu-\"",
+        flag: None,
+        doc: "What stands before the names of GNU programs, as in `CROSS_COMPILE`.",
+        read: Read::Compiler(|parts, input| {
+            parts.prefix = Some(input.parsed(value::affix)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "suffix",
+        kind: "string",
+        default: "the version in the name, unless `path` is set",
+        example: "\"-7\"",
+        flag: None,
+        doc: "What stands behind `gcc`, or behind the names of all LLVM programs.",
+        read: Read::Compiler(|parts, input| {
+            parts.suffix = Some(input.parsed(value::affix)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "path",
+        kind: "string",
+        default: "",
+        example: "\"/opt/gcc-7/bin\"",
+        flag: None,
+        doc: "A directory that is looked into before `PATH`.",
+        read: Read::Compiler(|parts, input| {
+            parts.path = Some(source::resolve(input.base, input.text()?));
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "when",
+        kind: "string",
+        default: "every version",
+        example: "\">=4.2, <4.19\"",
+        flag: None,
+        doc: "The versions that the rule is for.",
+        read: Read::Rule(|parts, input| {
+            parts.when = Some(input.parsed(patch::range)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "arch",
+        kind: "string or list of strings",
+        default: "every architecture",
+        example: "[\"arm64\"]",
+        flag: None,
+        doc: "The architectures that the rule is for.",
+        read: Read::Rule(|parts, input| {
+            let arches = input.one_or_more(value::arch)?;
+            parts.arches = arches.into_iter().map(|arch| arch.value).collect();
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "config",
+        kind: "string or list of strings",
+        default: "every configuration",
+        example: "\"RUST\"",
+        flag: None,
+        doc: "Symbols that the kernel's fragments or preset ask for, all of them. What a make goal or a file sets is not looked at: it may depend on the compiler.",
+        read: Read::Rule(|parts, input| {
+            let symbols = input.one_or_more(compiler::symbol)?;
+            parts.config = symbols.into_iter().map(|symbol| symbol.value).collect();
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "use",
+        kind: "string",
+        default: "",
+        example: "\"gcc-7\"",
+        flag: None,
+        doc: "The compiler, as in a kernel's `compiler`. Needed.",
+        read: Read::Rule(|parts, input| {
+            parts.compiler = Some(compiler::name(input)?);
+            Ok(())
+        }),
+    },
+    Setting {
         key: "path",
         kind: "string",
         default: "",
@@ -705,6 +829,19 @@ pub static SETTINGS: &[Setting] = &[
         read: Read::Patch(|parts, input| {
             let arches = input.one_or_more(value::arch)?;
             parts.arches = arches.into_iter().map(|arch| arch.value).collect();
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "flavour",
+        kind: "string or list of strings",
+        default: "every flavour, and none",
+        example: "\"kvm\"",
+        flag: None,
+        doc: "The flavours that the patches are for.",
+        read: Read::Patch(|parts, input| {
+            let flavours = input.one_or_more(value::kernel_name)?;
+            parts.flavours = flavours.into_iter().map(|flavour| flavour.value).collect();
             Ok(())
         }),
     },

@@ -8,6 +8,7 @@ use super::*;
 use crate::sourced::Origin;
 
 mod matrix;
+mod toolchains;
 
 fn context() -> Context {
     Context {
@@ -431,7 +432,9 @@ fn values_are_read() {
     check("timestamp = 1970-01-02T01:00:00+01:00", |k| {
         *k.timestamp == Timestamp::At(86400)
     });
-    check("compiler = \"clang\"", |k| *k.compiler == Compiler::Clang);
+    check("compiler = \"clang\"", |k| {
+        k.compiler.family == Compiler::Clang
+    });
     check("ccache-max-size = \"1.5Gi\"", |k| {
         *k.ccache_max_size == "1.5Gi"
     });
@@ -727,7 +730,25 @@ fn the_example_of_every_setting_is_valid() {
                 kernel(&format!("{source}\nfragments = [\"a\"]"))
             }
             (Table::Kernel, _) => kernel(&format!("{source}\n{base}")),
+            (Table::Compiler, _) => {
+                format!("[workspace.metadata.kernel.compilers.gcc-7]\n{key} = {example}\n")
+            }
+            (Table::Rule, _) => {
+                let with = match *key {
+                    "use" => "",
+                    _ => ", use = \"gcc-7\"",
+                };
+                format!(
+                    "[workspace.metadata.kernel]\ntoolchains = [{{ {key} = {example}{with} }}]\n[workspace.metadata.kernel.kernels.tiny]\nsource = \"linux\"\narch = \"arm64\"\n{base}\n"
+                )
+            }
             (Table::Patch, "path") => kernel_with(&format!("patches = [{{ {key} = {example} }}]")),
+            (Table::Patch, "flavour") => format!(
+                "[workspace.metadata.kernel.flavours.kvm]\n{}",
+                kernel_with(&format!(
+                    "patches = [{{ path = \"x\", {key} = {example} }}]"
+                ))
+            ),
             (Table::Patch, _) => kernel_with(&format!(
                 "patches = [{{ path = \"x\", {key} = {example} }}]"
             )),

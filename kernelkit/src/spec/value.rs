@@ -175,6 +175,18 @@ pub(super) fn toolchain(text: &str) -> Result<ToolchainName, InvalidValue> {
     })
 }
 
+/// What stands around the names of programs.
+pub(super) fn affix(text: &str) -> Result<String, InvalidValue> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
+    match text.bytes().all(allowed) {
+        true => Ok(text.to_owned()),
+        false => Err(InvalidValue::new(
+            format!("`{text}` cannot be part of a program's name"),
+            "use letters, digits, `-`, `_`, `.` and `+`; a directory belongs into `path`",
+        )),
+    }
+}
+
 /// A size as ccache takes it: a number and one of `k M G T Ki Mi Gi Ti`.
 pub(super) fn ccache_size(text: &str) -> Result<String, InvalidValue> {
     let unit = text.trim_start_matches(|digit: char| digit.is_ascii_digit() || digit == '.');

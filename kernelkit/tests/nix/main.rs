@@ -9,6 +9,7 @@
 
 mod cache;
 mod daemon;
+mod devel;
 mod oracle;
 mod parity;
 mod world;

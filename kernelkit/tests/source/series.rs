@@ -250,4 +250,26 @@ fn a_series_on_a_list_is_fetched_by_b4_once() {
         Error::Mailbox(MailboxError::NotFetched { .. })
     ));
     assert_eq!(read(&world, id).unwrap(), series);
+    // A failure is b4's own, unless git does not know who it works for.
+    write(&world.root, "bin/b4", "#!/bin/sh\nexit 1\n");
+    let home = world.root.join("nobody");
+    fs::create_dir(&home).unwrap();
+    world.environment.home = home.clone();
+    let told = |world: &World| {
+        let update = mailbox::read(id, &world.root, true, &world.context(), &mut |_| {});
+        let error = update.unwrap_err();
+        (error.to_string(), error.hint().unwrap_or_default())
+    };
+    let (message, hint) = told(&world);
+    assert!(
+        message.ends_with("git has no user.name and user.email"),
+        "{message}"
+    );
+    assert!(hint.contains("git config --global user.name"), "{hint}");
+    write(
+        &home,
+        ".gitconfig",
+        "[user]\nname = me\nemail = me@example.org\n",
+    );
+    assert_eq!(told(&world).0, "`b4` failed with exit status 1");
 }

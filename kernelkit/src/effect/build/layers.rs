@@ -237,7 +237,7 @@ impl Session<'_> {
         let config = format!("boot/config-{}", record.release);
         let mut call = Call::new("bash", &directory)
             .arg(script)
-            .envs(&self.tool_environment(spec, notify)?.tool_variables());
+            .envs(&self.tool_place(spec, notify)?.tool_variables());
         let variables = [
             ("NIX_BUILD_TOP", directory.to_string()),
             ("NIX_STORE", store.to_string()),

@@ -52,6 +52,15 @@ pub enum Error {
         /// As it was asked for.
         series: String,
     },
+    /// b4 failed, and git does not know who its user is.
+    #[error("b4 could not fetch {series}, and git has no user.name and user.email")]
+    Nobody {
+        /// As it was asked for.
+        series: String,
+        /// What b4 said.
+        #[source]
+        source: exec::Error,
+    },
     /// b4 came back without one.
     #[error("b4 has fetched no series for {series}")]
     NotFetched {
@@ -81,6 +90,9 @@ impl Error {
             }
             Error::NoB4 { .. } => {
                 "install it (`apt install b4`), or save the mails and name the mailbox".to_owned()
+            }
+            Error::Nobody { .. } => {
+                "b4 signs what it makes with git's user: `git config --global user.name \"Your Name\"` and `git config --global user.email you@example.org`".to_owned()
             }
             Error::NotFetched { .. } => {
                 "is the message-id right? b4 looks on lore.kernel.org".to_owned()
@@ -227,7 +239,17 @@ fn fetch(
     let call = call
         .args(["am", "--outdir", fresh.as_str(), "--mbox-name", "series"])
         .args(["--", requested.trim_matches(['<', '>'])]);
-    exec::capture(&call)?;
+    if let Err(error) = exec::capture(&call) {
+        let failed = matches!(error, exec::Error::Failed { .. });
+        if failed && !git_knows_its_user(context, &fresh) {
+            return Err(Error::Nobody {
+                series: series(),
+                source: error,
+            }
+            .into());
+        }
+        return Err(error.into());
+    }
     let names = fs::file_names(&fresh)?;
     let made = |ending: &str| names.iter().find(|name| name.ends_with(ending));
     let Some(mailbox) = made(".mbx") else {
@@ -244,6 +266,14 @@ fn fetch(
     fs::write_atomic(&kept, &bytes)?;
     fs::remove_dir_all(&fresh)?;
     Ok(kept)
+}
+
+/// Whether git's settings say who its user is; b4 reads them.
+fn git_knows_its_user(context: &Context<'_>, directory: &Utf8Path) -> bool {
+    ["user.name", "user.email"].iter().all(|key| {
+        let call = git(context, directory).args(["config", "--get", key]);
+        exec::capture_unchecked(&call).is_ok_and(|(_, status)| status.success())
+    })
 }
 
 /// The mails of a mailbox or maildir, in their order there.

@@ -70,10 +70,14 @@ impl Machine {
     }
 
     fn detect(&self, arch: &str, compiler: Compiler) -> Result<Toolchain, Error> {
+        self.detect_named(arch, &NamedCompiler::usual(compiler))
+    }
+
+    fn detect_named(&self, arch: &str, compiler: &NamedCompiler) -> Result<Toolchain, Error> {
         detect(
             arch.parse().unwrap(),
             compiler,
-            &self.environment(),
+            &within(&self.environment(), compiler),
             &self.root.join("cache"),
         )
     }
@@ -102,6 +106,64 @@ fn a_missing_program_is_named_with_its_package() {
     assert!(error.to_string().starts_with("`clang` was"));
     let error = machine.detect("hexagon", Compiler::Gcc).unwrap_err();
     assert!(error.hint().unwrap().contains("clang"));
+}
+
+#[test]
+fn compilers_that_lie_side_by_side_share_binutils_and_have_ids_of_their_own() {
+    let machine = Machine::new();
+    machine.gcc(CROSS);
+    let usual = machine.detect("s390x", Compiler::Gcc).unwrap();
+    let eleven = NamedCompiler {
+        name: "gcc-11".to_owned(),
+        suffix: "-11".to_owned(),
+        ..NamedCompiler::usual(Compiler::Gcc)
+    };
+    let error = machine.detect_named("s390x", &eleven).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`s390x-linux-gnu-gcc-11` was not found on PATH; it builds kernels for s390x with gcc-11"
+    );
+    let hint = error.hint().unwrap();
+    assert!(hint.ends_with("in: gcc-11-s390x-linux-gnu"), "{hint}");
+    let driver = |version: &str| {
+        format!("case $1 in\n--version) echo gcc {version};;\n*) echo \"${{1#*=}}\";;\nesac")
+    };
+    machine.script("bin/s390x-linux-gnu-gcc-11", &driver("11.3.0"));
+    let second = machine.detect_named("s390x", &eleven).unwrap();
+    assert_eq!(
+        (&second.cc_version_text, second.tool(Role::Ld)),
+        (&"gcc 11.3.0".to_owned(), usual.tool(Role::Ld))
+    );
+    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    // Where this machine has depmod off PATH, make is told that, too.
+    let mut variables = second.make_variables();
+    variables.retain(|(name, _)| name != "DEPMOD");
+    assert_eq!(
+        variables,
+        [
+            variable("ARCH", "s390"),
+            variable("CROSS_COMPILE", CROSS),
+            variable("CC", "s390x-linux-gnu-gcc-11"),
+        ]
+    );
+    // In a directory of its own, under names of its own.
+    let vendor = NamedCompiler {
+        name: "vendor".to_owned(),
+        prefix: Some("v-".to_owned()),
+        path: Some(machine.root.join("vendor")),
+        ..NamedCompiler::usual(Compiler::Gcc)
+    };
+    for tool in [
+        "as", "ld", "ar", "nm", "objcopy", "objdump", "readelf", "strip",
+    ] {
+        machine.script(&format!("vendor/v-{tool}"), &format!("echo {tool} 2.30"));
+    }
+    machine.script("vendor/v-gcc", &driver("7.5.0"));
+    let third = machine.detect_named("s390x", &vendor).unwrap();
+    assert_eq!(third.cc_version_text, "gcc 7.5.0");
+    assert_eq!(third.tool(Role::Ld).unwrap().version, "ld 2.30");
+    let ids = [&usual, &second, &third].map(|toolchain| toolchain.id(&tiny()));
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
 }
 
 #[test]
@@ -227,6 +289,11 @@ fn a_broken_or_unwritable_record_only_costs_time() {
     }
     let environment = machine.environment();
     let arch = "s390x".parse().unwrap();
-    let nowhere = detect(arch, Compiler::Gcc, &environment, "/proc/nowhere".into());
+    let nowhere = detect(
+        arch,
+        &NamedCompiler::usual(Compiler::Gcc),
+        &environment,
+        "/proc/nowhere".into(),
+    );
     assert_eq!(nowhere.unwrap(), first);
 }

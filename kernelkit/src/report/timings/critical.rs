@@ -16,7 +16,7 @@ enum Kind {
     Prepared,
     /// An object.
     Object,
-    /// What is made of other things in its directory: linker scripts, vDSOs.
+    /// What is made of objects in its directory, such as a vDSO.
     Local,
     /// An archive, or objects linked into one.
     Archive,
@@ -39,8 +39,8 @@ pub(super) fn path(units: &[Unit]) -> (Vec<usize>, f64) {
             let directory = unit.directory();
             match kinds[index] {
                 Kind::Prepared => {
-                    let other = units[other].directory();
-                    prepared && (other == directory || other == "scripts/basic")
+                    let (linked, other) = (!unit.verb.ends_with("CC"), units[other].directory());
+                    prepared && (linked && other == directory || other == "scripts/basic")
                 }
                 Kind::Object => prepared,
                 Kind::Local => prepared || units[other].directory() == directory,
@@ -102,7 +102,9 @@ fn kinds(units: &[Unit]) -> Vec<Kind> {
             _ if unit.start + SAME >= links => Kind::Whole,
             "AR" => Kind::Archive,
             "LD" if unit.target.ends_with(".o") => Kind::Archive,
-            _ => Kind::Local,
+            "LD" | "OBJCOPY" | "VDSO" | "VDSO2C" | "VDSOSYM" | "PASYMS" | "RELOCS" => Kind::Local,
+            // A script makes it of the tree's own files.
+            _ => Kind::Object,
         })
         .collect()
 }
