@@ -543,10 +543,12 @@ impl<'k> Interview<'k> {
             .iter()
             .map(|node| model.node(*node).symbol)
             .collect();
-        self.resolution
-            .values
-            .choose_member(choice, &members, members[place]);
-        self.update(true);
+        let values = &mut self.resolution.values;
+        // Before 6.9, to confirm what is chosen changes nothing.
+        let old = values.kconfig.dialect.choice_is_symbol;
+        let changes = !old || values.chosen[choice as usize] != members[place];
+        values.choose_member(choice, &members, members[place]);
+        self.update(changes);
     }
 
     /// Lets a change have its effects.
@@ -632,8 +634,10 @@ impl<'k> Interview<'k> {
             text if newline => text.to_vec(),
             text => text[..text.len().saturating_sub(1)].to_vec(),
         };
-        let changes = values.set_text(symbol, text).ok_or(Refusal::Wrong)?;
-        self.update(changes);
+        if !values.set_text(symbol, text) {
+            return Err(Refusal::Wrong);
+        }
+        self.update(true);
         Ok(())
     }
 
@@ -740,9 +744,8 @@ impl Values<'_> {
         self.tristate(symbol) != value
     }
 
-    /// Sets a number or string, if its type and range allow it. Returns whether that
-    /// changes its value.
-    fn set_text(&mut self, symbol: SymbolId, mut text: Vec<u8>) -> Option<bool> {
+    /// Sets a number or string, if its type and range allow it.
+    fn set_text(&mut self, symbol: SymbolId, mut text: Vec<u8>) -> bool {
         let kind = self.model().symbol(symbol).kind;
         if kind == Type::Hex && !matches!(text.as_slice(), [b'0', b'x' | b'X', ..]) {
             text.splice(..0, *b"0x");
@@ -752,13 +755,12 @@ impl Values<'_> {
             Type::Hex => is_hex(&text),
             _ => true,
         };
-        let changes = self.bytes_of(symbol) != text;
         let text = self.add_text(&text);
         if !spelled || !self.is_within_range(symbol, text) {
-            return None;
+            return false;
         }
         self.user[symbol as usize] = User { text, ..User::NONE };
-        Some(changes)
+        true
     }
 
     /// Turns a member on and the other `members` off.
