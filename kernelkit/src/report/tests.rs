@@ -101,9 +101,12 @@ fn durations_and_sizes_read_well() {
     }
 }
 
+/// The path of an element, and its attributes.
+type Element = (String, Vec<(String, String)>);
+
 /// Elements of a document as paths with attributes, and its text. Panics where it is not
 /// well-formed.
-fn parse(xml: &str) -> (Vec<(String, Vec<(String, String)>)>, String) {
+fn parse(xml: &str) -> (Vec<Element>, String) {
     use quick_xml::events::Event;
     let mut reader = quick_xml::Reader::from_str(xml);
     let (mut elements, mut text, mut open) = (Vec::new(), String::new(), Vec::new());
