@@ -6,8 +6,8 @@ use std::fmt;
 use kernelkit::effect::explain::Refused;
 use kernelkit::effect::nix::{daemon, debian_root, locked, program, realise};
 use kernelkit::effect::{
-    boot, build, doctor, environment, exec, fs, library, lockfile, menu, patches, report, run,
-    save, source, store, toolchain, tree, workspace,
+    batch, boot, build, doctor, environment, exec, fs, isolation, library, lockfile, menu, patches,
+    report, run, save, source, store, toolchain, tree, workspace,
 };
 use kernelkit::{fragment, plan, spec};
 
@@ -124,11 +124,13 @@ macro_rules! hinted {
 }
 
 hinted!(
+    batch::Error,
     boot::Error,
     daemon::Error,
     debian_root::Error,
     doctor::Error,
     fs::Error,
+    isolation::Error,
     library::Error,
     locked::Error,
     lockfile::Error,

@@ -1,11 +1,11 @@
 //! The one place that prints. Standard output is data, standard error is everything else.
 
-use std::cell::RefCell;
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anstyle::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kernelkit::doctor::{Finding, State};
 use kernelkit::effect::run::Event;
 use serde::Serialize;
@@ -26,7 +26,8 @@ pub(crate) struct Ui {
     quiet: bool,
     verbose: bool,
     json: bool,
-    bar: RefCell<ProgressBar>,
+    bars: MultiProgress,
+    bar: Mutex<ProgressBar>,
     draws: bool,
 }
 
@@ -44,7 +45,11 @@ impl Ui {
             quiet: global.quiet,
             verbose: global.verbose,
             json,
-            bar: RefCell::new(ProgressBar::hidden()),
+            bars: MultiProgress::with_draw_target(match draws {
+                true => ProgressDrawTarget::stderr_with_hz(10),
+                false => ProgressDrawTarget::hidden(),
+            }),
+            bar: Mutex::new(ProgressBar::hidden()),
             draws,
         }
     }
@@ -191,7 +196,7 @@ impl Ui {
                 count,
                 expected,
             } => {
-                let bar = self.bar.borrow();
+                let bar = self.bar();
                 if expected > 0 {
                     bar.set_length(expected.max(count));
                 }
@@ -219,10 +224,10 @@ impl Ui {
 
     /// Shows a long step of known length in bytes or files, or of unknown length where it is 0.
     pub(crate) fn advance(&self, what: &str, done: u64, total: u64) {
-        if self.bar.borrow().is_hidden() {
+        if self.bar().is_hidden() {
             self.progress(what);
         }
-        let bar = self.bar.borrow();
+        let bar = self.bar();
         bar.set_prefix(what.to_owned());
         bar.set_length(total.max(done));
         bar.set_position(done);
@@ -232,18 +237,48 @@ impl Ui {
         if !self.draws {
             return;
         }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        let bar = self.bars.add(ProgressBar::no_length());
         let style = ProgressStyle::with_template(
             "{prefix:>12.cyan.bold} {bar:24} {percent:>3}% {elapsed:>4} {wide_msg}",
         );
         bar.set_style(style.expect("the template above is well-formed"));
         bar.set_prefix(what.to_owned());
-        self.bar.replace(bar);
+        self.replace(bar);
+    }
+
+    /// A progress line beside others, for one kernel of several; hidden where none is drawn.
+    pub(crate) fn line(&self, name: &str) -> ProgressBar {
+        if !self.draws {
+            return ProgressBar::hidden();
+        }
+        let bar = self.bars.add(ProgressBar::no_length());
+        let style = ProgressStyle::with_template(&format!(
+            "{{prefix:>12.cyan.bold}} {name} {{elapsed}} {{wide_msg}}"
+        ));
+        bar.set_style(style.expect("names of kernels have no braces"));
+        bar
     }
 
     /// Takes the progress line away.
     pub(crate) fn clear(&self) {
-        self.bar.replace(ProgressBar::hidden()).finish_and_clear();
+        self.replace(ProgressBar::hidden());
+    }
+
+    fn replace(&self, bar: ProgressBar) {
+        let old = std::mem::replace(&mut *self.bar(), bar);
+        old.finish_and_clear();
+        self.bars.remove(&old);
+    }
+
+    fn bar(&self) -> MutexGuard<'_, ProgressBar> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Text for people, as it is.
+    pub(crate) fn text(&self, text: impl Display) {
+        if !self.quiet && !self.json {
+            self.err(text);
+        }
     }
 
     fn err(&self, text: impl Display) {
@@ -253,6 +288,6 @@ impl Ui {
     }
 
     fn suspend(&self, print: impl FnOnce()) {
-        self.bar.borrow().suspend(print);
+        self.bars.suspend(print);
     }
 }

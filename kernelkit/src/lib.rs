@@ -23,6 +23,7 @@ mod book {}
 
 pub mod arch;
 pub mod backend;
+pub mod batch;
 pub mod boot;
 pub mod compare;
 pub mod config;
@@ -49,5 +50,6 @@ pub mod source;
 pub mod sourced;
 pub mod spec;
 pub mod store;
+pub mod surroundings;
 pub mod toolchain;
 pub mod version;

@@ -73,6 +73,64 @@ pub fn unusable(path: &Utf8Path) -> bool {
     })
 }
 
+/// How a make finds the jobserver that it takes part in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobserverAuth {
+    /// By descriptors that it inherits.
+    Pipe {
+        /// Jobs are taken here.
+        read: i32,
+        /// And put back here.
+        write: i32,
+    },
+    /// By name, since make 4.4.
+    Fifo {
+        /// The pipe.
+        path: String,
+    },
+}
+
+/// What `MAKEFLAGS` says of a jobserver: the last word that does. Before 4.2 make called it
+/// `--jobserver-fds`; a negative number says that it is not for this recipe.
+pub fn jobserver_auth(makeflags: &str) -> Option<JobserverAuth> {
+    let value = makeflags.split_whitespace().rev().find_map(|word| {
+        let value = word.strip_prefix("--jobserver-auth=");
+        value.or_else(|| word.strip_prefix("--jobserver-fds="))
+    })?;
+    if let Some(path) = value.strip_prefix("fifo:") {
+        return Some(JobserverAuth::Fifo {
+            path: path.to_owned(),
+        });
+    }
+    let (read, write) = value.split_once(',')?;
+    let (read, write) = (read.parse().ok()?, write.parse().ok()?);
+    (read >= 0 && write >= 0).then_some(JobserverAuth::Pipe { read, write })
+}
+
+/// `MAKEFLAGS` less everything but the jobs: what else the caller's make was told is none of a
+/// kernel's business.
+pub fn only_jobs(makeflags: &str) -> String {
+    makeflags
+        .split_whitespace()
+        .filter(|word| word.starts_with("-j") || word.starts_with("--jobserver-"))
+        .map(|word| format!(" {word}"))
+        .collect()
+}
+
+/// The call with its jobs from a jobserver instead of ones of its own.
+#[must_use]
+pub fn with_jobserver(call: &Call, makeflags: &str) -> Call {
+    let mut call = call.clone().env("MAKEFLAGS", makeflags);
+    // A make that is told a number makes a pool of its own.
+    call.args.retain(|word| !is_jobs(word));
+    call
+}
+
+fn is_jobs(word: &str) -> bool {
+    word.strip_prefix("-j")
+        .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// What a line of make's output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
@@ -241,6 +299,39 @@ mod tests {
     #[test]
     fn calls_are_complete_values() {
         insta::assert_snapshot!(kbuild().call(&["vmlinux"]), @"cd /w/target/kernel/tiny && env -i LC_ALL=C make -C /src/linux O=/w/target/kernel/tiny/build --no-print-directory -j2 ARCH=x86_64 vmlinux");
+    }
+
+    #[test]
+    fn makeflags_tell_the_jobserver() {
+        let pipe = |read, write| Some(JobserverAuth::Pipe { read, write });
+        let rows = [
+            ("", None),
+            ("k", None),
+            (" -j4 --jobserver-auth=3,4", pipe(3, 4)),
+            ("w -j4 --jobserver-fds=5,6 -- A=b", pipe(5, 6)),
+            ("--jobserver-auth=3,4 --jobserver-auth=7,8", pipe(7, 8)),
+            (" -j4 --jobserver-auth=-2,-2", None),
+            (
+                "-j8 --jobserver-auth=fifo:/tmp/GMfifo7",
+                Some(JobserverAuth::Fifo {
+                    path: "/tmp/GMfifo7".to_owned(),
+                }),
+            ),
+        ];
+        for (makeflags, expected) in rows {
+            assert_eq!(jobserver_auth(makeflags), expected, "{makeflags}");
+        }
+        assert_eq!(
+            only_jobs("kw -j4 --jobserver-auth=3,4 W=1"),
+            " -j4 --jobserver-auth=3,4"
+        );
+    }
+
+    #[test]
+    fn with_a_jobserver_a_call_has_no_jobs_of_its_own() {
+        let call = with_jobserver(&kbuild().call(&["all"]), " -j4 --jobserver-auth=3,4");
+        assert!(!call.args.contains(&"-j2".to_owned()), "{call}");
+        assert_eq!(call.env["MAKEFLAGS"], " -j4 --jobserver-auth=3,4");
     }
 
     #[test]

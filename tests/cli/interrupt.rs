@@ -32,7 +32,7 @@ impl Hanging {
             "\t@case $@ in *lib/string.o) test ! -p {gate} || {{ echo half > $@; echo \"at the gate $$$$\"; read -r word < {gate}; }};; esac\n\t@$(compile)\n"
         );
         let tree = tree.edit("Makefile", |text| {
-            let changed = text.replace("\t@$(compile)\n", &wait);
+            let changed = text.replace("; $(compile)\n", &format!("\n{wait}"));
             assert_ne!(changed, text);
             changed
         });

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Said, run, run_json, tiny};
-use crate::support::root;
+use super::{Said, TINY, run, run_json, tiny};
+use crate::support::{Sandbox, StandIn, root};
 
 /// The reasons in the table of the book's page.
 fn documented() -> BTreeSet<String> {
@@ -81,6 +81,13 @@ fn every_reason_is_documented_and_seen() {
     ] {
         seen.extend(reasons(&run_json(&sandbox, args, code)));
     }
+    // Of two kernels one cannot be planned, so that nothing is built.
+    let two = Sandbox::with_kernels(&format!(
+        "{TINY}[workspace.metadata.kernel.kernels.other]\nsource = \"../gone\"\npreset = \"tiny\"\n"
+    ));
+    let _tree = StandIn::new(&two, "tree");
+    let batch = run_json(&two, &["build", "--all", "--fail-fast"], 101);
+    seen.extend(reasons(&batch));
     // They take a kernel that boots, one from a repository, or Nix.
     let others = [
         "boot",

@@ -2,6 +2,7 @@
 
 mod backend;
 mod bad_input;
+mod batch;
 mod boot;
 mod build;
 mod clean;

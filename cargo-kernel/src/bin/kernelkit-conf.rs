@@ -1,13 +1,13 @@
 //! `scripts/kconfig/conf` on kernelkit's own Kconfig engine: the same options,
 //! environment variables, files and exit status.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, ValueEnum};
 use kernelkit::effect::environment::{self, Environment};
-use kernelkit::effect::kconfig::conf::{self, Goal, Options, Probes};
+use kernelkit::effect::kconfig::conf::{self, Console, Goal, Options, Probes};
 use kernelkit::kconfig::Dialect;
 
 /// A drop-in for a kernel tree's scripts/kconfig/conf.
@@ -49,10 +49,10 @@ enum DialectName {
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 struct GoalArgs {
-    /// Ask for what is not set yet; the default when nobody answers
+    /// Ask for what .config does not set yet
     #[arg(long)]
     oldconfig: bool,
-    /// Ask for everything; nobody answers, so the same as --oldconfig
+    /// Ask for everything [default]
     #[arg(long)]
     oldaskconfig: bool,
     /// As --oldconfig, and bring auto.conf, autoconf.h and rustc_cfg up to date
@@ -108,6 +108,7 @@ impl GoalArgs {
             return Goal::Savedefconfig(file);
         }
         let flags = [
+            (self.oldconfig, Goal::Oldconfig),
             (self.syncconfig, Goal::Syncconfig),
             (self.olddefconfig, Goal::Olddefconfig),
             (self.listnewconfig, Goal::Listnewconfig),
@@ -124,7 +125,7 @@ impl GoalArgs {
         let given = flags
             .into_iter()
             .find_map(|(given, goal)| given.then_some(goal));
-        given.unwrap_or(Goal::Oldconfig)
+        given.unwrap_or(Goal::Oldaskconfig)
     }
 }
 
@@ -152,15 +153,44 @@ fn run(cli: Cli) -> Result<conf::Outcome, Box<dyn std::error::Error>> {
             .as_microsecond()
             .unsigned_abs(),
     };
-    Ok(conf::run(&options)?)
+    Ok(conf::run(&options, &mut Standard)?)
+}
+
+/// The program's own input and output.
+struct Standard;
+
+/// Longer lines are several answers, as the kernel's conf has it.
+const LONGEST_LINE: u64 = 4095;
+
+impl Console for Standard {
+    fn show(&mut self, stdout: &[u8], stderr: &[u8]) {
+        print(stdout, stderr);
+    }
+
+    fn read_line(&mut self) -> Vec<u8> {
+        let mut line = Vec::new();
+        let mut input = std::io::stdin().lock().take(LONGEST_LINE);
+        // What cannot be read has ended.
+        let _ = input.read_until(b'\n', &mut line);
+        line
+    }
+
+    fn echoes(&self) -> bool {
+        std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+    }
+}
+
+/// A reader that has gone away is no reason to fail.
+fn print(stdout: &[u8], stderr: &[u8]) {
+    let mut output = std::io::stdout();
+    let _ = output.write_all(stdout).and_then(|()| output.flush());
+    let _ = std::io::stderr().write_all(stderr);
 }
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(outcome) => {
-            // A reader that has gone away is no reason to fail.
-            let _ = std::io::stdout().write_all(&outcome.stdout);
-            let _ = std::io::stderr().write_all(&outcome.stderr);
+            print(&outcome.stdout, &outcome.stderr);
             ExitCode::from(outcome.status)
         }
         Err(error) => {

@@ -16,6 +16,10 @@ use crate::error::{DONE, Failure};
 use crate::ui::Ui;
 
 /// Build kernels, or find them already built
+///
+/// Several kernels are a batch: all are planned first, then built within this machine's cores and memory, the shortest
+/// first. The makes share one jobserver, the one of the make above where there is one. A batch that was
+/// stopped goes on when it is called again; what it came to is written below target/kernel/batches.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -28,7 +32,22 @@ pub(crate) struct Args {
     /// Bring what was built here into the Nix store as the outputs of the kernel's derivation, so that
     /// `nix build` has nothing to do; for users that Nix trusts
     #[arg(long)]
-    register: bool,
+    pub(super) register: bool,
+
+    /// Build every kernel that is declared
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+
+    #[command(flatten)]
+    pub(super) batch: super::batch::Options,
+
+    /// Keep make from the network, by a user namespace
+    #[arg(long)]
+    no_network: bool,
+
+    /// Let make find the source mounted read-only, in a user namespace
+    #[arg(long)]
+    source_readonly: bool,
 
     /// Tell where the time of a build went, by directory, tool and file, as HTML and JSON
     #[arg(long)]
@@ -37,18 +56,23 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let mut workspace = Workspace::load(global, &args.kernels.overrides)?;
+    workspace.isolate(args.no_network, args.source_readonly)?;
     if args.timings {
         workspace.recorder = Some(recorder()?);
     }
-    let kernels = workspace.select(&args.kernels.names)?;
+    let kernels = match args.all {
+        true => workspace.select(&["*".to_owned()])?,
+        false => workspace.select(&args.kernels.names)?,
+    };
     if args.setup {
         super::doctor::set_up(&workspace, &kernels, false, ui)?;
     }
-    for kernel in kernels {
-        let manifest = build(&workspace, kernel, ui)?;
-        if args.register && manifest.record.backend != Backend::Nix {
-            register(&workspace, kernel, &manifest, ui)?;
-        }
+    let [kernel] = kernels.as_slice() else {
+        return super::batch::run(args, &workspace, &kernels, ui);
+    };
+    let manifest = build(&workspace, kernel, ui)?;
+    if args.register && manifest.record.backend != Backend::Nix {
+        register(&workspace, kernel, &manifest, ui)?;
     }
     Ok(DONE)
 }
@@ -175,7 +199,7 @@ fn register(
     Ok(())
 }
 
-fn show(reason: &str, verb: &str, kernel: &KernelSpec, layers: &[Layer], ui: &Ui) {
+pub(super) fn show(reason: &str, verb: &str, kernel: &KernelSpec, layers: &[Layer], ui: &Ui) {
     ui.message(reason, json!({ "kernel": kernel.name, "layers": layers }));
     for Layer {
         output,

@@ -1,5 +1,6 @@
 //! One module a command: read arguments, call kernelkit, print.
 
+mod batch;
 pub(crate) mod boot;
 pub(crate) mod build;
 pub(crate) mod clean;
@@ -25,15 +26,17 @@ pub(crate) mod verify;
 use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::effect::build::{LockCheck, Notice, Session};
 use kernelkit::effect::environment::{Environment, Probing};
+use kernelkit::effect::jobserver::Jobserver;
 use kernelkit::effect::kconfig::probe::Record;
 use kernelkit::effect::open::Opened;
 use kernelkit::effect::source::Progress;
-use kernelkit::effect::{fs, library, lockfile, workspace};
+use kernelkit::effect::{fs, isolation, library, lockfile, workspace};
 use kernelkit::fragment::Library;
 use kernelkit::lock::Lock;
 use kernelkit::plan::Facts;
 use kernelkit::source::Source;
 use kernelkit::spec::{KernelSpec, Spec};
+use kernelkit::surroundings::Surroundings;
 
 use crate::cli::{Cli, Command, Global, Kernels, Overrides};
 use crate::error::Failure;
@@ -100,6 +103,7 @@ pub(crate) struct Workspace {
     recorder: Option<Utf8PathBuf>,
     lock: Option<Lock>,
     lock_check: LockCheck,
+    surroundings: Surroundings,
 }
 
 impl Workspace {
@@ -122,6 +126,7 @@ impl Workspace {
         if global.locked && lock.is_none() {
             return Err(no_lock(&spec));
         }
+        let jobserver = Jobserver::inherited(&environment);
         let overridden = overrides.to_spec() != kernelkit::spec::Overrides::default();
         Ok(Workspace {
             lock,
@@ -134,8 +139,18 @@ impl Workspace {
             spec,
             library,
             offline: global.offline,
+            surroundings: Surroundings {
+                makeflags: jobserver.map(|jobserver| jobserver.makeflags().to_owned()),
+                isolation: None,
+            },
             recorder: None,
         })
+    }
+
+    /// Keeps builds from the network, and from their sources.
+    pub(crate) fn isolate(&mut self, network: bool, source: bool) -> Result<(), Failure> {
+        self.surroundings.isolation = isolation::isolation(&self.environment, network, source)?;
+        Ok(())
     }
 
     /// The session in which kernels are planned and built.
@@ -145,6 +160,7 @@ impl Workspace {
             recorder: self.recorder.as_deref(),
             lock: self.lock.as_ref(),
             lock_check: self.lock_check,
+            surroundings: self.surroundings.clone(),
             ..Session::new(&self.environment, &self.spec, &self.library)
         }
     }

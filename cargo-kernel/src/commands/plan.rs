@@ -1,6 +1,7 @@
 //! `cargo kernel plan`
 
 use camino::{Utf8Path, Utf8PathBuf};
+use kernelkit::effect::build::{Prepared, Session};
 use kernelkit::effect::fs;
 use kernelkit::manifest::Resolver;
 use kernelkit::plan::{Plan, Step};
@@ -35,15 +36,18 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     if let Some(path) = &args.record_probes {
         record(path, &workspace, workspace.select_one(&args.kernels)?, ui)?;
     }
+    let prepared = Prepared::default();
+    let session = Session {
+        prepared: Some(&prepared),
+        ..workspace.session()
+    };
     for (index, kernel) in workspace
         .select(&args.kernels.names)?
         .into_iter()
         .enumerate()
     {
         let name = kernel.name.as_str();
-        let plan = workspace
-            .session()
-            .plan(kernel, &mut |notice| super::notice(ui, name, notice));
+        let plan = session.plan(kernel, &mut |notice| super::notice(ui, name, notice));
         ui.clear();
         let plan = plan?;
         ui.message("plan", json!({ "plan": plan }));

@@ -4,6 +4,8 @@ pub mod layers;
 mod nix;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -33,8 +35,10 @@ use crate::source::{LabelHint, MailedSeries, Source, TreeId};
 use crate::sourced;
 use crate::spec::{BackendChoice, KernelSpec, Spec};
 use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
+use crate::surroundings::Surroundings;
 
 /// What every step of one command shares.
+#[derive(Clone)]
 pub struct Session<'a> {
     /// The caller's environment.
     pub environment: &'a Environment,
@@ -50,8 +54,24 @@ pub struct Session<'a> {
     pub lock_check: LockCheck,
     /// Fetch mailed series again.
     pub update: bool,
+    /// What builds run in.
+    pub surroundings: Surroundings,
+    /// Sources that were prepared before in this command, for what plans many kernels of one
+    /// tree; a build looks at its source itself.
+    pub prepared: Option<&'a Prepared>,
     /// The program that times the commands of builds; none are timed without it.
     pub recorder: Option<&'a Utf8Path>,
+}
+
+/// Sources that were prepared a moment ago: of many kernels of one tree, the first looks at its
+/// files for all of them.
+#[derive(Debug, Default)]
+pub struct Prepared(Mutex<BTreeMap<String, sources::Tree>>);
+
+impl Prepared {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, sources::Tree>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How much of a lock must hold for a kernel to be planned.
@@ -189,6 +209,9 @@ pub enum Error {
     /// A file.
     #[error(transparent)]
     Fs(#[from] fs::Error),
+    /// The jobserver that builds share.
+    #[error("the jobserver has gone away")]
+    Jobserver(#[source] std::io::Error),
 }
 
 impl Error {
@@ -237,6 +260,7 @@ impl Error {
                 Some("leave `targets` and `install` at their defaults".to_owned())
             }
             Error::Fs(error) => error.hint(),
+            Error::Jobserver(_) => Some("run the same command again".to_owned()),
         }
     }
 }
@@ -308,6 +332,8 @@ impl<'a> Session<'a> {
             lock: None,
             lock_check: LockCheck::default(),
             update: false,
+            surroundings: Surroundings::default(),
+            prepared: None,
             recorder: None,
         }
     }
@@ -416,7 +442,7 @@ impl Session<'_> {
     }
 
     /// The plan; where requests do not hold, why.
-    fn decide(
+    pub(super) fn decide(
         &self,
         spec: &KernelSpec,
         facts: &Facts,
@@ -494,6 +520,65 @@ impl Session<'_> {
         fs::real_path(&self.spec.target_dir)
     }
 
+    /// The build directory's own build of the plan.
+    pub(super) fn ready(&self, spec: &KernelSpec, plan: &Plan) -> Result<Option<Manifest>, Error> {
+        let decision = reuse::decide(plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss);
+        Ok(match decision {
+            Decision::Ready(manifest) => Some(*manifest),
+            Decision::Reuse(_) | Decision::Build(_) => None,
+        })
+    }
+
+    /// Whether the plan has to be carried out.
+    pub(super) fn look_up(&self, spec: &KernelSpec, plan: &Plan) -> Result<Decision, Error> {
+        let mut found = Ok(());
+        let decision = reuse::decide(plan, self.manifest(spec)?, is_intact, |release| {
+            let found_there = self.store().find(release, Check::Quick);
+            found_there.unwrap_or_else(|error| {
+                found = Err(error);
+                Lookup::Miss
+            })
+        });
+        found?;
+        Ok(decision)
+    }
+
+    /// Has the kernel's own `conf` confirm the configuration, ahead of the build. Where the
+    /// build is there already, or is Nix' affair, nothing is done.
+    pub fn confirm(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<(), Error> {
+        let facts = self.gather(spec, notify)?;
+        let plan = self.decide(spec, &facts, &mut |_| {})?;
+        if plan.record.backend == Backend::Nix {
+            return Ok(());
+        }
+        let lock = run::lock(&plan, &mut |event| notify(Notice::Run(event)))?;
+        if !matches!(self.look_up(spec, &plan)?, Decision::Build(_)) {
+            return Ok(());
+        }
+        let confirmed = run::confirm(&plan, &lock, &self.surroundings, &mut |event| {
+            notify(Notice::Run(event));
+        });
+        self.forget_drift(&confirmed, &facts)?;
+        Ok(confirmed?)
+    }
+
+    /// Forgets a configuration that the kernel's own `conf` does not confirm.
+    fn forget_drift<T>(&self, done: &Result<T, run::Error>, facts: &Facts) -> Result<(), Error> {
+        if matches!(done, Err(run::Error::ConfigDrift { .. })) {
+            configure::forget(
+                &facts.request,
+                &facts.tree,
+                &facts.toolchain,
+                self.environment,
+            )?;
+        }
+        Ok(())
+    }
+
     /// Builds one kernel, or finds it built.
     pub fn build(
         &self,
@@ -502,25 +587,14 @@ impl Session<'_> {
     ) -> Result<(Outcome, Manifest), Error> {
         let facts = self.gather(spec, notify)?;
         let mut plan = self.decide(spec, &facts, notify)?;
-        let ready = |manifest: Manifest| (Outcome::Ready, manifest);
-        if let Decision::Ready(manifest) =
-            reuse::decide(&plan, self.manifest(spec)?, is_intact, |_| Lookup::Miss)
-        {
-            return Ok(ready(*manifest));
+        if let Some(manifest) = self.ready(spec, &plan)? {
+            return Ok((Outcome::Ready, manifest));
         }
         let lock = run::lock(&plan, &mut |event| notify(Notice::Run(event)))?;
-        // Whoever held the lock may have built just this.
         let store = self.store();
-        let mut found = Ok(());
-        let decision = reuse::decide(&plan, self.manifest(spec)?, is_intact, |release| {
-            store.find(release, Check::Quick).unwrap_or_else(|error| {
-                found = Err(error);
-                Lookup::Miss
-            })
-        });
-        found?;
-        match decision {
-            Decision::Ready(manifest) => Ok(ready(*manifest)),
+        // Whoever held the lock may have built just this.
+        match self.look_up(spec, &plan)? {
+            Decision::Ready(manifest) => Ok((Outcome::Ready, *manifest)),
             Decision::Reuse(entry) => {
                 Ok((Outcome::Reused(Origin::Store), take(&store, &entry, &plan)?))
             }
@@ -547,21 +621,15 @@ impl Session<'_> {
                     }
                     rescanned.as_ref().ok().copied().flatten()
                 };
-                let built = run::run(&plan, &lock, &mut rescan, &mut |event| {
+                let surroundings = &self.surroundings;
+                let built = run::run(&plan, &lock, surroundings, &mut rescan, &mut |event| {
                     if let Some(timer) = &mut timer {
                         timer.see(&event);
                     }
                     notify(Notice::Run(event))
                 });
                 let timed = timer.map(|timer| timer.finish(&plan));
-                if matches!(built, Err(run::Error::ConfigDrift { .. })) {
-                    configure::forget(
-                        &facts.request,
-                        &facts.tree,
-                        &facts.toolchain,
-                        self.environment,
-                    )?;
-                }
+                self.forget_drift(&built, &facts)?;
                 let manifest = built?;
                 rescanned?;
                 timed.transpose()?;
@@ -869,10 +937,19 @@ impl Session<'_> {
         {
             return Ok(tree);
         }
-        let mut tree =
-            sources::prepare(&source, patches, &self.source_context(), &mut |progress| {
+        let key = format!("{source:?} {patches:?}");
+        let before = self
+            .prepared
+            .and_then(|prepared| prepared.lock().get(&key).cloned());
+        let mut tree = match before {
+            Some(tree) => tree,
+            None => sources::prepare(&source, patches, &self.source_context(), &mut |progress| {
                 notify(Notice::Source(progress))
-            })?;
+            })?,
+        };
+        if let Some(prepared) = self.prepared {
+            prepared.lock().insert(key, tree.clone());
+        }
         if let Some((_, Some(label))) = pinned
             && tree.patches.is_empty()
         {

@@ -160,6 +160,29 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Memory of the machine, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// All of it.
+    pub total: u64,
+    /// What can be had without swapping.
+    pub available: u64,
+}
+
+/// What `/proc/meminfo` says (proc_meminfo(5)); zero where it cannot be read.
+pub fn memory() -> Memory {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let of = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or_default() * 1024
+    };
+    Memory {
+        total: of("MemTotal:"),
+        available: of("MemAvailable:"),
+    }
+}
+
 /// The program of that name beside the running one.
 pub fn sibling(program: &str) -> Option<Utf8PathBuf> {
     let own = Utf8PathBuf::from_path_buf(std::env::current_exe().ok()?).ok()?;

@@ -20,6 +20,7 @@ use camino::Utf8PathBuf;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
+use super::lock;
 use crate::process::Call;
 use crate::root;
 
@@ -299,14 +300,11 @@ pub fn capture(call: &Call) -> Result<Output, Error> {
 
 /// Runs to the end and returns output and status, whatever the status is.
 pub fn capture_unchecked(call: &Call) -> Result<(Output, ExitStatus), Error> {
-    let handle = expression(call)?
-        .stdout_capture()
-        .stderr_capture()
-        .start()
-        .map_err(|source| Error::Start {
-            call: Box::new(call.clone()),
-            source,
-        })?;
+    let expression = expression(call)?.stdout_capture().stderr_capture();
+    let handle = lock::handing_on(|| expression.start()).map_err(|source| Error::Start {
+        call: Box::new(call.clone()),
+        source,
+    })?;
     let _running = Running::register_all(Target::Group, handle.pids());
     let output = handle.wait().map_err(|source| Error::Output {
         call: Box::new(call.clone()),
@@ -331,13 +329,11 @@ pub fn stream(
     log: Option<&Utf8PathBuf>,
     line: &mut dyn FnMut(&[u8]),
 ) -> Result<(), Error> {
-    let reader = expression(call)?
-        .stderr_to_stdout()
-        .reader()
-        .map_err(|source| Error::Start {
-            call: Box::new(call.clone()),
-            source,
-        })?;
+    let expression = expression(call)?.stderr_to_stdout();
+    let reader = lock::handing_on(|| expression.reader()).map_err(|source| Error::Start {
+        call: Box::new(call.clone()),
+        source,
+    })?;
     let _running = Running::register_all(Target::Group, reader.pids());
     let mut tail: VecDeque<Vec<u8>> = VecDeque::with_capacity(TAIL_LINES);
     let mut lines = BufReader::new(&reader);
@@ -405,13 +401,11 @@ pub fn stream_until(
         call: Box::new(call.clone()),
         source,
     };
-    let reader = expression(call)?
-        .stderr_to_stdout()
-        .reader()
-        .map_err(|source| Error::Start {
-            call: Box::new(call.clone()),
-            source,
-        })?;
+    let expression = expression(call)?.stderr_to_stdout();
+    let reader = lock::handing_on(|| expression.reader()).map_err(|source| Error::Start {
+        call: Box::new(call.clone()),
+        source,
+    })?;
     let running = Running::register_all(Target::Group, reader.pids());
     let (sender, pieces) = mpsc::channel();
     let stopped = std::thread::scope(|scope| {
@@ -496,7 +490,7 @@ pub fn interactive(call: &Call) -> Result<ExitStatus, Error> {
     let stdin = io::stdin();
     // No terminal, no modes.
     let modes = tcgetattr(&stdin).ok();
-    let handle = expression.start().map_err(|source| Error::Start {
+    let handle = lock::handing_on(|| expression.start()).map_err(|source| Error::Start {
         call: Box::new(call.clone()),
         source,
     })?;

@@ -1,12 +1,16 @@
 //! One writer at a time: advisory locks that name their holder.
 //!
-//! The lock's descriptor is inherited by the processes that are started while it is held.
+//! The lock's descriptor is inherited by the processes that its thread starts while it is held.
 //! So when a build is killed with `kill -9` and its `make` lives on for a moment, the lock
-//! is free only once that `make` has ended too: two builds never share a tree.
+//! is free only once that `make` has ended too: two builds never share a tree. What another thread
+//! starts for another kernel does not keep it.
 
+use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8Path;
@@ -19,10 +23,45 @@ use super::fs::{self, Context as _, Error};
 /// handlers restart it.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A held lock; dropping it frees it.
+/// A held lock; dropping it frees it. It stays with the thread that took it.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: Rc<File>,
+}
+
+thread_local! {
+    static HELD: RefCell<Vec<Rc<File>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One process is started at a time, so that none inherits what is open for another.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Runs what starts a process, which inherits the locks of this thread and of no other.
+pub(super) fn handing_on<T>(start: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<T> {
+    let _one = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let held = HELD.with_borrow(Clone::clone);
+    for file in &held {
+        fcntl_setfd(file, FdFlags::empty())?;
+    }
+    let started = start();
+    for file in &held {
+        fcntl_setfd(file, FdFlags::CLOEXEC)?;
+    }
+    started
+}
+
+impl Lock {
+    fn new(file: File) -> Self {
+        let file = Rc::new(file);
+        HELD.with_borrow_mut(|held| held.push(Rc::clone(&file)));
+        Lock { file }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        HELD.with_borrow_mut(|held| held.retain(|file| !Rc::ptr_eq(file, &self.file)));
+    }
 }
 
 /// Takes the lock at `path`, waiting where somebody else has it; `waiting` is then called
@@ -92,8 +131,7 @@ fn claim(mut file: File, purpose: &str) -> std::io::Result<Lock> {
     file.set_len(0)?;
     file.rewind()?;
     write!(file, "process {}, {purpose}", std::process::id())?;
-    fcntl_setfd(&file, FdFlags::empty())?;
-    Ok(Lock { _file: file })
+    Ok(Lock::new(file))
 }
 
 fn holder(path: &Utf8Path) -> String {
@@ -106,6 +144,40 @@ fn holder(path: &Utf8Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_thread_starts_keeps_its_own_locks_and_no_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let dir = Utf8Path::from_path(directory.path()).unwrap();
+        let hold = move |name: &str| acquire(&dir.join(name), "test", &mut |_| {}).unwrap();
+        let (own, other) = (dir.join("own"), dir.join("other"));
+        let (held, wait) = std::sync::mpsc::channel::<()>();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let lock = hold("other");
+                ready.send(()).unwrap();
+                wait.recv().unwrap();
+                drop(lock);
+            });
+            is_ready.recv().unwrap();
+            let lock = hold("own");
+            let child = handing_on(|| {
+                std::process::Command::new("cat")
+                    .stdin(std::process::Stdio::piped())
+                    .spawn()
+            });
+            let mut child = child.unwrap();
+            drop(lock);
+            held.send(()).unwrap();
+            // The thread's end is not the news of its lock's: wait for that.
+            acquire(&other, "test", &mut |_| {}).unwrap();
+            assert!(try_acquire(&own, "test").unwrap().is_none());
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            assert!(try_acquire(&own, "test").unwrap().is_some());
+        });
+    }
 
     #[test]
     fn a_held_lock_names_its_holder_and_is_free_again_after() {

@@ -3,6 +3,7 @@
 //! Everything else in kernelkit is a function of its arguments.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod batch;
 pub mod boot;
 pub mod build;
 pub mod configure;
@@ -13,6 +14,8 @@ pub mod exec;
 pub mod explain;
 pub mod fs;
 pub mod index;
+pub mod isolation;
+pub mod jobserver;
 pub mod kconfig;
 pub mod library;
 pub mod lock;

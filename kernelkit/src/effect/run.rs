@@ -20,6 +20,7 @@ use crate::plan::{Plan, Step, staging};
 use crate::process::Call;
 use crate::report::Ccache;
 use crate::source::{Sha256, TreeId};
+use crate::surroundings::Surroundings;
 
 /// What a run tells while it goes on.
 #[derive(Clone, Debug)]
@@ -174,50 +175,98 @@ pub fn lock(plan: &Plan, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Lock, Er
 pub fn run(
     plan: &Plan,
     _lock: &Lock,
+    surroundings: &Surroundings,
     rescan: &mut dyn FnMut() -> Option<TreeId>,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Manifest, Error> {
-    let dirs = &plan.record.dirs;
-    fs::remove_file(dirs.manifest())?;
-    let log = RunLog::create(&dirs.logs(), &super::environment::now())?;
-    let mut run = Run {
-        plan,
-        log,
-        counts: Counts::default(),
-        on_event,
-    };
-    run.log.line(&format!(
-        "cargo kernel {} builds {} for {}",
-        plan.record.kernelkit, plan.record.release, plan.record.arch
-    ))?;
+    let mut run = Run::new(plan, surroundings, "builds", on_event)?;
     let result = run.carry_out(rescan);
-    let text = match &result {
-        Ok(_) => "passed".to_owned(),
-        Err(error) => format!("failed: {error}"),
-    };
     let statistics = result.as_ref().ok().map(|manifest| &manifest.statistics);
-    let summary = summarize(&run.log, &plan.record, run.counts, &text, statistics);
+    let summary = run.summarize("passed", result.as_ref().err(), statistics);
     // The build's own failure says more than that of its report.
     let manifest = result?;
     summary?;
     Ok(manifest)
 }
 
+/// Has the kernel's own `conf` confirm the configuration and nothing more; the [run](fn@run) of the
+/// same plan does not ask it again. The caller holds the [lock](fn@lock).
+pub fn confirm(
+    plan: &Plan,
+    _lock: &Lock,
+    surroundings: &Surroundings,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Result<(), Error> {
+    let mut run = Run::new(
+        plan,
+        surroundings,
+        "confirms the configuration of",
+        on_event,
+    )?;
+    let result = run.begin().and_then(|()| {
+        plan.steps.iter().try_for_each(|step| match step {
+            Step::Configure {
+                path,
+                sha256,
+                confirm,
+            } => run.configure(path, *sha256, confirm),
+            _ => Ok(()),
+        })
+    });
+    let summary = run.summarize("confirmed", result.as_ref().err(), None);
+    result?;
+    Ok(summary?)
+}
+
 struct Run<'a> {
     plan: &'a Plan,
+    surroundings: &'a Surroundings,
     log: RunLog,
     counts: Counts,
     on_event: &'a mut dyn FnMut(Event<'_>),
 }
 
-impl Run<'_> {
-    fn carry_out(&mut self, rescan: &mut dyn FnMut() -> Option<TreeId>) -> Result<Manifest, Error> {
-        let plan = self.plan;
+impl<'a> Run<'a> {
+    /// Opens the log. What was built here before is no longer what it was.
+    fn new(
+        plan: &'a Plan,
+        surroundings: &'a Surroundings,
+        does: &str,
+        on_event: &'a mut dyn FnMut(Event<'_>),
+    ) -> Result<Self, Error> {
         let dirs = &plan.record.dirs;
+        fs::remove_file(dirs.manifest())?;
+        let mut log = RunLog::create(&dirs.logs(), &super::environment::now())?;
+        log.line(&format!(
+            "cargo kernel {} {does} {} for {}",
+            plan.record.kernelkit, plan.record.release, plan.record.arch
+        ))?;
+        Ok(Run {
+            plan,
+            surroundings,
+            log,
+            counts: Counts::default(),
+            on_event,
+        })
+    }
+
+    fn summarize(
+        &self,
+        passed: &str,
+        error: Option<&Error>,
+        statistics: Option<&Statistics>,
+    ) -> Result<(), fs::Error> {
+        let text = error.map_or(passed.to_owned(), |error| format!("failed: {error}"));
+        summarize(&self.log, &self.plan.record, self.counts, &text, statistics)
+    }
+
+    /// Makes the build directory and the compiler cache ready.
+    fn begin(&mut self) -> Result<(), Error> {
+        let dirs = &self.plan.record.dirs;
         fs::create_dir_all(&dirs.build)?;
         self.drop_what_make_would_miss()?;
         drop_unfinished(&dirs.state, &dirs.build)?;
-        if let Some((ccache, config)) = &plan.ccache {
+        if let Some((ccache, config)) = &self.plan.ccache {
             let statistics = self.log.dir().join("ccache-statistics.log");
             fs::create_dir_all(&ccache.dir)?;
             fs::write_atomic(
@@ -225,6 +274,13 @@ impl Run<'_> {
                 format!("{config}stats_log = {statistics}\n").as_bytes(),
             )?;
         }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, rescan: &mut dyn FnMut() -> Option<TreeId>) -> Result<Manifest, Error> {
+        let plan = self.plan;
+        let dirs = &plan.record.dirs;
+        self.begin()?;
         let staging = staging(dirs);
         fs::remove_dir_all(&staging)?;
         let mut devtools = Vec::new();
@@ -341,14 +397,14 @@ impl Run<'_> {
 
     fn configure(&mut self, path: &Utf8Path, sha256: Sha256, confirm: &Call) -> Result<(), Error> {
         let present = fs::read_optional(path)?;
+        let dirs = &self.plan.record.dirs;
+        let marker = dirs.state.join(CONFIRMED);
+        // The digest stands for the tools, which `conf` asks.
+        let confirmed = format!("{sha256} {}", self.plan.record.digest);
+        let is_confirmed =
+            fs::read_optional(&marker)?.is_some_and(|bytes| bytes == confirmed.as_bytes());
         if present.is_some_and(|bytes| Sha256::of(&bytes) == sha256)
-            && self
-                .plan
-                .record
-                .dirs
-                .build
-                .join("include/config/auto.conf")
-                .exists()
+            && (is_confirmed || dirs.build.join("include/config/auto.conf").exists())
         {
             return Ok(());
         }
@@ -356,7 +412,8 @@ impl Run<'_> {
             fs::write_atomic(path, run.plan.dot_config.as_bytes())?;
             run.make("configure", confirm)?;
             run.confirm_config(path, &run.plan.dot_config)
-        })
+        })?;
+        Ok(fs::write_atomic(&marker, confirmed.as_bytes())?)
     }
 
     fn confirm_config(&self, path: &Utf8Path, predicted: &str) -> Result<(), Error> {
@@ -430,16 +487,19 @@ impl Run<'_> {
         let mut output = StageOutput::open(&self.log, stage, &self.plan.record.dirs.state)?;
         let log = output.path().to_owned();
         let (counts, on_event) = (&mut self.counts, &mut *self.on_event);
-        let result = exec::stream(call, Some(&log), &mut |bytes| {
+        let surrounded = self
+            .surroundings
+            .around(call, &self.plan.record.dirs.source);
+        let result = exec::stream(&surrounded, Some(&log), &mut |bytes| {
             output.line(bytes, counts, on_event);
         });
         let (log, lines) = output.close(result.is_ok())?;
         match result {
             Ok(()) => Ok(()),
-            Err(exec::Error::Failed { call, .. }) => Err(Error::Make {
+            Err(exec::Error::Failed { .. }) => Err(Error::Make {
                 stage,
                 lines: make::first_error(&lines),
-                call,
+                call: Box::new(call.clone()),
                 log,
                 full: fs::is_full(&self.plan.record.dirs.build)
                     .then(|| self.plan.record.dirs.build.clone()),
@@ -484,6 +544,9 @@ pub(super) fn summarize(
 /// Present while make compiles; found at the start of a run, it says that the last one was
 /// killed in the middle.
 const UNFINISHED: &str = "compiling";
+
+/// Which configuration the kernel's own `conf` has confirmed in the build directory.
+const CONFIRMED: &str = "confirmed";
 
 /// Which tree was compiled last, and in which directory; its time is when that began.
 const COMPILED: &str = "compiled";

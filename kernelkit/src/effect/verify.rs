@@ -90,9 +90,13 @@ pub fn verify(
         Backend::Host | Backend::Shell => {
             fs::remove_dir_all(&state)?;
             let lock = run::lock(&plan, &mut |event| notify(Notice::Run(event)))?;
-            run::run(&plan, &lock, &mut || Some(facts.tree.id), &mut |event| {
-                notify(Notice::Run(event))
-            })?;
+            run::run(
+                &plan,
+                &lock,
+                &session.surroundings,
+                &mut || Some(facts.tree.id),
+                &mut |event| notify(Notice::Run(event)),
+            )?;
             (read(&plan.record.dirs.destdir)?, state.clone())
         }
     };

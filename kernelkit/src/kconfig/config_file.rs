@@ -178,6 +178,13 @@ pub(super) fn read(
         if symbol <= 2 || kind == Type::Unknown {
             continue;
         }
+        // Also where the value is no use, and the old one stays.
+        if values.user[symbol as usize].is_set() {
+            warn(format!(
+                "override: reassigning to symbol {}",
+                String::from_utf8_lossy(name)
+            ));
+        }
         // "Is not set" says n: no value of a number or string.
         let value = value.unwrap_or(b"n");
         let parsed = match parse_value(kind, value) {
@@ -196,12 +203,6 @@ pub(super) fn read(
                 continue;
             }
         };
-        if values.user[symbol as usize].is_set() {
-            warn(format!(
-                "override: reassigning to symbol {}",
-                String::from_utf8_lossy(name)
-            ));
-        }
         let mut user = User {
             input: index,
             line: number,

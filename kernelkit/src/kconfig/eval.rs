@@ -180,6 +180,10 @@ impl<'k> Values<'k> {
         self.write[member as usize] = true;
     }
 
+    pub(super) fn keep_written(&mut self, member: SymbolId) {
+        self.write[member as usize] = true;
+    }
+
     /// Whether a member is only seen because it was before.
     pub(super) fn is_kept(&self, member: SymbolId) -> bool {
         self.visible[member as usize] != 0 && self.prompt_visibility(member) == 0

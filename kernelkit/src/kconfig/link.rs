@@ -505,10 +505,10 @@ impl Model {
     }
 
     /// Of each choice the member that is looked at first when the entries are gone through.
-    pub(super) fn first_members(&self, dialect: Dialect) -> Vec<SymbolId> {
+    pub(super) fn first_members(&self, nodes: &[NodeId], dialect: Dialect) -> Vec<SymbolId> {
         let mut first = vec![NONE; self.choices.len()];
         let mut walk = Walk::new(self);
-        let symbols = self.nodes.iter().map(|node| node.symbol);
+        let symbols = nodes.iter().map(|node| self.node(*node).symbol);
         for symbol in std::iter::once(self.modules).chain(symbols) {
             if symbol == NONE {
                 continue;

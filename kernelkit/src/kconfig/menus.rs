@@ -9,10 +9,19 @@ use super::model::{Model, NONE, NodeId, NodeKind, PropertyKind, SymbolId};
 /// Submenus within submenus are not followed further than this.
 const MAX_DEPTH: usize = 500;
 
+/// The menus as they are shown, which is not as they are written.
+#[derive(Clone, Debug)]
+pub(super) struct Menus {
+    /// What is shown inside each node, in order.
+    pub(super) inside: Vec<Vec<NodeId>>,
+    /// What each node is shown in; [`NONE`] for the root.
+    pub(super) around: Vec<NodeId>,
+}
+
 impl Model {
     /// What is shown inside each node: entries below the entry they need, and no blocks
     /// without a title.
-    fn menus(&self, dialect: Dialect) -> Vec<Vec<NodeId>> {
+    pub(super) fn menus(&self, dialect: Dialect) -> Menus {
         let count = self.nodes.len();
         let mut around = vec![NONE; count];
         let mut inside: Vec<Vec<NodeId>> = vec![Vec::new(); count];
@@ -58,13 +67,20 @@ impl Model {
             let place = place.expect("a node is inside what is around it");
             siblings.splice(place + 1..=place, lifted);
         }
-        inside
+        Menus { inside, around }
     }
 }
 
 impl Values<'_> {
     /// Symbols that a user could set and did not, where they are shown.
     pub(super) fn new_symbols(&self) -> Vec<SymbolId> {
+        let mut symbols = self.new_entries();
+        symbols.retain(|symbol| !self.model().is_choice(*symbol));
+        symbols
+    }
+
+    /// The same, with the choices that before 6.9 are symbols too.
+    pub(super) fn new_entries(&self) -> Vec<SymbolId> {
         let model = self.model();
         let menus = model.menus(self.kconfig.dialect);
         let mut symbols = Vec::new();
@@ -75,13 +91,21 @@ impl Values<'_> {
             }
             let entry = model.node(node);
             let symbol = entry.symbol;
-            if matches!(entry.kind, NodeKind::Config | NodeKind::Menuconfig)
-                && self.visible(symbol) > self.reverse(symbol)
-                && !self.user[symbol as usize].is_set()
-            {
+            let settable = match entry.kind {
+                NodeKind::Config | NodeKind::Menuconfig => {
+                    self.visible(symbol) > self.reverse(symbol)
+                }
+                // One that is not optional is m or y.
+                NodeKind::Choice if self.kconfig.dialect.choice_is_symbol => {
+                    let choice = model.symbol(symbol).own_choice as usize;
+                    self.visible(symbol) > u8::from(!model.choices[choice].optional)
+                }
+                _ => false,
+            };
+            if settable && !self.user[symbol as usize].is_set() {
                 symbols.push(symbol);
             }
-            open.extend(menus[node as usize].iter().rev());
+            open.extend(menus.inside[node as usize].iter().rev());
         }
         symbols
     }
@@ -108,7 +132,7 @@ impl Values<'_> {
     }
 
     /// Whether it is shown: its prompt is on, or it is on itself and holds something shown.
-    fn is_shown(&self, menus: &[Vec<NodeId>], node: NodeId) -> bool {
+    pub(super) fn is_shown(&self, menus: &Menus, node: NodeId) -> bool {
         let model = self.model();
         let mut open = vec![node];
         while let Some(node) = open.pop() {
@@ -120,7 +144,7 @@ impl Values<'_> {
                 return true;
             }
             if entry.symbol != NONE && self.logical(entry.symbol) != 0 {
-                open.extend(&menus[node as usize]);
+                open.extend(&menus.inside[node as usize]);
             }
         }
         false

@@ -105,6 +105,8 @@
 //! assert_eq!(upgrade.removed[0].symbol, "QUEUES");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+mod about;
+mod ask;
 mod config_file;
 mod diagnostic;
 mod diff;
@@ -141,6 +143,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 
+pub use ask::{Answer, Extent, Interview, Member, Question, Unanswered};
 pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Change, diff, diff_texts, spell};
 pub use explain::{Dependency, Dropped, Explanation, Origin, Selector, Term, Unmet};

@@ -294,23 +294,28 @@ impl Values<'_> {
     pub(super) fn new_symbols_help(&self) -> Vec<u8> {
         let kconfig = self.kconfig;
         let mut out = Vec::new();
-        for symbol in self.new_symbols() {
+        for symbol in self.new_entries() {
             out.extend_from_slice(b"-----\n\n");
+            let choice = self.model().is_choice(symbol);
             match kconfig.help(symbol) {
                 Some(help) => {
-                    self.push_name(&mut out, symbol);
-                    out.extend_from_slice(b":\n\n");
+                    if !choice {
+                        self.push_name(&mut out, symbol);
+                        out.extend_from_slice(b":\n\n");
+                    }
                     out.extend_from_slice(help.as_bytes());
                 }
                 None => out.extend_from_slice(b"There is no help available for this option.\n"),
             }
-            let about = format!(
-                "Symbol: {} [={}]\nType  : {}\n",
-                kconfig.name(symbol),
-                String::from_utf8_lossy(self.bytes_of(symbol)),
-                self.model().symbol(symbol).kind.keyword()
-            );
-            out.extend_from_slice(about.as_bytes());
+            if !choice {
+                let about = format!(
+                    "Symbol: {} [={}]\nType  : {}\n",
+                    kconfig.name(symbol),
+                    String::from_utf8_lossy(self.bytes_of(symbol)),
+                    self.model().symbol(symbol).kind.keyword()
+                );
+                out.extend_from_slice(about.as_bytes());
+            }
             out.extend_from_slice(b"\n\n\n-----\n");
         }
         out

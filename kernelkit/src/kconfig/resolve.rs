@@ -5,7 +5,7 @@ use super::config_file;
 use super::diagnostic::Diagnostic;
 use super::eval::{User, Values};
 use super::link::Walk;
-use super::model::{NONE, NodeKind, PropertyKind, Step, SymbolId, Tristate, Type};
+use super::model::{NONE, NodeId, NodeKind, PropertyKind, Step, SymbolId, Tristate, Type};
 use super::random::{Probability, Rand};
 use super::show::Place;
 
@@ -113,7 +113,8 @@ impl Kconfig {
                 if self.dialect.choice_is_symbol {
                     values.set_all(None);
                 }
-                values.evaluate();
+                let nodes = self.model.nodes.len() as NodeId;
+                values.evaluate_again(|_| (0..nodes).collect());
             }
             Mode::Alldefconfig => {
                 values.set_all(None);
@@ -394,30 +395,49 @@ impl Values<'_> {
         }
     }
 
-    /// Evaluates once more. From 6.9 on, a choice looks for the member that was set to y in
-    /// the order of priorities and no further: what was seen of those behind it stays so, and
-    /// so do their lines. The first member that is asked for its value is an exception.
-    fn evaluate_again(&mut self) {
+    /// Evaluates once more, and what was seen of some members stays so. `ahead` are the nodes
+    /// in the order in which they are looked at.
+    pub(super) fn evaluate_again(&mut self, ahead: impl FnOnce(&Self) -> Vec<NodeId>) {
         let model = self.model();
-        let mut seen: Vec<SymbolId> = Vec::new();
-        if !self.kconfig.dialect.choice_is_symbol {
-            let members = model.choices.iter().flat_map(|choice| &choice.members);
-            seen.extend(members.filter(|member| self.visible(**member) != 0));
-        }
+        let members = model.choices.iter().flat_map(|choice| &choice.members);
+        let mut seen: Vec<SymbolId> = members
+            .copied()
+            .filter(|member| self.visible(*member) != 0)
+            .collect();
         self.evaluate();
-        seen.retain(|member| self.visible(*member) == 0 && self.is_passed_over(*member));
+        seen.retain(|member| self.visible(*member) == 0);
         if seen.is_empty() {
             return;
         }
-        let first = model.first_members(self.kconfig.dialect);
+        let dialect = self.kconfig.dialect;
+        let first = model.first_members(&ahead(self), dialect);
         for member in seen {
-            if first[model.symbol(member).choice as usize] != member {
+            let choice = model.symbol(member).choice as usize;
+            let is_first = first[choice] == member;
+            if dialect.choice_is_symbol {
+                if is_first && self.is_left_open(choice as u32) {
+                    self.keep_written(member);
+                }
+            } else if !is_first && self.is_passed_over(member) {
                 self.keep_shown(member);
             }
         }
     }
 
-    /// Whether the member comes behind the one its choice took because it was set to y.
+    /// Before 6.9: whether a choice that can be seen was not to be y. Then the line of the
+    /// member that is asked for its value first, and asks the choice in turn, stays as it was.
+    fn is_left_open(&self, choice: u32) -> bool {
+        let entry = &self.model().choices[choice as usize];
+        let told = match self.user[entry.symbol as usize].tristate() {
+            Some(value) => value,
+            None => 2 * u8::from(!entry.optional),
+        };
+        self.visible(entry.symbol) != 0 && (told == 0 || self.tristate(entry.symbol) == 1)
+    }
+
+    /// From 6.9 on, a choice looks for the member that was set to y in the order of priorities
+    /// and no further: what was seen of those behind it stays so. The first member that is
+    /// asked for its value is an exception.
     fn is_passed_over(&self, member: SymbolId) -> bool {
         let choice = self.model().symbol(member).choice as usize;
         let order = match &self.priority[choice] {
@@ -440,7 +460,8 @@ impl Values<'_> {
                 self.user[index].tristate = to;
             }
         }
-        self.evaluate_again();
+        let nodes = self.model().nodes.len() as NodeId;
+        self.evaluate_again(|_| (0..nodes).collect());
     }
 }
 
@@ -535,6 +556,27 @@ impl Resolution<'_> {
         };
         let symbol = values.new_symbols().into_iter().find(refused)?;
         Some(values.kconfig.name(symbol))
+    }
+
+    /// Whether the inputs set exactly what is to be written, and to these values: nothing is
+    /// new, dropped or changed.
+    pub fn is_as_requested(&self) -> bool {
+        let values = &self.values;
+        let model = values.model();
+        (0..).zip(&model.symbols).skip(3).all(|(symbol, entry)| {
+            if entry.first_node == NONE || model.is_choice(symbol) {
+                return true;
+            }
+            let user = values.user[symbol as usize];
+            let asked = match user.tristate() {
+                Some(value) => values.tristate(symbol) == value,
+                None => user.is_set() && values.text(user.text) == values.bytes_of(symbol),
+            };
+            match values.is_written(symbol) {
+                true => asked,
+                false => !user.is_set(),
+            }
+        })
     }
 
     /// What `helpnewconfig` prints: the help text of each of these.

@@ -215,6 +215,23 @@ impl Kconfig {
         Some(matches)
     }
 
+    /// How many empty lines follow a node's help, and whether it is the last line of its file.
+    pub(super) fn blank_lines_behind_help(&self, node: super::NodeId) -> (usize, bool) {
+        let node = self.model.node(node);
+        let text = self.contents.get(node.position.file);
+        let mut rest = text.get(node.help.1 as usize..).unwrap_or_default();
+        let mut lines = 0_usize;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            if !rest[..end].iter().all(|byte| matches!(byte, b' ' | b'\t')) {
+                return (lines.saturating_sub(1), false);
+            }
+            rest = &rest[end + 1..];
+            lines += 1;
+        }
+        // The newline of the last line itself is the first of them.
+        (lines.saturating_sub(1), rest.is_empty() && lines > 0)
+    }
+
     /// A node's help, without its indentation.
     pub(super) fn help_text(&self, node: super::NodeId) -> Option<String> {
         let node = self.model.node(node);

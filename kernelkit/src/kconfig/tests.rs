@@ -1,3 +1,4 @@
+mod ask;
 mod hostile;
 
 use std::collections::BTreeMap;
@@ -304,6 +305,33 @@ fn members_that_a_second_evaluation_hides_stay_in_the_file() {
 }
 
 #[test]
+fn the_first_member_of_an_old_choice_that_closes_stays_in_the_file() {
+    let choice = |head: &str| {
+        format!(
+            "{MODULES}config P\n\ttristate \"p\"\nchoice\n\ttristate \"c\"{head}\n\
+             config A\n\tbool \"a\"\nconfig B\n\tbool \"b\"\nendchoice\n"
+        )
+    };
+    let check = |head: &str, mode, input, expected| {
+        let kconfig = load(&choice(head), Dialect::OLD);
+        let resolution = resolve(&kconfig, mode, input);
+        assert_eq!(settings(&resolution), expected, "{head}");
+    };
+    // The choice becomes m, where a bool cannot be seen.
+    let input = "CONFIG_B=y\n# CONFIG_A is not set\n";
+    check("", Mode::Yes2modconfig, input, "MODULES=y P=n A=n");
+    check(
+        "\n\toptional",
+        Mode::Yes2modconfig,
+        input,
+        "MODULES=y P=n A=n",
+    );
+    // One that cannot be seen itself leaves nothing behind.
+    let input = "CONFIG_P=m\nCONFIG_B=y\n# CONFIG_A is not set\n";
+    check(" if P", Mode::Mod2noconfig, input, "MODULES=y P=n");
+}
+
+#[test]
 fn a_number_without_a_valid_default_needs_an_answer() {
     for (body, expected) in [
         ("int \"a\"\n\tdefault \"x\"", Some("A")),
@@ -315,6 +343,38 @@ fn a_number_without_a_valid_default_needs_an_answer() {
         let kconfig = load(&format!("config A\n\t{body}\n"), Dialect::V7);
         let resolution = resolve(&kconfig, Mode::Oldconfig, "");
         assert_eq!(resolution.unanswered().as_deref(), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_line_that_is_no_use_still_reassigns() {
+    let kconfig = load("config A\n\tbool \"a\"\n", Dialect::V6_12);
+    let resolution = resolve(&kconfig, Mode::Olddefconfig, "CONFIG_A=y\nCONFIG_A=x\n");
+    let warnings: Vec<_> = resolution
+        .diagnostics()
+        .iter()
+        .map(Diagnostic::to_string)
+        .collect();
+    assert_eq!(
+        warnings,
+        [
+            "in:2:warning: override: reassigning to symbol A",
+            "in:2:warning: symbol value 'x' invalid for A",
+        ]
+    );
+    assert_eq!(settings(&resolution), "A=y");
+}
+
+#[test]
+fn help_for_what_is_new_shows_old_choices_too() {
+    let kconfig =
+        "choice\n\tprompt \"c\"\n\thelp\n\t  Of the choice.\nconfig A\n\tbool \"a\"\nendchoice\n";
+    for (dialect, expected) in [(Dialect::OLD, true), (Dialect::V6_12, false)] {
+        let kconfig = load(kconfig, dialect);
+        let resolution = resolve(&kconfig, Mode::Olddefconfig, "");
+        let help = String::from_utf8(resolution.new_symbols_help()).unwrap();
+        assert_eq!(help.contains("Of the choice."), expected);
+        assert_eq!(resolution.new_symbols(), b"CONFIG_A=y\n");
     }
 }
 

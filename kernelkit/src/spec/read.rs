@@ -240,9 +240,8 @@ impl Spec {
                 Ok(_) => {
                     let known = self.kernels.iter().map(|kernel| kernel.name.as_str());
                     problems.push(if is_pattern {
-                        let known: Vec<&str> = known.collect();
                         Problem::new(format!("no kernel matches `{text}`"), None)
-                            .hint(format!("there is: {}", known.join(", ")))
+                            .hint(nearest_to_pattern(text, known.collect()))
                     } else {
                         unknown_kernel(text, known, None)
                     });
@@ -252,6 +251,24 @@ impl Spec {
         Error::check(problems)?;
         Ok(selected)
     }
+}
+
+/// How many names a hint has.
+const NAMED: usize = 8;
+
+/// All names where they are few, else those that are most like the pattern.
+fn nearest_to_pattern(pattern: &str, mut known: Vec<&str>) -> String {
+    if known.len() <= NAMED && !known.is_empty() {
+        return format!("there is: {}", known.join(", "));
+    }
+    let plain = pattern.replace(['*', '?', '[', ']'], "");
+    // The order of the names stays where they are equally near.
+    known.sort_by_key(|name| strsim::damerau_levenshtein(&plain, name));
+    format!(
+        "the nearest are {}; `cargo kernel list` has all {}",
+        known[..NAMED].join(", "),
+        known.len()
+    )
 }
 
 fn nothing_declared() -> Problem {

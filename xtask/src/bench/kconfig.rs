@@ -66,8 +66,9 @@ pub(super) const ROWS: &[Row] = &[
         goal: Some(Goal::Memory(100.0)),
         prepare: |setting| {
             let bench = Bench::new(setting)?;
-            let sides = bench.olddefconfig(Ours::Cached, Reference::Replayed)?;
-            Ok(bench.memory(sides))
+            bench
+                .olddefconfig(Ours::Cached, Reference::Replayed)
+                .map(memory)
         },
     },
     Row {
@@ -76,8 +77,7 @@ pub(super) const ROWS: &[Row] = &[
         goal: Some(Goal::Memory(100.0)),
         prepare: |setting| {
             let bench = Bench::new(setting)?;
-            let sides = bench.kernel(&["config", "show"], true)?;
-            Ok(bench.memory(sides))
+            bench.kernel(&["config", "show"], true).map(memory)
         },
     },
     Row {
@@ -344,36 +344,36 @@ impl<'a> Bench<'a> {
         sides.ours.before.extend(resolves.then_some(forget));
         Ok(sides)
     }
+}
 
-    /// The same commands, each printing its peak memory in KiB.
-    fn memory(&self, mut sides: Sides) -> Sides {
-        const PEAK: &str = "\
+/// The same commands, each printing its peak memory in KiB.
+pub(super) fn memory(mut sides: Sides) -> Sides {
+    const PEAK: &str = "\
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
-        let wrap = |side: &mut Side| {
-            for call in &mut side.timed {
-                let args = std::mem::take(&mut call.args);
-                let program = std::mem::replace(&mut call.program, "python3".to_owned());
-                // Of a library that is put before conf, Python must not know.
-                let preloaded: Vec<_> = call
-                    .env
-                    .remove("LD_PRELOAD")
-                    .map(|library| format!("LD_PRELOAD={library}"))
-                    .into_iter()
-                    .collect();
-                call.args = ["-c", PEAK, "env"].map(str::to_owned).to_vec();
-                call.args.extend(preloaded);
-                call.args.push(program);
-                call.args.extend(args);
-            }
-        };
-        wrap(&mut sides.ours);
-        if let Some(side) = &mut sides.reference {
-            wrap(side);
+    let wrap = |side: &mut Side| {
+        for call in &mut side.timed {
+            let args = std::mem::take(&mut call.args);
+            let program = std::mem::replace(&mut call.program, "python3".to_owned());
+            // Of a library that is put before conf, Python must not know.
+            let preloaded: Vec<_> = call
+                .env
+                .remove("LD_PRELOAD")
+                .map(|library| format!("LD_PRELOAD={library}"))
+                .into_iter()
+                .collect();
+            call.args = ["-c", PEAK, "env"].map(str::to_owned).to_vec();
+            call.args.extend(preloaded);
+            call.args.push(program);
+            call.args.extend(args);
         }
-        sides
+    };
+    wrap(&mut sides.ours);
+    if let Some(side) = &mut sides.reference {
+        wrap(side);
     }
+    sides
 }
 
 /// One command that is compared with nothing.

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::Result;
 use crate::bench::{Goal, Row, Setting, Side, Sides};
+use crate::workspace::Workspace;
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -47,7 +48,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// Settings that leave what make alone does: compile.
-const COMPILE_ONLY: &str = "\
+pub(super) const COMPILE_ONLY: &str = "\
 ccache = false
 compile-commands = false
 gdb-scripts = false
@@ -107,21 +108,28 @@ impl<'a> Project<'a> {
         self.kernel(&["build", "bench", "--quiet"])
     }
 
+    /// Plain make in `make/`, as the plan has it.
+    fn make(&self) -> Result<Make> {
+        let plan = self.kernel(&["plan", "bench", "--message-format", "json"]);
+        Make::of(&plan, &self.state(), self.dir.join("make"))
+    }
+
     fn state(&self) -> Utf8PathBuf {
         self.dir.join("target/kernel/bench")
     }
 }
 
 /// The calls of a plan that plain make needs.
-struct Make {
+pub(super) struct Make {
     out: Utf8PathBuf,
-    configure: Call,
-    compile: Call,
+    pub(super) configure: Call,
+    pub(super) compile: Call,
 }
 
 impl Make {
-    /// Reads them from `cargo kernel plan` and moves them into `out`.
-    fn of(project: &Project<'_>, out: Utf8PathBuf) -> Result<Self> {
+    /// Reads them from a call of `cargo kernel plan` and moves them from the kernel's state into
+    /// `out`.
+    pub(super) fn of(plan: &Call, state: &Utf8Path, out: Utf8PathBuf) -> Result<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "kebab-case", tag = "step")]
         enum Step {
@@ -142,14 +150,13 @@ impl Make {
         struct Message {
             plan: Plan,
         }
-        let printed =
-            exec::capture(&project.kernel(&["plan", "bench", "--message-format", "json"]))?;
+        let printed = exec::capture(plan)?;
         let message = printed
             .text()
             .lines()
             .find_map(|line| serde_json::from_str::<Message>(line).ok())
             .ok_or("`cargo kernel plan` printed no plan")?;
-        let build = project.state().join("build");
+        let build = state.join("build");
         let (mut configure, mut compile) = (None, None);
         for step in message.plan.steps {
             match step {
@@ -170,15 +177,19 @@ impl Make {
     fn start(&self, project: &Project<'_>) -> Result<Vec<Call>> {
         let config = project.dir.join("config");
         fs::copy(project.state().join("build/.config"), &config)?;
-        let workspace = project.setting.workspace;
+        Ok(self.start_from(project.setting.workspace, &config).into())
+    }
+
+    /// An empty object directory with that configuration.
+    pub(super) fn start_from(&self, workspace: &Workspace, config: &Utf8Path) -> [Call; 3] {
         let dot_config = self.out.join(".config");
-        Ok(vec![
+        [
             workspace.call("rm").args(["-rf", self.out.as_str()]),
             workspace.call("mkdir").args(["-p", self.out.as_str()]),
             workspace
                 .call("cp")
                 .args([config.as_str(), dot_config.as_str()]),
-        ])
+        ]
     }
 
     /// Builds once, untimed.
@@ -207,7 +218,7 @@ fn cold_build(setting: &Setting<'_>) -> Result<Sides> {
     let settings = format!("{COMPILE_ONLY}reuse = false\n");
     let project = Project::single(setting, "cold-build", setting.tree.as_str(), &settings)?;
     exec::capture(&project.build())?;
-    let make = Make::of(&project, project.dir.join("make"))?;
+    let make = project.make()?;
     let remove = setting
         .workspace
         .call("rm")
@@ -229,7 +240,7 @@ fn cold_build(setting: &Setting<'_>) -> Result<Sides> {
 fn nothing_to_do(setting: &Setting<'_>, row: &str, source: &str) -> Result<Sides> {
     let project = Project::single(setting, row, source, COMPILE_ONLY)?;
     exec::capture(&project.build())?;
-    let make = Make::of(&project, project.dir.join("make"))?;
+    let make = project.make()?;
     make.warm(&project)?;
     Ok(Sides {
         ours: Side {
@@ -249,7 +260,7 @@ fn one_edit(setting: &Setting<'_>) -> Result<Sides> {
     let tree = writable_tree(setting)?;
     let project = Project::single(setting, "one-edit", tree.as_str(), COMPILE_ONLY)?;
     exec::capture(&project.build())?;
-    let make = Make::of(&project, project.dir.join("make"))?;
+    let make = project.make()?;
     make.warm(&project)?;
     let edit = setting.workspace.call("sh").args([
         "-c",

@@ -1,8 +1,9 @@
 //! `cargo xtask bench`: each row runs our command and the one it replaces alternately,
 //! in one run on one machine, and compares medians with a goal.
 //!
-//! The rows are in [`kernel`], [`kconfig`] and [`nix`]; a new area is a new file and a line in [`AREAS`].
+//! The rows are in [`kernel`], [`batch`], [`kconfig`] and [`nix`]; a new area is a new file and a line in [`AREAS`].
 
+mod batch;
 mod kconfig;
 mod kernel;
 mod nix;
@@ -57,7 +58,7 @@ enum Goal {
     Memory(f64),
 }
 
-const AREAS: &[&[Row]] = &[kernel::ROWS, kconfig::ROWS, nix::ROWS];
+const AREAS: &[&[Row]] = &[kernel::ROWS, batch::ROWS, kconfig::ROWS, nix::ROWS];
 
 fn rows() -> impl Iterator<Item = &'static Row> {
     AREAS.iter().copied().flatten()

@@ -164,6 +164,9 @@ struct Generator<'a> {
     members: Vec<usize>,
     /// Number of the next symbol.
     next: usize,
+    /// Whether expressions may name y, m and n. A member that needs the one before it
+    /// and never anything is a case that conf decides by what it simplifies.
+    constants: bool,
     text: String,
 }
 
@@ -185,6 +188,7 @@ impl<'a> Generator<'a> {
             kinds,
             members: Vec::new(),
             next: 0,
+            constants: true,
             text: String::new(),
         }
     }
@@ -322,8 +326,10 @@ impl<'a> Generator<'a> {
             self.line(&format!("\t{word} \"member {number}\"{condition}"));
             if old && number > first && self.random.chance(20) {
                 self.line(&format!("\tdepends on S{}", number - 1));
+                self.constants = false;
             }
             self.depends(25);
+            self.constants = true;
             self.next = number;
             // A member that selects another one makes a circle.
             self.selects(20, last - number);
@@ -452,14 +458,14 @@ impl<'a> Generator<'a> {
 
     fn expression(&mut self, depth: usize) -> String {
         match self.random.below(if depth == 0 { 6 } else { 12 }) {
-            0 => self
+            0 if self.constants => self
                 .random
                 .pick(&["y", "m", "n", "UNDEFINED", "MODULES", "m"])
                 .to_owned(),
             1 => self.comparison(),
-            2..=5 => self
+            0 | 2..=5 => self
                 .symbol(Kind::is_logical)
-                .unwrap_or_else(|| "y".to_owned()),
+                .unwrap_or_else(|| "MODULES".to_owned()),
             6 => format!("!{}", self.atom(depth - 1)),
             7..=9 => format!("{} && {}", self.atom(depth - 1), self.atom(depth - 1)),
             _ => format!("{} || {}", self.atom(depth - 1), self.atom(depth - 1)),
@@ -476,7 +482,7 @@ impl<'a> Generator<'a> {
 
     fn comparison(&mut self) -> String {
         let Some(left) = self.symbol(|_| true) else {
-            return "y".to_owned();
+            return "MODULES".to_owned();
         };
         let right = match self.random.below(3) {
             0 => self.symbol(|_| true).unwrap_or_else(|| "n".to_owned()),

@@ -16,7 +16,7 @@ mod random;
 mod target;
 mod upstream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -154,7 +154,8 @@ const KNOWN: &[Known] = &[
         part: "stderr",
         without: |theirs, _| without_repeats(theirs),
         ours: without_repeats,
-        why: "of unmet dependencies conf simplifies the expressions, and up to 6.x it repeats them",
+        why: "of unmet dependencies conf simplifies the expressions, and up to 6.x it repeats them; \
+              where symbols select each other in circles, their order is that of its recursion",
     },
     Known {
         step: "",
@@ -210,13 +211,13 @@ fn only_the_end(theirs: &str, ours: &str) -> String {
     end.to_owned()
 }
 
-/// Each warning of unmet dependencies once, and of its expressions the symbols
-/// that select and the values.
+/// Each warning of unmet dependencies once, in alphabetical order, and of its expressions
+/// the symbols that select and the values.
 fn without_repeats(text: &str) -> String {
     const START: &str = "\nWARNING: unmet direct dependencies detected for ";
     let mut blocks = text.split(START);
     let mut out = blocks.next().unwrap_or_default().to_owned();
-    let mut seen: Vec<String> = Vec::new();
+    let mut warnings = BTreeSet::new();
     for block in blocks {
         let head = |line: &str| {
             let end = match line.starts_with("  - ") {
@@ -226,19 +227,16 @@ fn without_repeats(text: &str) -> String {
             line[..end.unwrap_or(line.len())].to_owned()
         };
         let (symbol, rest) = block.split_once('\n').unwrap_or((block, ""));
-        let mut about = symbol.to_owned();
-        let mut others = String::new();
-        for line in rest.split_inclusive('\n') {
-            match others.is_empty() && line.starts_with("  ") {
-                true => about.push_str(&head(line.trim_end())),
-                false => others.push_str(line),
-            }
+        let mut lines = rest.split_inclusive('\n').peekable();
+        let mut about = BTreeSet::new();
+        while let Some(line) = lines.next_if(|line| line.starts_with("  ")) {
+            about.insert(head(line.trim_end()));
         }
-        if !seen.contains(&about) {
-            out.push_str(&format!("{START}{about}\n"));
-            seen.push(about);
-        }
-        out.push_str(&others);
+        warnings.insert((symbol, about));
+        out.extend(lines);
+    }
+    for (symbol, about) in warnings {
+        out.push_str(&format!("{START}{symbol}\n{about:?}"));
     }
     out
 }
@@ -271,7 +269,9 @@ fn without_places(text: &str) -> String {
         .split_inclusive('\n')
         .filter(|line| {
             inside &= *line != "\n";
-            inside |= line.starts_with("Range : ") || line.starts_with("Defined at ");
+            inside |= line.starts_with("Range : ")
+                || line.starts_with("Defined at ")
+                || line.starts_with("Selected by ");
             !inside && *line != "\n"
         })
         .map(str::trim_start)

@@ -1,6 +1,7 @@
 //! What `scripts/kconfig/conf` does, with its options and environment variables.
 //!
-//! Nothing is printed: the outcome carries both streams and the exit status.
+//! Nothing is printed: a [`Console`] gets what comes before a question, and the outcome carries
+//! the rest of both streams and the exit status.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +11,17 @@ use super::super::fs::{self, Context as _};
 use super::probe::{NotRecorded, Prober, Record, RecordError, Runner};
 use super::{TreeReader, detect_dialect, image};
 use crate::kconfig::{
-    Dialect, Error as KconfigError, Input, Kconfig, Mode, ProbabilityError, ProbeResult,
-    Reader as _, Request, Resolution, Severity, Tristate, Unmet, parse_seed,
+    Answer, Dialect, Error as KconfigError, Extent, Input, Interview, Kconfig, Mode,
+    ProbabilityError, ProbeResult, Reader as _, Request, Resolution, Severity, Tristate, Unmet,
+    parse_seed,
 };
 
 /// What `conf` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Goal {
-    /// `--oldaskconfig`, `--oldconfig`: with nobody to ask, what is left open gets its default.
+    /// `--oldaskconfig`: everything is asked.
+    Oldaskconfig,
+    /// `--oldconfig`: what is not set yet is asked.
     Oldconfig,
     /// `--syncconfig`: the same, and `auto.conf` and its kin are brought up to date.
     Syncconfig,
@@ -83,7 +87,17 @@ pub struct Options {
     pub now: u64,
 }
 
-/// What `conf` would have printed, and its exit status.
+/// Who sees questions, and answers them.
+pub trait Console {
+    /// Shows what was printed since the last call: a question comes last.
+    fn show(&mut self, stdout: &[u8], stderr: &[u8]);
+    /// The next line, with its newline if it has one; nothing where the input ends.
+    fn read_line(&mut self) -> Vec<u8>;
+    /// Whether what is typed can be seen already.
+    fn echoes(&self) -> bool;
+}
+
+/// What `conf` would have printed after its last question, and its exit status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Standard output.
@@ -116,7 +130,7 @@ impl Error {
 }
 
 /// Runs it.
-pub fn run(options: &Options) -> Result<Outcome, Error> {
+pub fn run(options: &Options, console: &mut dyn Console) -> Result<Outcome, Error> {
     let mut outcome = Outcome::default();
     let variable = |name: &str| options.variables.get(name).map(String::as_str);
     let set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
@@ -189,7 +203,7 @@ pub fn run(options: &Options) -> Result<Outcome, Error> {
         werror: set("KCONFIG_WERROR"),
         overwrite: set("KCONFIG_OVERWRITECONFIG"),
     };
-    session.run(&mut outcome)?;
+    session.run(console, &mut outcome)?;
     Ok(outcome)
 }
 
@@ -281,6 +295,41 @@ fn describe_unmet(unmet: &[Unmet]) -> Vec<u8> {
     text.into_bytes()
 }
 
+/// Asks to the end; nothing where a symbol is left without a value.
+fn ask<'k>(
+    mut interview: Interview<'k>,
+    console: &mut dyn Console,
+    outcome: &mut Outcome,
+    warned: &mut bool,
+) -> Option<Resolution<'k>> {
+    let mut told = interview.resolution().unmet();
+    while interview.is_asking() {
+        outcome.stdout.append(&mut interview.take_output());
+        console.show(&outcome.stdout, &outcome.stderr);
+        (outcome.stdout, outcome.stderr) = (Vec::new(), Vec::new());
+        let line = console.read_line();
+        let answered = match line.split_last() {
+            None => interview.answer(Answer::End),
+            Some((b'\n', text)) => interview.answer(Answer::Line(text)),
+            Some(_) => interview.answer(Answer::Rest(&line)),
+        };
+        outcome.stdout.append(&mut interview.take_output());
+        outcome.stderr.append(&mut interview.take_errors());
+        if let Err(error) = answered {
+            let text = format!("\nerror: {error}\n");
+            outcome.stderr.extend_from_slice(text.as_bytes());
+            return None;
+        }
+        let mut unmet = interview.resolution().unmet();
+        unmet.retain(|unmet| !told.contains(unmet));
+        *warned |= !unmet.is_empty();
+        outcome.stderr.append(&mut describe_unmet(&unmet));
+        told.append(&mut unmet);
+    }
+    outcome.stdout.append(&mut interview.take_output());
+    Some(interview.into_resolution())
+}
+
 struct Session<'a> {
     options: &'a Options,
     reader: &'a TreeReader,
@@ -316,6 +365,26 @@ impl Session<'_> {
             inputs: &inputs,
             warn_unknown: self.warn_unknown,
         })
+    }
+
+    /// `KCONFIG_NOSILENTUPDATE`: syncconfig must find `.config` up to date.
+    fn forbids_updates(&self) -> bool {
+        let wanted = self.variable("KCONFIG_NOSILENTUPDATE");
+        self.options.goal == Goal::Syncconfig && wanted.is_some_and(|value| !value.is_empty())
+    }
+
+    /// Whether the configuration to be written has other values than the one that was read.
+    fn is_update(&self, input: Option<(&str, &[u8])>) -> bool {
+        let inputs: Vec<_> = input
+            .iter()
+            .map(|(name, text)| Input { name, text })
+            .collect();
+        let resolution = self.kconfig.resolve(&Request {
+            mode: Mode::Olddefconfig,
+            inputs: &inputs,
+            warn_unknown: true,
+        });
+        !resolution.diagnostics().is_empty() || !resolution.is_as_requested()
     }
 
     /// The present configuration: `.config`, else the first default list entry there is.
@@ -375,7 +444,7 @@ impl Session<'_> {
         Ok(Mode::Randconfig { seed, probability })
     }
 
-    fn run(&self, outcome: &mut Outcome) -> Result<(), Error> {
+    fn run(&self, console: &mut dyn Console, outcome: &mut Outcome) -> Result<(), Error> {
         let goal = &self.options.goal;
         let seed = match self.seed(outcome) {
             Ok(seed) => seed,
@@ -393,7 +462,9 @@ impl Session<'_> {
             Goal::Allmodconfig => Some((Mode::Allmodconfig, "allmod.config")),
             _ => None,
         };
-        let resolution = if let Some((mode, special)) = special {
+        let mut needs_update = false;
+        let mut before_turning = Vec::new();
+        let mut resolution = if let Some((mode, special)) = special {
             match self.all_config(special) {
                 Err(message) => {
                     outcome.stderr.extend_from_slice(message.as_bytes());
@@ -421,31 +492,45 @@ impl Session<'_> {
                 Goal::Yes2modconfig => Mode::Yes2modconfig,
                 Goal::Mod2yesconfig => Mode::Mod2yesconfig,
                 Goal::Mod2noconfig => Mode::Mod2noconfig,
-                Goal::Oldconfig | Goal::Syncconfig => Mode::Oldconfig,
                 _ => Mode::Olddefconfig,
             };
             let current = self.current(outcome);
             let input = current
                 .as_ref()
                 .map(|(name, text)| (name.as_str(), text.as_slice()));
-            if !matches!(mode, Mode::Olddefconfig | Mode::Oldconfig) {
-                // What it finds before the values are turned.
-                let before = self.resolve(Mode::Olddefconfig, input);
-                outcome.stderr.append(&mut describe_unmet(&before.unmet()));
+            if mode != Mode::Olddefconfig {
+                before_turning = self.resolve(Mode::Olddefconfig, input).unmet();
             }
+            needs_update = self.forbids_updates() && self.is_update(input);
             self.resolve(mode, input)
         };
         show(resolution.diagnostics(), outcome);
+        outcome.stderr.append(&mut describe_unmet(&before_turning));
         let unmet = resolution.unmet();
         outcome.stderr.append(&mut describe_unmet(&unmet));
-        let warned = !(resolution.diagnostics().is_empty() && unmet.is_empty());
-        if matches!(goal, Goal::Oldconfig | Goal::Syncconfig)
-            && let Some(symbol) = resolution.unanswered()
-        {
-            let text = format!("\nerror: no value for new symbol '{symbol}' at end of input\n");
-            outcome.stderr.extend_from_slice(text.as_bytes());
+        let mut warned = !(resolution.diagnostics().is_empty() && unmet.is_empty());
+        if self.werror && !resolution.diagnostics().is_empty() {
             outcome.status = 1;
             return Ok(());
+        }
+        if needs_update {
+            let message = "\n*** The configuration requires explicit update.\n\n";
+            outcome.stderr.extend_from_slice(message.as_bytes());
+            outcome.status = 1;
+            return Ok(());
+        }
+        let extent = match goal {
+            Goal::Oldaskconfig => Some(Extent::All),
+            Goal::Oldconfig | Goal::Syncconfig => Some(Extent::New),
+            _ => None,
+        };
+        if let Some(extent) = extent {
+            let interview = Interview::new(resolution, extent, !console.echoes());
+            let Some(answered) = ask(interview, console, outcome, &mut warned) else {
+                outcome.status = 1;
+                return Ok(());
+            };
+            resolution = answered;
         }
         if self.werror && warned {
             outcome.status = 1;
@@ -477,7 +562,10 @@ impl Session<'_> {
             Goal::Listnewconfig => outcome.stdout.append(&mut resolution.new_symbols()),
             Goal::Helpnewconfig => outcome.stdout.append(&mut resolution.new_symbols_help()),
             _ => {
-                self.write_config(&resolution.dot_config(), outcome)?;
+                // Where updates are forbidden it is up to date.
+                if !self.forbids_updates() {
+                    self.write_config(&resolution.dot_config(), outcome)?;
+                }
                 self.write_auto_conf(&resolution)?;
             }
         }
@@ -591,8 +679,92 @@ mod tests {
             variables: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
             now: 0,
         };
-        let outcome = run(&options).unwrap();
+        let outcome = run(&options, &mut Script::default()).unwrap();
         (directory.join("ran").exists(), outcome)
+    }
+
+    /// Answers in turn, then the end of input; and what was shown.
+    #[derive(Default)]
+    struct Script {
+        answers: Vec<&'static str>,
+        shown: Vec<u8>,
+    }
+
+    impl Console for Script {
+        fn show(&mut self, stdout: &[u8], _: &[u8]) {
+            self.shown.extend_from_slice(stdout);
+        }
+
+        fn read_line(&mut self) -> Vec<u8> {
+            match self.answers.is_empty() {
+                true => Vec::new(),
+                false => self.answers.remove(0).as_bytes().to_vec(),
+            }
+        }
+
+        fn echoes(&self) -> bool {
+            false
+        }
+    }
+
+    /// Runs it on a tree of two symbols, of which one is known. Returns the status, everything
+    /// on standard output, and the last lines of `.config`.
+    fn converse(goal: Goal, variable: &str, answers: &[&'static str]) -> (u8, String, String) {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = Utf8PathBuf::from_path_buf(temporary.path().to_owned()).unwrap();
+        let tree = "config A\n\tbool \"a\"\nconfig B\n\tbool \"b\"\n";
+        fs::write_atomic(directory.join("Kconfig"), tree.as_bytes()).unwrap();
+        fs::write_atomic(directory.join(".config"), b"CONFIG_A=y\n").unwrap();
+        let options = Options {
+            goal,
+            silent: false,
+            root: "Kconfig".to_owned(),
+            probes: Probes::Run,
+            record: None,
+            cache: None,
+            dialect: None,
+            directory: directory.clone(),
+            variables: BTreeMap::from([(variable.to_owned(), "1".to_owned())]),
+            now: 0,
+        };
+        let mut script = Script {
+            answers: answers.to_vec(),
+            ..Script::default()
+        };
+        let outcome = run(&options, &mut script).unwrap();
+        let said = String::from_utf8([script.shown, outcome.stdout].concat()).unwrap();
+        let config = fs::read_to_string(directory.join(".config")).unwrap();
+        let lines = config.lines().filter(|line| line.contains("CONFIG_"));
+        let config = lines.collect::<Vec<_>>().join(" ");
+        (outcome.status, said, config)
+    }
+
+    #[test]
+    fn what_is_new_is_asked_on_the_console() {
+        let (status, said, config) = converse(Goal::Oldconfig, "X", &["x\n", "y\n"]);
+        let expected = "*\n* Restart config...\n*\n*\n* Main menu\n*\na (A) [Y/n/?] y\n\
+            b (B) [N/y/?] (NEW) x\nb (B) [N/y/?] (NEW) y\n\
+            #\n# configuration written to .config\n#\n";
+        assert_eq!((status, said.as_str()), (0, expected));
+        assert_eq!(config, "CONFIG_A=y CONFIG_B=y");
+        let (_, said, config) = converse(Goal::Oldaskconfig, "X", &["n\n", "y"]);
+        let expected = "*\n* Main menu\n*\na (A) [Y/n/?] n\nb (B) [N/y/?] (NEW) y#\n";
+        assert!(said.starts_with(expected), "{said}");
+        assert_eq!(config, "# CONFIG_A is not set CONFIG_B=y");
+    }
+
+    #[test]
+    fn an_update_can_be_forbidden() {
+        let (status, said, config) = converse(Goal::Syncconfig, "KCONFIG_NOSILENTUPDATE", &[]);
+        assert_eq!(
+            (status, said.as_str(), config.as_str()),
+            (1, "", "CONFIG_A=y")
+        );
+        let (status, _, config) = converse(Goal::Oldconfig, "KCONFIG_NOSILENTUPDATE", &[]);
+        assert_eq!(
+            (status, config.as_str()),
+            (0, "CONFIG_A=y # CONFIG_B is not set")
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use rustix::process::{Pid, Signal};
 
-use crate::effect::exec;
+use crate::effect::{exec, lock};
 use crate::process::Call;
 
 /// Where a daemon is.
@@ -101,7 +101,8 @@ pub(super) fn open(address: &Address) -> io::Result<Channel> {
 /// Starts a process that speaks the protocol on its standard streams, in a group of its own.
 fn start(call: &Call) -> io::Result<Channel> {
     let program = exec::find_program(call).ok_or(io::ErrorKind::NotFound)?;
-    let mut child = Command::new(program.as_std_path())
+    let mut command = Command::new(program.as_std_path());
+    command
         .args(&call.args)
         .current_dir(&call.dir)
         .env_clear()
@@ -109,8 +110,8 @@ fn start(call: &Call) -> io::Result<Channel> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()?;
+        .process_group(0);
+    let mut child = lock::handing_on(|| command.spawn())?;
     let id = child.id();
     let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
         unreachable!("both were asked for")

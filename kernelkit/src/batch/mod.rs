@@ -1,0 +1,279 @@
+//! Many kernels as one batch: what is worked on next, and what has become of each.
+//!
+//! Pure: no clock, no process, no file. [`effect::batch`](crate::effect::batch) carries out what
+//! [`Batch::next`] says and tells it how it went.
+//!
+//! The order is that in which failures show soonest: every kernel is planned before anything
+//! is compiled, then the kernel's own `conf` confirms the configurations, then come the builds, the
+//! shortest first. Nothing here depends on time or chance: the same answers in the same order
+//! lead to the same order of work.
+
+mod estimate;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+pub use estimate::{Estimate, predict};
+pub use record::{KernelRecord, Record, SCHEMA, id};
+
+/// A step of a kernel's way through a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Its source is prepared and its configuration resolved.
+    Plan,
+    /// The kernel's own `conf` confirms the configuration.
+    Confirm,
+    /// It is compiled and installed, or taken from where it was built before.
+    Build,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Stage::Plan => "plan",
+            Stage::Confirm => "confirm",
+            Stage::Build => "build",
+        })
+    }
+}
+
+/// What has become of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// It was built in this batch.
+    Passed,
+    /// It had been built before.
+    Reused,
+    /// It could not be planned or built.
+    Failed,
+    /// It was not begun, because another one failed.
+    Skipped,
+    /// The user stopped the batch.
+    Interrupted,
+}
+
+impl End {
+    /// Whether the kernel is there.
+    pub fn is_good(self) -> bool {
+        matches!(self, End::Passed | End::Reused)
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            End::Passed => "passed",
+            End::Reused => "reused",
+            End::Failed => "failed",
+            End::Skipped => "skipped",
+            End::Interrupted => "interrupted",
+        })
+    }
+}
+
+/// Where a kernel stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// For its turn in this stage.
+    Waiting(Stage),
+    /// In this stage.
+    Running(Stage),
+    /// For good.
+    Ended(End),
+}
+
+/// What may be used at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Jobs of all makes together.
+    pub cores: usize,
+    /// Bytes.
+    pub memory: u64,
+    /// Kernels.
+    pub builds: usize,
+}
+
+impl Budget {
+    /// Cores stand idle while a kernel is linked, so that two kernels share even two of them; more
+    /// than one for four cores only costs memory.
+    pub fn new(cores: usize, memory: u64) -> Self {
+        let cores = cores.max(1);
+        Budget {
+            cores,
+            memory,
+            builds: (cores / 4).max(2).min(cores),
+        }
+    }
+}
+
+/// How a stage of a kernel went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// On to this one.
+    Next {
+        /// A later one.
+        stage: Stage,
+        /// What it takes.
+        estimate: Estimate,
+        /// What names the build: of kernels that share it only the first is built, and the
+        /// others wait for it.
+        release: String,
+    },
+    /// It is over.
+    End(End),
+}
+
+#[derive(Clone, Debug)]
+struct Job {
+    state: State,
+    estimate: Estimate,
+    release: Option<String>,
+}
+
+/// A batch under way. Kernels are numbered as they were handed in.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    jobs: Vec<Job>,
+    budget: Budget,
+    keep_going: bool,
+    interrupted: bool,
+}
+
+impl Batch {
+    /// So many kernels, none begun. Without `keep_going` nothing new is begun after a failure.
+    pub fn new(kernels: usize, budget: Budget, keep_going: bool) -> Self {
+        let job = Job {
+            state: State::Waiting(Stage::Plan),
+            estimate: Estimate::default(),
+            release: None,
+        };
+        Batch {
+            jobs: vec![job; kernels],
+            budget,
+            keep_going,
+            interrupted: false,
+        }
+    }
+
+    /// Where each kernel stands.
+    pub fn states(&self) -> impl Iterator<Item = State> + '_ {
+        self.jobs.iter().map(|job| job.state)
+    }
+
+    /// Where a kernel stands.
+    pub fn state(&self, kernel: usize) -> State {
+        self.jobs[kernel].state
+    }
+
+    /// What its next or present stage takes.
+    pub fn estimate(&self, kernel: usize) -> Estimate {
+        self.jobs[kernel].estimate
+    }
+
+    /// Whether every kernel has ended.
+    pub fn is_over(&self) -> bool {
+        self.states().all(|state| matches!(state, State::Ended(_)))
+    }
+
+    /// Begins what is to be begun next; `None` where that has to wait for what runs.
+    ///
+    /// Plans go one at a time, and nothing is compiled before they all are over: what is wrong with
+    /// a declaration is told within seconds.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "it begins a job, and is no iterator"
+    )]
+    pub fn next(&mut self) -> Option<(usize, Stage)> {
+        let mut waiting: Vec<(Stage, u64, usize)> = Vec::new();
+        for (kernel, job) in self.jobs.iter().enumerate() {
+            match job.state {
+                State::Running(Stage::Plan) => return None,
+                State::Waiting(Stage::Plan) => return Some(self.begin(kernel, Stage::Plan)),
+                State::Waiting(stage) => waiting.push((stage, job.estimate.milliseconds, kernel)),
+                State::Running(_) | State::Ended(_) => {}
+            }
+        }
+        waiting.sort_unstable();
+        let &(stage, _, kernel) = waiting
+            .iter()
+            .find(|(_, _, kernel)| self.fits(*kernel) && !self.repeats(*kernel))?;
+        Some(self.begin(kernel, stage))
+    }
+
+    fn begin(&mut self, kernel: usize, stage: Stage) -> (usize, Stage) {
+        self.jobs[kernel].state = State::Running(stage);
+        (kernel, stage)
+    }
+
+    /// Whether the budget has room beside what runs. What is larger than all of it runs alone.
+    fn fits(&self, kernel: usize) -> bool {
+        let running = || {
+            let running = |job: &&Job| matches!(job.state, State::Running(_));
+            self.jobs.iter().filter(running).map(|job| job.estimate)
+        };
+        let wanted = self.jobs[kernel].estimate;
+        let cores: usize = running().map(|estimate| estimate.cores).sum();
+        let memory = running().fold(0_u64, |sum, estimate| sum.saturating_add(estimate.memory));
+        running().next().is_none()
+            || (running().count() < self.budget.builds
+                && cores + wanted.cores <= self.budget.cores
+                && memory.saturating_add(wanted.memory) <= self.budget.memory)
+    }
+
+    /// Whether another kernel is the same build, and goes first.
+    fn repeats(&self, kernel: usize) -> bool {
+        let release = &self.jobs[kernel].release;
+        self.jobs.iter().enumerate().any(|(other, job)| {
+            let goes_first = match job.state {
+                State::Running(_) => other != kernel,
+                State::Waiting(_) => other < kernel,
+                State::Ended(_) => false,
+            };
+            goes_first && release.is_some() && job.release == *release
+        })
+    }
+
+    /// Takes in how a stage went. `kernel` is one that [`Batch::next`] has begun.
+    pub fn finish(&mut self, kernel: usize, outcome: Outcome) {
+        let job = &mut self.jobs[kernel];
+        debug_assert!(matches!(job.state, State::Running(_)));
+        match outcome {
+            Outcome::Next {
+                stage,
+                estimate,
+                release,
+            } => {
+                job.state = State::Waiting(stage);
+                job.estimate = estimate;
+                job.release = Some(release);
+            }
+            Outcome::End(end) => job.state = State::Ended(end),
+        }
+        let failed = self
+            .states()
+            .any(|state| state == State::Ended(End::Failed));
+        if self.interrupted {
+            self.end_waiting(End::Interrupted);
+        } else if failed && !self.keep_going {
+            self.end_waiting(End::Skipped);
+        }
+    }
+
+    /// The user stops it: nothing is begun any more. What runs is still to be finished.
+    pub fn interrupt(&mut self) {
+        self.interrupted = true;
+        self.end_waiting(End::Interrupted);
+    }
+
+    fn end_waiting(&mut self, end: End) {
+        for job in &mut self.jobs {
+            if matches!(job.state, State::Waiting(_)) {
+                job.state = State::Ended(end);
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The scheduler under the eyes of a world in which builds take what they like.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn estimate(milliseconds: u64, memory: u64, cores: usize) -> Estimate {
+    Estimate {
+        milliseconds,
+        memory,
+        cores,
+    }
+}
+
+fn next(stage: Stage, estimate: Estimate, release: usize) -> Outcome {
+    Outcome::Next {
+        stage,
+        estimate,
+        release: release.to_string(),
+    }
+}
+
+const BUDGET: Budget = Budget {
+    cores: 4,
+    memory: 100,
+    builds: 3,
+};
+
+/// A kernel as the world has it: what it takes, and where it ends.
+#[derive(Clone, Debug)]
+struct Fate {
+    takes: Estimate,
+    release: usize,
+    fails_in: Option<Stage>,
+    reused: bool,
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate = (
+        (1_u64..100, 0_u64..150, 1_usize..6),
+        0_usize..6,
+        prop_oneof![
+            4 => Just(None),
+            1 => Just(Some(Stage::Plan)),
+            1 => Just(Some(Stage::Confirm)),
+            1 => Just(Some(Stage::Build)),
+        ],
+        prop::bool::weighted(0.2),
+    );
+    let fate = fate.prop_map(
+        |((milliseconds, memory, cores), release, fails_in, reused)| Fate {
+            takes: estimate(milliseconds, memory, cores),
+            release,
+            fails_in,
+            reused,
+        },
+    );
+    prop::collection::vec(fate, 0..12)
+}
+
+/// Runs a batch to its end; of what runs, `pick` says which is over first. Gives what was begun, in order,
+/// and holds the budget at every moment. `stop_at` is after how many ends the user has enough.
+fn carry_out(
+    fates: &[Fate],
+    keep_going: bool,
+    mut pick: impl FnMut(usize) -> usize,
+    stop_at: Option<usize>,
+) -> (Vec<(usize, Stage)>, Batch) {
+    let mut batch = Batch::new(fates.len(), BUDGET, keep_going);
+    let (mut begun, mut running, mut ended) = (Vec::new(), Vec::new(), 0);
+    loop {
+        while let Some((kernel, stage)) = batch.next() {
+            begun.push((kernel, stage));
+            running.push((kernel, stage));
+            check_budget(fates, &batch, &running);
+        }
+        if running.is_empty() {
+            break;
+        }
+        let (kernel, stage) = running.remove(pick(running.len()));
+        let fate = &fates[kernel];
+        batch.finish(
+            kernel,
+            match stage {
+                stage if fate.fails_in == Some(stage) => Outcome::End(End::Failed),
+                Stage::Plan if fate.reused => Outcome::End(End::Reused),
+                Stage::Plan => next(Stage::Confirm, fate.takes, fate.release),
+                Stage::Confirm => next(Stage::Build, fate.takes, fate.release),
+                Stage::Build => Outcome::End(End::Passed),
+            },
+        );
+        ended += 1;
+        if stop_at == Some(ended) {
+            batch.interrupt();
+        }
+    }
+    assert!(batch.is_over(), "{batch:?}");
+    (begun, batch)
+}
+
+fn check_budget(fates: &[Fate], batch: &Batch, running: &[(usize, Stage)]) {
+    let plans = running.iter().filter(|(_, stage)| *stage == Stage::Plan);
+    if plans.count() > 0 {
+        assert_eq!(running.len(), 1, "a plan goes alone: {batch:?}");
+        return;
+    }
+    let takes = || running.iter().map(|(kernel, _)| fates[*kernel].takes);
+    let within = running.len() <= BUDGET.builds
+        && takes().map(|takes| takes.cores).sum::<usize>() <= BUDGET.cores
+        && takes().map(|takes| takes.memory).sum::<u64>() <= BUDGET.memory;
+    assert!(running.len() == 1 || within, "{running:?} of {fates:?}");
+    let mut releases: Vec<_> = running
+        .iter()
+        .map(|(kernel, _)| fates[*kernel].release)
+        .collect();
+    releases.sort_unstable();
+    releases.dedup();
+    assert_eq!(releases.len(), running.len(), "one build twice at once");
+}
+
+/// Which of what runs is over first, from a list of numbers.
+fn picks(choices: &[usize]) -> impl FnMut(usize) -> usize {
+    let mut choices = choices.iter().cycle();
+    move |running| choices.next().map_or(0, |choice| choice % running)
+}
+
+proptest! {
+    #[test]
+    fn every_kernel_ends_once_and_the_budget_holds(
+        fates in fates(),
+        choices in prop::collection::vec(0_usize..12, 1..20),
+    ) {
+        let (begun, batch) = carry_out(&fates, true, picks(&choices), None);
+        for (kernel, fate) in fates.iter().enumerate() {
+            let stages: Vec<_> = begun.iter().filter(|(of, _)| *of == kernel).map(|(_, stage)| *stage).collect();
+            let last = match (fate.fails_in, fate.reused) {
+                (Some(Stage::Plan), _) | (_, true) => 1,
+                (Some(Stage::Confirm), false) => 2,
+                (Some(Stage::Build) | None, false) => 3,
+            };
+            prop_assert_eq!(&stages, &[Stage::Plan, Stage::Confirm, Stage::Build][..last]);
+            let end = match (fate.fails_in, fate.reused) {
+                (Some(Stage::Plan), _) | (Some(_), false) => End::Failed,
+                (_, true) => End::Reused,
+                (None, false) => End::Passed,
+            };
+            prop_assert_eq!(batch.state(kernel), State::Ended(end));
+        }
+    }
+
+    #[test]
+    fn the_same_answers_lead_to_the_same_order(
+        fates in fates(),
+        choices in prop::collection::vec(0_usize..12, 1..20),
+    ) {
+        let once = carry_out(&fates, true, picks(&choices), None).0;
+        prop_assert_eq!(once, carry_out(&fates, true, picks(&choices), None).0);
+    }
+
+    #[test]
+    fn nothing_is_begun_after_a_failure_that_shall_stop_it(
+        fates in fates(),
+        choices in prop::collection::vec(0_usize..12, 1..20),
+    ) {
+        let (begun, batch) = carry_out(&fates, false, picks(&choices), None);
+        let (all, _) = carry_out(&fates, true, picks(&choices), None);
+        prop_assert!(all.starts_with(&begun));
+        let failed = batch.states().any(|state| state == State::Ended(End::Failed));
+        let skipped = batch.states().any(|state| state == State::Ended(End::Skipped));
+        prop_assert!(failed || !skipped);
+    }
+
+    #[test]
+    fn an_interrupted_batch_ends_everywhere(
+        fates in fates(),
+        choices in prop::collection::vec(0_usize..12, 1..20),
+        stop_at in 1_usize..12,
+    ) {
+        // That every state is an end is what `carry_out` asserts.
+        let (begun, _) = carry_out(&fates, true, picks(&choices), Some(stop_at));
+        let (all, _) = carry_out(&fates, true, picks(&choices), None);
+        prop_assert!(all.starts_with(&begun));
+    }
+}
+
+#[test]
+fn plans_go_first_then_confirmations_then_the_shortest_build() {
+    let fates: Vec<_> = [30, 10, 20]
+        .iter()
+        .enumerate()
+        .map(|(release, milliseconds)| Fate {
+            takes: estimate(*milliseconds, 60, 1),
+            release,
+            fails_in: None,
+            reused: false,
+        })
+        .collect();
+    let (begun, _) = carry_out(&fates, true, |_| 0, None);
+    let order: Vec<_> = begun
+        .iter()
+        .map(|(kernel, stage)| format!("{stage} {kernel}"))
+        .collect();
+    assert_eq!(
+        order,
+        [
+            "plan 0",
+            "plan 1",
+            "plan 2",
+            "confirm 1",
+            "confirm 2",
+            "confirm 0",
+            "build 1",
+            "build 2",
+            "build 0"
+        ]
+    );
+}
+
+#[test]
+fn of_kernels_that_are_the_same_build_one_waits_for_the_other() {
+    let mut batch = Batch::new(2, BUDGET, true);
+    for kernel in 0..2 {
+        assert_eq!(batch.next(), Some((kernel, Stage::Plan)));
+        batch.finish(kernel, next(Stage::Confirm, estimate(1, 1, 1), 7));
+    }
+    assert_eq!(batch.next(), Some((0, Stage::Confirm)));
+    assert_eq!(batch.next(), None);
+    batch.finish(0, next(Stage::Build, estimate(1, 1, 1), 7));
+    assert_eq!(batch.next(), Some((0, Stage::Build)));
+    assert_eq!(batch.next(), None);
+    batch.finish(0, Outcome::End(End::Passed));
+    assert_eq!(batch.next(), Some((1, Stage::Confirm)));
+}
+
+#[test]
+fn two_cores_are_shared_by_two_kernels_and_one_core_by_none() {
+    let builds = |cores| Budget::new(cores, 0).builds;
+    assert_eq!([1, 2, 4, 8, 16, 64].map(builds), [1, 2, 2, 2, 4, 16]);
+}
