@@ -432,6 +432,7 @@ fn last(declared: &Declared) -> Result<(Option<i64>, Kernel), Error> {
         kernel.modules_bytes = size(OutputKind::Modules);
         kernel.modules_count = count_modules(&state.join("destdir/lib/modules"))?;
     }
+    complete(&mut kernel)?;
     Ok((at, told(kernel)))
 }
 
