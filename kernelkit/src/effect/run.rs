@@ -648,7 +648,7 @@ fn list_files(directory: &Utf8Path, files: &mut Vec<Utf8PathBuf>) -> Result<(), 
 }
 
 /// Hits and misses from ccache's statistics log: one event a line below a `# file` line.
-fn ccache_statistics(path: &Utf8Path) -> Result<(Option<u64>, Option<u64>), Error> {
+pub(super) fn ccache_statistics(path: &Utf8Path) -> Result<(Option<u64>, Option<u64>), fs::Error> {
     let Some(bytes) = fs::read_optional(path)? else {
         return Ok((Some(0), Some(0)));
     };

@@ -25,15 +25,24 @@ const VARIABLE: &str = "KERNELKIT_TIMINGS";
 /// The shell that make would use.
 const SHELL: &str = "/bin/sh";
 
-/// How much of a command is noted: what Kbuild announces stands at its beginning.
-const HEAD: usize = 300;
+/// How much of a command is noted: what tells it stands at its beginning.
+const HEAD: usize = 1000;
 
 /// What the recorder does: runs the shell with `arguments`, notes what it was and how long it
-/// took, and gives the exit code to end with.
+/// took, and gives the exit code to end with. What is no unit becomes the shell at once: most of
+/// make's commands are such, and over in a millisecond.
 pub fn record(arguments: &[OsString]) -> u8 {
-    use std::os::unix::process::ExitStatusExt as _;
+    use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+    let mut shell = std::process::Command::new(SHELL);
+    shell.args(arguments);
+    let is_unit = |command: &OsString| timings::is_unit(&command.to_string_lossy());
+    if !arguments.last().is_some_and(is_unit) {
+        // It returns only where there is no shell.
+        let _error = shell.exec();
+        return 127;
+    }
     let start = now();
-    let Ok(status) = std::process::Command::new(SHELL).args(arguments).status() else {
+    let Ok(status) = shell.status() else {
         return 127;
     };
     let end = now();
@@ -107,13 +116,19 @@ impl Timer {
     /// # Errors
     /// A file cannot be removed, or the user stops it.
     pub fn start(recorder: &Utf8Path, plan: &mut Plan) -> Result<Option<Timer>, super::run::Error> {
-        let records = plan.record.dirs.state.join("timings.jsonl");
+        let state = &plan.record.dirs.state;
+        let records = state.join("timings.jsonl");
         fs::remove_file(&records)?;
+        // Make spares itself the command `:` where its shell is called `sh`, and Kbuild has
+        // thousands of them.
+        let shell = state.join("timings/sh");
+        fs::create_dir_all(state.join("timings"))?;
+        fs::symlink_atomic(recorder, &shell)?;
         for step in &mut plan.steps {
             let Step::Compile { call } = step else {
                 continue;
             };
-            let trial = Call::new(recorder.as_str(), call.dir.clone())
+            let trial = Call::new(shell.as_str(), call.dir.clone())
                 .args(["-c", "exit 7"])
                 .envs(&call.env);
             match exec::capture_unchecked(&trial) {
@@ -123,7 +138,7 @@ impl Timer {
             }
             *call = call
                 .clone()
-                .arg(format!("SHELL={recorder}"))
+                .arg(format!("SHELL={shell}"))
                 .env(VARIABLE, records.as_str());
         }
         Ok(Some(Timer {
@@ -200,7 +215,9 @@ mod tests {
     #[test]
     fn the_recorder_gives_the_shells_answer() {
         for (script, code) in [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137)] {
-            assert_eq!(record(&["-c".into(), script.into()]), code, "{script}");
+            // Anything else would become the shell, and this test with it.
+            let unit = format!(": echo '  CC      a.o'; {script}");
+            assert_eq!(record(&["-c".into(), unit.into()]), code, "{script}");
         }
     }
 

@@ -225,10 +225,21 @@ fn grid(html: &mut String, report: &Report) {
         let version = kernel.version.as_deref().unwrap_or("unknown version");
         (version, flavour(kernel))
     }
-    fn column(kernel: &Kernel) -> (&str, String) {
-        let toolchain = kernel.toolchain.as_deref().map(short_toolchain);
-        (&kernel.arch, toolchain.unwrap_or_default())
-    }
+    // What never came to its compiler stands with the others of its architecture.
+    let of_arch = |arch: &str| {
+        let mut others = report.kernels.iter().filter(|other| other.arch == arch);
+        others.find_map(|other| other.toolchain.as_deref())
+    };
+    let column = |kernel: &Kernel| {
+        let toolchain = kernel
+            .toolchain
+            .as_deref()
+            .or_else(|| of_arch(&kernel.arch));
+        (
+            kernel.arch.clone(),
+            toolchain.map(short_toolchain).unwrap_or_default(),
+        )
+    };
     let rows = distinct(report.kernels.iter().map(row));
     let columns = distinct(report.kernels.iter().map(column));
     html.push_str(

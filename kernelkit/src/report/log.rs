@@ -104,6 +104,12 @@ impl Scan {
         }
     }
 
+    /// A line without the directories that everything lies in.
+    pub fn short(&self, line: &str) -> String {
+        let without = |line: String, directory: &String| line.replace(directory, "");
+        self.sources.iter().fold(line.to_owned(), without)
+    }
+
     /// Warnings of compiler, assembler, linker, objtool and modpost.
     pub fn warnings(&self) -> Findings {
         self.warnings.findings()
@@ -133,8 +139,8 @@ impl Scan {
         let message = said.or_else(|| context.iter().find(|line| line.contains("*** ")))?;
         Some(Failure {
             phase: None,
-            message: message.trim().to_owned(),
-            context,
+            message: self.short(message.trim()),
+            context: context.iter().map(|line| self.short(line)).collect(),
             log: None,
         })
     }
@@ -276,7 +282,7 @@ mod tests {
             // (log, message)
             (
                 "  CC      init/main.o\n/src/linux/init/main.c: In function 'f':\n/src/linux/init/main.c:7:9: error: 'y' undeclared (first use in this function)\n    7 | return y;\nmake[3]: *** [/src/linux/scripts/Makefile.build:229: init/main.o] Error 1",
-                "/src/linux/init/main.c:7:9: error: 'y' undeclared (first use in this function)",
+                "init/main.c:7:9: error: 'y' undeclared (first use in this function)",
             ),
             (
                 "ld: vmlinux.o: in function `start_kernel':\nmain.c:(.init.text+0x4): undefined reference to `no_such_function'\nmake[2]: *** [/src/linux/scripts/Makefile.vmlinux:34: vmlinux] Error 1",

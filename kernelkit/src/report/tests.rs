@@ -101,10 +101,11 @@ fn durations_and_sizes_read_well() {
     }
 }
 
-/// An element's path, and its attributes.
+/// The path of an element, and its attributes.
 type Element = (String, Vec<(String, String)>);
 
-/// Elements of a document, and its text. Panics where it is not well-formed.
+/// Elements of a document as paths with attributes, and its text. Panics where it is not
+/// well-formed.
 fn parse(xml: &str) -> (Vec<Element>, String) {
     use quick_xml::events::Event;
     let mut reader = quick_xml::Reader::from_str(xml);

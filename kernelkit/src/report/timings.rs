@@ -77,8 +77,8 @@ pub struct Timings {
     pub cpu_seconds: f64,
     /// What Kbuild announces: `CC init/main.o`, in the order of their beginnings.
     pub units: Vec<Unit>,
-    /// Commands that it does not announce, among them those of make's `$(shell …)`.
-    pub unnamed: Sum,
+    /// How long no unit ran: make read its files and asked its questions, or waited for others.
+    pub idle_seconds: f64,
     /// Sums by verb, the longest first.
     pub tools: Vec<Sum>,
     /// Sums by the directory of the target, the longest first.
@@ -167,33 +167,19 @@ pub fn analyze(build: Build, directory: &str, records: &[Recorded], shown: &[Sho
         .max()
         .unwrap_or_default();
     let since = |at: u64| seconds(at.saturating_sub(first));
-    let mut units = Vec::new();
-    let mut unnamed = Sum {
-        name: "unnamed".to_owned(),
-        ..Sum::default()
+    let unit = |record: &Recorded| {
+        let (verb, target) = announced(&record.command)?;
+        Some(Unit {
+            verb: verb.to_owned(),
+            target: relative(target, directory).to_owned(),
+            start: since(record.start),
+            seconds: seconds(record.end.saturating_sub(record.start)),
+            cpu_seconds: seconds(record.cpu),
+            memory_bytes: record.memory * 1024,
+            steps: Vec::new(),
+        })
     };
-    for record in records {
-        let length = seconds(record.end.saturating_sub(record.start));
-        let cpu = seconds(record.cpu);
-        match announced(&record.command) {
-            Some((verb, target)) => units.push(Unit {
-                verb: verb.to_owned(),
-                target: relative(target, directory).to_owned(),
-                start: since(record.start),
-                seconds: length,
-                cpu_seconds: cpu,
-                memory_bytes: record.memory * 1024,
-                steps: Vec::new(),
-            }),
-            // What starts another make has the units' times in its own.
-            None if runs_make(&record.command) => {}
-            None => {
-                unnamed.count += 1;
-                unnamed.seconds += length;
-                unnamed.cpu_seconds += cpu;
-            }
-        }
-    }
+    let mut units: Vec<Unit> = records.iter().filter_map(unit).collect();
     units.sort_by(|left, right| left.start.total_cmp(&right.start));
     add_steps(&mut units, shown, &since);
     let length = seconds(last.saturating_sub(first));
@@ -203,7 +189,7 @@ pub fn analyze(build: Build, directory: &str, records: &[Recorded], shown: &[Sho
         build,
         seconds: length,
         cpu_seconds: rounded(units.iter().map(|unit| unit.cpu_seconds).sum(), 1e6),
-        unnamed,
+        idle_seconds: rounded(idle(&units), 1e6),
         tools: tools(&units),
         directories: sums(units.iter().map(|unit| {
             let directory = unit.directory();
@@ -235,12 +221,20 @@ fn seconds(microseconds: u64) -> f64 {
     microseconds as f64 / 1e6
 }
 
-/// What Kbuild prints before a recipe: `set -e; echo '  CC      init/main.o'; …`.
+/// Whether a command makes a unit.
+pub fn is_unit(command: &str) -> bool {
+    announced(command).is_some()
+}
+
+/// What Kbuild prints before a recipe: `set -e; echo '  CC      init/main.o'; …`. The script that
+/// links a kernel prints for itself.
 fn announced(command: &str) -> Option<(&str, &str)> {
-    let (_, rest) = command.split_once("echo '  ")?;
-    let line = rest.split('\'').next()?;
-    let start = command.len() - rest.len() - 2;
-    match make::classify(&command[start..start + 2 + line.len()]) {
+    if command.contains("/link-vmlinux.sh") {
+        return Some(("LD", "vmlinux"));
+    }
+    let start = command.find("echo '  ")? + "echo '".len();
+    let line = command[start..].split('\'').next()?;
+    match make::classify(line) {
         Line::Command { verb, target } => Some((verb, target)),
         _ => None,
     }
@@ -254,10 +248,14 @@ fn relative<'a>(target: &'a str, directory: &str) -> &'a str {
         .unwrap_or(target)
 }
 
-fn runs_make(command: &str) -> bool {
-    command
-        .split([' ', '\t', '\n', ';', '('])
-        .any(|word| word == "make" || word.ends_with("/make"))
+/// Of the time from the first unit to the last, what is not covered by any.
+fn idle(units: &[Unit]) -> f64 {
+    let (mut idle, mut end) = (0.0, 0.0_f64);
+    for unit in units {
+        idle += (unit.start - end).max(0.0);
+        end = end.max(unit.end());
+    }
+    idle
 }
 
 /// Lines that belong to no recipe of their own are steps of the link that runs.

@@ -156,6 +156,13 @@ fn complete(kernel: &mut Kernel) -> Result<(), fs::Error> {
     if matches!(kernel.status, Status::Reused | Status::Skipped) {
         return Ok(());
     }
+    let statistics = log.join("ccache-statistics.log");
+    if kernel.ccache.is_none()
+        && statistics.exists()
+        && let (Some(hits), Some(misses)) = super::run::ccache_statistics(&statistics)?
+    {
+        kernel.ccache = Some(Ccache { hits, misses });
+    }
     let mut directories = Vec::new();
     if let Some(state) = state {
         directories.push(state.join("build").to_string());
@@ -186,6 +193,12 @@ fn complete(kernel: &mut Kernel) -> Result<(), fs::Error> {
     ] {
         if findings.top.is_empty() && found.count > 0 {
             *findings = found;
+        }
+    }
+    if let Some(error) = &mut kernel.error {
+        error.message = scan.short(&error.message);
+        for line in &mut error.context {
+            *line = scan.short(line);
         }
     }
     if kernel.status == Status::Failed
@@ -419,6 +432,7 @@ fn last(declared: &Declared) -> Result<(Option<i64>, Kernel), Error> {
         kernel.modules_bytes = size(OutputKind::Modules);
         kernel.modules_count = count_modules(&state.join("destdir/lib/modules"))?;
     }
+    complete(&mut kernel)?;
     Ok((at, told(kernel)))
 }
 

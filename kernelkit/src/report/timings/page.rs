@@ -64,14 +64,7 @@ fn header(timings: &Timings, title: &str) -> String {
         (format!("{average:.2}"), "units at a time"),
         (duration(timings.critical_seconds), "critical path"),
         (timings.units.len().to_string(), "units"),
-        (
-            format!(
-                "{} in {}",
-                timings.unnamed.count,
-                duration(timings.unnamed.seconds)
-            ),
-            "commands of make’s own",
-        ),
+        (duration(timings.idle_seconds), "without any unit"),
     ];
     format!(
         "<header>\n<h1>{}</h1>\n<div class=\"quiet\">{}</div>\n{}</header>\n",
