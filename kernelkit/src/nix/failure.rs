@@ -54,6 +54,8 @@ const TEXTS: &[(&str, Cause)] = &[
     ("disk quota exceeded", Cause::StoreFull),
     ("read-only file system", Cause::ReadOnly),
     ("attempt to write a readonly database", Cause::ReadOnly),
+    // Nix as root tries to change that first.
+    ("remounting ", Cause::ReadOnly),
     ("lacks a valid signature", Cause::Unsigned),
     ("lacks a signature by a trusted key", Cause::Unsigned),
     (

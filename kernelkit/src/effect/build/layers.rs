@@ -141,13 +141,7 @@ impl Session<'_> {
         let store = &derived.nix.store;
         let mut daemon = self.daemon(spec, &derived)?;
         if daemon.is_trusted() == Some(false) {
-            return Err(daemon::Error::Refused {
-                during: "to register outputs",
-                message: "this user is not trusted".to_owned(),
-                traces: Vec::new(),
-                cause: Some(Cause::Untrusted),
-            }
-            .into());
+            return Err(not_trusted().into());
         }
         self.place(&mut daemon, &derived)?;
         let dev = derived.output("dev");
@@ -182,7 +176,14 @@ impl Session<'_> {
                             deriver: Some(derived.plan.path.clone()),
                             ..NarInfo::new(path.clone(), hash)
                         };
-                        daemon.import(&info, &place)?;
+                        daemon.import(&info, &place).map_err(|error| match error {
+                            // What an older Nix says instead of whom it trusts.
+                            daemon::Error::Refused {
+                                cause: Some(Cause::Unsigned),
+                                ..
+                            } => not_trusted(),
+                            error => error,
+                        })?;
                         State::Added
                     }
                 }
@@ -281,6 +282,15 @@ impl Session<'_> {
         }
         exec::capture(&call)?;
         Ok(directory)
+    }
+}
+
+fn not_trusted() -> daemon::Error {
+    daemon::Error::Refused {
+        during: "to register outputs",
+        message: "this user is not trusted".to_owned(),
+        traces: Vec::new(),
+        cause: Some(Cause::Untrusted),
     }
 }
 
