@@ -1,4 +1,4 @@
-//! Builds many kernels: carries out what [`batch`](crate::batch) decides, with one jobserver for all
+//! Builds many kernels: carries out what [`crate::batch`] decides, with one jobserver for all
 //! makes.
 //!
 //! ```text

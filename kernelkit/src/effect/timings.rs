@@ -225,7 +225,10 @@ mod tests {
     fn a_note_is_a_line_that_comes_back() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("timings");
-        let long = OsString::from(format!("set -e; echo '  CC      a.o'; {}", "ü".repeat(400)));
+        let long = OsString::from(format!(
+            "set -e; echo '  CC      a.o'; {}",
+            "ü".repeat(HEAD)
+        ));
         for start in [5, 6] {
             note(&path, start, 9, Some(&long)).unwrap();
         }

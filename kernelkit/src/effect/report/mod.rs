@@ -1,8 +1,8 @@
 //! Gathers what a report tells of finished builds, and writes its files.
 //!
-//! Every run leaves a report of its own kernel beside its logs ([`note`]); a report over kernels
-//! that were built one by one is put together from those ([`gather`]), and that of a batch is
-//! completed from the logs of its runs ([`write`]).
+//! Every run leaves a report of its own kernel beside its logs; a report over kernels
+//! that were built one by one is put together from those ([`gather()`]), and that of a batch is
+//! completed from the logs of its runs ([`write()`]).
 
 mod send;
 
