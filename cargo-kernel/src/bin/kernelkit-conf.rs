@@ -52,7 +52,7 @@ struct GoalArgs {
     /// Ask for what .config does not set yet
     #[arg(long)]
     oldconfig: bool,
-    /// Ask for everything [default]
+    /// Ask for everything; the default
     #[arg(long)]
     oldaskconfig: bool,
     /// As --oldconfig, and bring auto.conf, autoconf.h and rustc_cfg up to date
