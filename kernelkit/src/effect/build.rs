@@ -68,14 +68,17 @@ pub struct Session<'a> {
     pub recorder: Option<&'a Utf8Path>,
 }
 
-/// Sources that were prepared a moment ago: of many kernels of one tree, the first looks at its
+/// Sources that were prepared and read a moment ago: of many kernels of one tree, the first looks at its
 /// files for all of them.
 #[derive(Debug, Default)]
-pub struct Prepared(Mutex<BTreeMap<String, sources::Tree>>);
+pub struct Prepared {
+    sources: Mutex<BTreeMap<String, sources::Tree>>,
+    models: configure::Models,
+}
 
 impl Prepared {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, sources::Tree>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -492,8 +495,15 @@ impl Session<'_> {
         )?;
         check_minimums(&tree, &compiler, &toolchain, &request, environment)?;
         let cores = environment::cores();
-        let (config, resolver) =
-            configure::resolve(&request, &tree, &toolchain, &dirs, environment, cores)?;
+        let (config, resolver) = configure::resolve(
+            &request,
+            &tree,
+            &toolchain,
+            &dirs,
+            environment,
+            cores,
+            self.prepared.map(|prepared| &prepared.models),
+        )?;
         let ccache = exec::find_on_path("ccache", &environment.path).map(|_| Ccache {
             dir: self.environment.cache_dir.join("ccache"),
             config: state.join("ccache.conf"),
@@ -514,7 +524,7 @@ impl Session<'_> {
     }
 
     /// The environment in which the tools of `spec` are looked for and run.
-    fn tool_environment(
+    pub(super) fn tool_environment(
         &self,
         spec: &KernelSpec,
         compiler: &NamedCompiler,

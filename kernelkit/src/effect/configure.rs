@@ -6,6 +6,7 @@
 //! the same answer, so a second `plan` starts no process.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -74,7 +75,7 @@ impl Error {
 const ASKED_BY_MAKE: &[&str] = &["RUSTC_VERSION_TEXT", "PAHOLE_VERSION", "CLANG_FLAGS"];
 
 /// Changes when the way of resolving does, so that old answers are not taken for new ones.
-const CACHE_FORMAT: &str = "kernelkit-config 3";
+const CACHE_FORMAT: &str = "kernelkit-config 4";
 
 /// The `.config` that answers `request`, from the cache, the native engine or the kernel's
 /// make, and which of the last two it is that knows it.
@@ -85,6 +86,7 @@ pub fn resolve(
     dirs: &Dirs,
     environment: &Environment,
     cores: usize,
+    models: Option<&Models>,
 ) -> Result<(DotConfig, Resolver), Error> {
     let start = read_start(request)?;
     let way = way(request, start.as_ref(), tree, toolchain)?;
@@ -102,7 +104,10 @@ pub fn resolve(
         return Ok((config, resolver));
     }
     let text = match way {
-        Some(way) => text(&way.walk(tree, toolchain, dirs, environment)?.resolve()),
+        Some(way) => text(
+            &way.walk(tree, toolchain, dirs, environment, models)?
+                .resolve(),
+        ),
         None if !runs => return Err(Error::OnlyMake),
         None => run(request, start.as_ref(), toolchain, dirs, environment, cores)?,
     };
@@ -142,7 +147,7 @@ fn cached(
     toolchain: &Toolchain,
     environment: &Environment,
 ) -> Utf8PathBuf {
-    let key = key(request, start, tree, toolchain);
+    let key = key(request, start, tree, toolchain, environment);
     environment
         .cache_dir
         .join("config")
@@ -158,6 +163,7 @@ fn key(
     start: Option<&(Utf8PathBuf, String)>,
     tree: &Tree,
     toolchain: &Toolchain,
+    environment: &Environment,
 ) -> Sha256 {
     let method = match &request.method {
         Method::AllConfig { base } => format!("allconfig {}", base.make_goal()),
@@ -168,19 +174,60 @@ fn key(
         ),
     };
     let text = format!(
-        "{CACHE_FORMAT}\ntree {}\ntools {}\nmethod {method}\n{}",
+        "{CACHE_FORMAT}\ntree {}\ntools {}\nenvironment {:?}\nmethod {method}\n{}",
         tree.id,
         serde_json::to_string(toolchain).expect("a toolchain is plain data"),
+        // Probes look for other tools than the toolchain's, such as rustc and bindgen.
+        (&environment.path, &environment.home),
         request.merged.to_config_text()
     );
     Sha256::of(text.as_bytes())
+}
+
+/// Trees that were read a moment ago: of many kernels of one tree and toolchain, the first reads
+/// the Kconfig files for all of them.
+#[derive(Debug, Default)]
+pub struct Models(Mutex<Vec<(Sha256, Arc<kconfig::Loaded>)>>);
+
+/// So many are held, some 16 MiB each.
+const HELD: usize = 8;
+
+impl Models {
+    fn get(
+        &self,
+        tree: &Tree,
+        toolchain: &Toolchain,
+        environment: &Environment,
+        load: impl FnOnce() -> Result<kconfig::Loaded, kconfig::Error>,
+    ) -> Result<Arc<kconfig::Loaded>, kconfig::Error> {
+        let key = Sha256::of(
+            format!(
+                "{}\n{}\n{:?}\n{}",
+                tree.dir,
+                tree.id,
+                environment.tool_variables(),
+                serde_json::to_string(toolchain).expect("a toolchain is plain data"),
+            )
+            .as_bytes(),
+        );
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, loaded)) = held.iter().find(|(other, _)| *other == key) {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = Arc::new(load()?);
+        if held.len() == HELD {
+            held.remove(0);
+        }
+        held.push((key, Arc::clone(&loaded)));
+        Ok(loaded)
+    }
 }
 
 /// A kernel's Kconfig files and what is asked of them: values can be looked at and explained.
 #[derive(Debug)]
 pub struct Native {
     /// The tree's Kconfig files, as the build reads them.
-    pub loaded: kconfig::Loaded,
+    pub loaded: Arc<kconfig::Loaded>,
     /// How [`Native::text`] becomes a configuration.
     pub mode: Mode,
     /// What messages call the text.
@@ -222,7 +269,7 @@ pub fn native(
     let Some(way) = way(request, start.as_ref(), tree, toolchain)? else {
         return Ok(None);
     };
-    way.walk(tree, toolchain, dirs, environment).map(Some)
+    way.walk(tree, toolchain, dirs, environment, None).map(Some)
 }
 
 /// How a request is resolved natively.
@@ -320,6 +367,7 @@ impl Way {
         toolchain: &Toolchain,
         dirs: &Dirs,
         environment: &Environment,
+        models: Option<&Models>,
     ) -> Result<Native, Error> {
         let directory = scratch(dirs);
         fs::create_dir_all(&directory)?;
@@ -339,16 +387,22 @@ impl Way {
                 }
             }
         }
-        let loaded = kconfig::load_tree(
-            &kconfig::Tree {
-                source: &tree.dir,
-                directory: &directory,
-                arch: toolchain.arch.row().kernel_arch,
-                make_variables: &make_variables,
-                environment: &environment.tool_variables(),
-            },
-            &probes,
-        )?;
+        let load = || {
+            kconfig::load_tree(
+                &kconfig::Tree {
+                    source: &tree.dir,
+                    directory: &directory,
+                    arch: toolchain.arch.row().kernel_arch,
+                    make_variables: &make_variables,
+                    environment: &environment.tool_variables(),
+                },
+                &probes,
+            )
+        };
+        let loaded = match models {
+            Some(models) => models.get(tree, toolchain, environment, load)?,
+            None => Arc::new(load()?),
+        };
         let (mode, name, text) = match self {
             Way::Ask { mode, name, text } => (mode, name, text),
             Way::Goals {

@@ -28,6 +28,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::sync::Arc;
+
 use super::build::{Error, Notice, Session};
 use super::configure::{self, Native};
 use super::{fs, kconfig};
@@ -84,13 +86,13 @@ impl Session<'_> {
             &facts.tree,
             &facts.toolchain,
             &dirs,
-            self.environment,
+            &*self.tool_environment(&spec, &facts.compiler, notify)?,
         )?;
         let native = match native {
             Some(native) => native,
             // What the kernel's make has answered is a file like any other.
             None => Native {
-                loaded: self.load(&facts, &dirs)?,
+                loaded: Arc::new(self.load(&facts, &dirs)?),
                 mode: Mode::Olddefconfig,
                 name: ".config".to_owned(),
                 text: facts.config.text().to_owned(),

@@ -377,6 +377,7 @@ impl Trial<'_> {
             &dirs,
             self.session.environment,
             facts.cores,
+            None,
         )?;
         Ok((request, config))
     }
