@@ -110,7 +110,14 @@ fn a_user_who_is_not_trusted(project: &Project<'_>) {
         .spawn()
         .unwrap();
     wait_for("the daemon", || socket.exists());
-    let args = ["build", "tiny", "--backend", "host", "--no-reuse", "--register"];
+    let args = [
+        "build",
+        "tiny",
+        "--backend",
+        "host",
+        "--no-reuse",
+        "--register",
+    ];
     let output = project
         .process("nix/untrusting", "", &args)
         .env("NIX_REMOTE", format!("unix://{socket}?root={store}"))
