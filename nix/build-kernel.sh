@@ -170,9 +170,10 @@ if [ -n "$dev" ] && grep -q '^CONFIG_MODULES=y' "$config"; then
         done
     fi
     # What debuggers read in a program, objtool above all, names the directories of this build, and
-    # its build id is a hash of that.
+    # its build id is a hash of that. The builder's strip knows its own programs.
+    own=$(elf_kind "$BASH")
     find "$dev/$tree/build" -type f -perm -u+x | while read -r file; do
-        if [ "$(head -c 4 "$file" | tr -d '\0')" = $'\x7fELF' ]; then
+        if [ -n "$own" ] && [ "$(elf_kind "$file")" = "$own" ]; then
             strip --strip-debug --remove-section=.note.gnu.build-id "$file"
         fi
     done

@@ -7,8 +7,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::arch::{Arch, Endian};
 use kernelkit::nix::kernel::build_script;
 
-/// The beginning of an ELF file of an architecture.
+/// The beginning of an ELF file of an architecture; for x86_64, where the builder's own programs
+/// are looked into, a whole one.
 fn elf(arch: &str) -> Vec<u8> {
+    if arch == "x86_64" {
+        return fs::read("/bin/true").unwrap();
+    }
     let row = arch.parse::<Arch>().unwrap().row();
     let mut head = b"\x7fELF".to_vec();
     head.push(if row.bits == 64 { 2 } else { 1 });
