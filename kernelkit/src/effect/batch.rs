@@ -86,11 +86,11 @@ pub enum Event<'a> {
 pub struct Finished {
     /// The word for it.
     pub end: End,
-    /// When it was begun, since the batch was.
+    /// When its last stage was begun, since the batch was: the build, where it came to that.
     pub start: Duration,
     /// How long it took from there.
     pub took: Duration,
-    /// The stages of its build.
+    /// What of the build was done there.
     pub phases: Vec<report::Phase>,
     /// What was planned, where that succeeded.
     pub planned: Option<manifest::Record>,
@@ -222,7 +222,7 @@ struct Work<'a> {
 /// What is known of a kernel while it is worked on.
 #[derive(Debug, Default)]
 struct Progress {
-    /// When it was begun, planning aside: that is for all of them.
+    /// When its stage was begun, planning aside: that is for all of them.
     start: Option<Duration>,
     planned: Option<manifest::Record>,
     phases: Vec<report::Phase>,
@@ -344,11 +344,13 @@ impl<'a> Work<'a> {
     fn begin(&self, kernel: usize, stage: Stage) -> Result<(), Error> {
         (self.notify)(kernel, Event::Stage(stage));
         let mut progress = self.progress(kernel);
-        if stage == Stage::Plan || progress.start.is_some() {
+        if stage == Stage::Plan {
             return Ok(());
         }
+        // Between a confirmed configuration and its build a kernel waits for its turn.
         let start = self.began.elapsed();
         progress.start = Some(start);
+        progress.phases.clear();
         let record = KernelRecord {
             release: progress
                 .planned
