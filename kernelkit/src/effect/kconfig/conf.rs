@@ -538,7 +538,9 @@ impl Session<'_> {
         }
         let wanted = self.variable("KCONFIG_WARN_CHANGED_INPUT");
         let dropped = resolution.dropped();
-        if wanted.is_some_and(|value| !value.is_empty())
+        let writes = !matches!(goal, Goal::Listnewconfig | Goal::Helpnewconfig);
+        if writes
+            && wanted.is_some_and(|value| !value.is_empty())
             && self.kconfig.dialect().transitional
             && !dropped.is_empty()
         {
