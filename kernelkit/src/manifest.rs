@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
 use crate::identity::{Digest, Identity, Label};
+use crate::report::Ccache;
 use crate::source::Sha256;
 use crate::spec::{Compiler, KernelName};
 
@@ -271,6 +272,16 @@ pub struct Statistics {
     pub ccache_hits: Option<u64>,
     /// Calls that ccache passed on; absent without ccache.
     pub ccache_misses: Option<u64>,
+}
+
+impl Statistics {
+    /// What ccache had of the calls; `None` without ccache.
+    pub fn ccache(&self) -> Option<Ccache> {
+        Some(Ccache {
+            hits: self.ccache_hits?,
+            misses: self.ccache_misses?,
+        })
+    }
 }
 
 /// The part of a run layer's `manifest.json` that is read back from the Nix store.

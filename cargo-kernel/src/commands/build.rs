@@ -6,6 +6,7 @@ use kernelkit::effect::build::layers::{Layer, State};
 use kernelkit::effect::log::seconds;
 use kernelkit::effect::{environment, timings};
 use kernelkit::manifest::{Backend, Manifest, OutputKind};
+use kernelkit::report::Ccache;
 use kernelkit::sourced::Origin;
 use kernelkit::spec::KernelSpec;
 use serde_json::json;
@@ -121,11 +122,9 @@ pub(crate) fn build(
     if let Some(image) = record.output_path(OutputKind::Image) {
         ui.status("Image", image);
     }
-    if let (Outcome::Built, Some(hits), Some(misses)) = (
-        &outcome,
-        manifest.statistics.ccache_hits,
-        manifest.statistics.ccache_misses,
-    ) {
+    if let (Outcome::Built, Some(Ccache { hits, misses })) =
+        (&outcome, manifest.statistics.ccache())
+    {
         ui.status("ccache", format_args!("{hits} hits, {misses} misses"));
     }
     if workspace.recorder.is_some() {

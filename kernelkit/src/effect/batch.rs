@@ -24,7 +24,7 @@ use super::jobserver::{Jobserver, Token};
 use super::run::{self, Event as RunEvent};
 use super::{environment, exec, fs, lock, report as reporting};
 use crate::batch::{self, Batch, Budget, End, Estimate, KernelRecord, Record, Stage};
-use crate::manifest::{self, Backend, Manifest, OutputKind};
+use crate::manifest::{self, Backend, Manifest};
 use crate::plan::Plan;
 use crate::report::{self, Report};
 use crate::reuse::Decision;
@@ -475,18 +475,10 @@ impl<'a> Work<'a> {
         else {
             return;
         };
-        let seconds = *milliseconds as f64 / 1000.0;
-        let start = self.began.elapsed().as_secs_f64() - seconds;
+        let now = self.began.elapsed().as_millis();
+        let start = now.saturating_sub(*milliseconds);
         let phases = &mut self.progress(kernel).phases;
-        match phases.last_mut() {
-            // A stage may take several calls.
-            Some(last) if last.name == *stage => last.seconds = start + seconds - last.start,
-            _ => phases.push(report::Phase {
-                name: (*stage).to_owned(),
-                start: start.max(0.0),
-                seconds,
-            }),
-        }
+        reporting::add_phase(phases, stage, start, *milliseconds);
     }
 
     /// A kernel is over.
@@ -581,15 +573,11 @@ impl<'a> Work<'a> {
 
     fn report(&self, finished: &[Finished]) -> Report {
         let kernels = self.kernels.iter().zip(finished);
-        Report {
-            schema: report::SCHEMA,
-            tool: format!("cargo kernel {}", env!("CARGO_PKG_VERSION")),
-            started: self.record.started,
-            seconds: self.began.elapsed().as_secs_f64(),
-            cores: environment::cores(),
-            memory_bytes: environment::memory().total,
-            kernels: kernels.map(|(spec, over)| describe(spec, over)).collect(),
-        }
+        reporting::report_over(
+            self.record.started,
+            self.began.elapsed().as_secs_f64(),
+            kernels.map(|(spec, over)| describe(spec, over)).collect(),
+        )
     }
 }
 
@@ -615,7 +603,12 @@ fn describe(spec: &KernelSpec, over: &Finished) -> report::Kernel {
         End::Skipped => report::Status::Skipped,
         End::Interrupted => report::Status::Interrupted,
     };
-    let mut kernel = report::Kernel::new(spec.name.as_str(), spec.arch.value.name(), status);
+    let built = over.manifest.as_ref();
+    let record = built.map(|built| &built.record).or(over.planned.as_ref());
+    let mut kernel = match record {
+        Some(record) => reporting::of_record(record, status),
+        None => report::Kernel::new(spec.name.as_str(), spec.arch.value.name(), status),
+    };
     kernel.flavour = spec
         .flavour
         .as_ref()
@@ -630,16 +623,8 @@ fn describe(spec: &KernelSpec, over: &Finished) -> report::Kernel {
         (End::Skipped, _) => Some("another kernel had failed".to_owned()),
         _ => None,
     };
-    let built = over.manifest.as_ref();
-    if let Some(record) = built.map(|built| &built.record).or(over.planned.as_ref()) {
-        kernel.version = Some(record.version.clone());
-        kernel.toolchain = Some(record.toolchain.version.clone());
-        kernel.backend = Some(record.backend.to_string());
-        kernel.digest = Some(record.digest.to_string());
-        kernel.release = Some(record.release.clone());
-        let size = |kind| record.output(kind).and_then(|output| output.size);
-        kernel.image_bytes = size(OutputKind::Image);
-        kernel.modules_bytes = size(OutputKind::Modules);
+    if let Some(record) = record {
+        reporting::add_sizes(&mut kernel, record);
         let log = record.dirs.logs().join("latest");
         if over.end != End::Skipped && log.exists() {
             let log = fs::real_path(&log);
@@ -648,11 +633,7 @@ fn describe(spec: &KernelSpec, over: &Finished) -> report::Kernel {
     }
     if let Some(built) = built.filter(|_| over.end == End::Passed) {
         kernel.warnings.count = built.statistics.warnings;
-        if let (Some(hits), Some(misses)) =
-            (built.statistics.ccache_hits, built.statistics.ccache_misses)
-        {
-            kernel.ccache = Some(report::Ccache { hits, misses });
-        }
+        kernel.ccache = built.statistics.ccache();
     }
     kernel.error.clone_from(&over.failure);
     kernel

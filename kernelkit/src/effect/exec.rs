@@ -298,13 +298,18 @@ pub fn capture(call: &Call) -> Result<Output, Error> {
     })
 }
 
+/// Starts what `call` describes, with the locks that are held for it.
+fn begin<T>(call: &Call, start: impl FnOnce() -> io::Result<T>) -> Result<T, Error> {
+    lock::handing_on(start).map_err(|source| Error::Start {
+        call: Box::new(call.clone()),
+        source,
+    })
+}
+
 /// Runs to the end and returns output and status, whatever the status is.
 pub fn capture_unchecked(call: &Call) -> Result<(Output, ExitStatus), Error> {
     let expression = expression(call)?.stdout_capture().stderr_capture();
-    let handle = lock::handing_on(|| expression.start()).map_err(|source| Error::Start {
-        call: Box::new(call.clone()),
-        source,
-    })?;
+    let handle = begin(call, || expression.start())?;
     let _running = Running::register_all(Target::Group, handle.pids());
     let output = handle.wait().map_err(|source| Error::Output {
         call: Box::new(call.clone()),
@@ -330,10 +335,7 @@ pub fn stream(
     line: &mut dyn FnMut(&[u8]),
 ) -> Result<(), Error> {
     let expression = expression(call)?.stderr_to_stdout();
-    let reader = lock::handing_on(|| expression.reader()).map_err(|source| Error::Start {
-        call: Box::new(call.clone()),
-        source,
-    })?;
+    let reader = begin(call, || expression.reader())?;
     let _running = Running::register_all(Target::Group, reader.pids());
     let mut tail: VecDeque<Vec<u8>> = VecDeque::with_capacity(TAIL_LINES);
     let mut lines = BufReader::new(&reader);
@@ -402,10 +404,7 @@ pub fn stream_until(
         source,
     };
     let expression = expression(call)?.stderr_to_stdout();
-    let reader = lock::handing_on(|| expression.reader()).map_err(|source| Error::Start {
-        call: Box::new(call.clone()),
-        source,
-    })?;
+    let reader = begin(call, || expression.reader())?;
     let running = Running::register_all(Target::Group, reader.pids());
     let (sender, pieces) = mpsc::channel();
     let stopped = std::thread::scope(|scope| {
@@ -490,10 +489,7 @@ pub fn interactive(call: &Call) -> Result<ExitStatus, Error> {
     let stdin = io::stdin();
     // No terminal, no modes.
     let modes = tcgetattr(&stdin).ok();
-    let handle = lock::handing_on(|| expression.start()).map_err(|source| Error::Start {
-        call: Box::new(call.clone()),
-        source,
-    })?;
+    let handle = begin(call, || expression.start())?;
     let running = Running::register_all(Target::Process, handle.pids());
     let result = handle.wait().map(|output| output.status);
     drop(running);

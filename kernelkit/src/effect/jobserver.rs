@@ -32,7 +32,6 @@ pub struct Jobserver {
     reader: File,
     writer: File,
     makeflags: String,
-    jobs: Option<usize>,
     /// Whether the job that whoever starts us holds for us is taken.
     first_taken: AtomicBool,
     /// Keeps the ends open that makes inherit.
@@ -64,7 +63,6 @@ impl Jobserver {
             reader: open(&descriptor(read))?,
             writer: open(&descriptor(write))?,
             makeflags: format!(" -j{jobs} --jobserver-auth={read},{write}"),
-            jobs: Some(jobs),
             first_taken: AtomicBool::new(false),
             _pipe: Some((reader, writer)),
         })
@@ -91,7 +89,6 @@ impl Jobserver {
             reader: open(&reader).ok()?,
             writer: open(&writer).ok()?,
             makeflags: make::only_jobs(makeflags),
-            jobs: None,
             first_taken: AtomicBool::new(false),
             _pipe: None,
         })
@@ -100,11 +97,6 @@ impl Jobserver {
     /// What a make finds it by, as `MAKEFLAGS`.
     pub fn makeflags(&self) -> &str {
         &self.makeflags
-    }
-
-    /// How many jobs there are; `None` where it is another one's.
-    pub fn jobs(&self) -> Option<usize> {
-        self.jobs
     }
 
     /// A job, if one is free now.

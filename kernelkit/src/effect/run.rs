@@ -523,17 +523,7 @@ pub(super) fn summarize(
     facts.push(("backend", record.backend.to_string()));
     facts.push(("source", record.source.description.clone()));
     facts.push(("toolchain", record.toolchain.version.clone()));
-    let ccache = match statistics {
-        Some(Statistics {
-            ccache_hits: Some(hits),
-            ccache_misses: Some(misses),
-            ..
-        }) => Some(Ccache {
-            hits: *hits,
-            misses: *misses,
-        }),
-        _ => None,
-    };
+    let ccache = statistics.and_then(Statistics::ccache);
     if let Some(Ccache { hits, misses }) = ccache {
         facts.push(("ccache", format!("{hits} hits, {misses} misses")));
     }

@@ -2,9 +2,7 @@
 
 use super::eval::Values;
 use super::menus::Menus;
-use super::model::{
-    Comparison, Expr, ExprId, NONE, NodeId, Property, PropertyKind, SymbolId, Type, Y,
-};
+use super::model::{Expr, ExprId, NONE, NodeId, Property, PropertyKind, SymbolId, Type, Y};
 
 /// Of more menus within menus only the innermost are told.
 const MAX_DEPTH: usize = 8;
@@ -209,16 +207,8 @@ impl Values<'_> {
             }
             Expr::Not(a) => (3, format!("!{}", self.valued_within(a, 4))),
             Expr::Compare(comparison, a, b) => {
-                let operator = match comparison {
-                    Comparison::Equal => "=",
-                    Comparison::Unequal => "!=",
-                    Comparison::Less => "<",
-                    Comparison::LessEqual => "<=",
-                    Comparison::Greater => ">",
-                    Comparison::GreaterEqual => ">=",
-                };
-                let text = format!("{}{operator}{}", self.with_value(a), self.with_value(b));
-                return text;
+                let sign = comparison.sign();
+                return format!("{}{sign}{}", self.with_value(a), self.with_value(b));
             }
         };
         match binds < around {

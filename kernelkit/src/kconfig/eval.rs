@@ -177,7 +177,7 @@ impl<'k> Values<'k> {
 
     pub(super) fn keep_shown(&mut self, member: SymbolId) {
         self.visible[member as usize] = 2;
-        self.write[member as usize] = true;
+        self.keep_written(member);
     }
 
     pub(super) fn keep_written(&mut self, member: SymbolId) {
@@ -308,13 +308,15 @@ impl<'k> Values<'k> {
             return;
         }
         let dir = promote(self.expr(entry.dir_dep));
-        // Nothing selects or implies a member.
+        // Nothing selects or implies a member; a choice that is not optional is m at least,
+        // whatever its type.
         let (rev, imp) = match entry.choice {
-            NONE => (
-                promote(self.expr(entry.rev_dep)),
-                promote(self.expr(entry.implied)),
-            ),
+            NONE => (self.expr(entry.rev_dep), promote(self.expr(entry.implied))),
             _ => (0, 0),
+        };
+        let rev = match model.is_choice(symbol) {
+            true => rev,
+            false => promote(rev),
         };
         self.dir[index] = dir;
         self.rev[index] = rev;

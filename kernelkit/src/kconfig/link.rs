@@ -116,7 +116,7 @@ impl Model {
         self.symbols[symbol as usize].own_choice != NONE
     }
 
-    fn is_config(&self, node: NodeId) -> bool {
+    pub(super) fn is_config(&self, node: NodeId) -> bool {
         let kind = self.nodes[node as usize].kind;
         matches!(kind, NodeKind::Config | NodeKind::Menuconfig)
     }

@@ -161,6 +161,18 @@ impl Comparison {
             Comparison::GreaterEqual => order.is_ge(),
         }
     }
+
+    /// How it is written.
+    pub(super) fn sign(self) -> &'static str {
+        match self {
+            Comparison::Equal => "=",
+            Comparison::Unequal => "!=",
+            Comparison::Less => "<",
+            Comparison::LessEqual => "<=",
+            Comparison::Greater => ">",
+            Comparison::GreaterEqual => ">=",
+        }
+    }
 }
 
 /// Operands of an arena entry have smaller indices than the entry itself.

@@ -544,23 +544,6 @@ impl Resolution<'_> {
         out
     }
 
-    /// The first symbol that `oldconfig` cannot give its default, because its type or range
-    /// refuses that: somebody has to answer.
-    pub fn unanswered(&self) -> Option<String> {
-        let values = &self.values;
-        let refused = |symbol: &SymbolId| {
-            let text = values.bytes_of(*symbol);
-            let is_number = match values.model().symbol(*symbol).kind {
-                Type::Int => config_file::is_int(text),
-                Type::Hex => config_file::is_hex(text),
-                _ => return false,
-            };
-            !is_number || !values.is_within_range(*symbol, values.text_of(*symbol))
-        };
-        let symbol = values.new_symbols().into_iter().find(refused)?;
-        Some(values.kconfig.name(symbol))
-    }
-
     /// Whether the inputs set exactly what is to be written, and to these values: nothing is
     /// new, dropped or changed.
     pub fn is_as_requested(&self) -> bool {

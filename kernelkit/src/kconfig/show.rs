@@ -1,7 +1,7 @@
 //! Expressions and places as text.
 
 use super::Kconfig;
-use super::model::{Comparison, Expr, ExprId, M, NONE, NodeId, NodeKind, Property, SymbolId};
+use super::model::{Expr, ExprId, M, NONE, NodeId, NodeKind, Property, SymbolId};
 
 /// A line of a Kconfig or configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -133,15 +133,8 @@ impl Kconfig {
                 ),
                 Expr::Not(a) => (3, vec![Piece::Text("!"), Piece::Expr(a, 4)]),
                 Expr::Compare(comparison, a, b) => {
-                    let operator = match comparison {
-                        Comparison::Equal => "=",
-                        Comparison::Unequal => "!=",
-                        Comparison::Less => "<",
-                        Comparison::LessEqual => "<=",
-                        Comparison::Greater => ">",
-                        Comparison::GreaterEqual => ">=",
-                    };
-                    out.push_str(&format!("{}{operator}{}", self.operand(a), self.operand(b)));
+                    let sign = comparison.sign();
+                    out.push_str(&format!("{}{sign}{}", self.operand(a), self.operand(b)));
                     continue;
                 }
             };

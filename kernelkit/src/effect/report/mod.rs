@@ -304,7 +304,8 @@ fn seconds(milliseconds: u128) -> f64 {
     milliseconds as f64 / 1000.0
 }
 
-fn of_record(record: &Record, status: Status) -> Kernel {
+/// What a record says of a kernel, apart from its files.
+pub(super) fn of_record(record: &Record, status: Status) -> Kernel {
     Kernel {
         version: Some(record.version.clone()),
         toolchain: Some(record.toolchain.version.clone()),
@@ -315,26 +316,32 @@ fn of_record(record: &Record, status: Status) -> Kernel {
     }
 }
 
+/// The sizes of what a record lists.
+pub(super) fn add_sizes(kernel: &mut Kernel, record: &Record) {
+    let size = |kind| record.output(kind).and_then(|output| output.size);
+    kernel.image_bytes = size(OutputKind::Image);
+    kernel.modules_bytes = size(OutputKind::Modules);
+}
+
+/// The report of kernels that were built on this machine, from `started`, in seconds since 1970,
+/// until the last of them was over.
 fn report_of(started: i64, kernels: Vec<Kernel>) -> Report {
     let end = |kernel: &Kernel| kernel.start + kernel.seconds;
+    let seconds = kernels.iter().map(end).fold(0.0, f64::max);
+    report_over(started, seconds, kernels)
+}
+
+/// The same over a time that is known.
+pub(super) fn report_over(started: i64, seconds: f64, kernels: Vec<Kernel>) -> Report {
     Report {
         schema: report::SCHEMA,
         tool: format!("cargo kernel {}", env!("CARGO_PKG_VERSION")),
         started,
-        seconds: kernels.iter().map(end).fold(0.0, f64::max),
+        seconds,
         cores: environment::cores(),
-        memory_bytes: memory(),
+        memory_bytes: environment::memory().total,
         kernels,
     }
-}
-
-/// Memory of the machine in bytes; 0 where it does not say.
-fn memory() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok())
-        .unwrap_or_default()
-        * 1024
 }
 
 /// A kernel that the workspace declares, as far as its declaration goes.
@@ -427,9 +434,7 @@ fn last(declared: &Declared) -> Result<(Option<i64>, Kernel), Error> {
         }
     };
     if let Some(manifest) = manifest {
-        let size = |kind| manifest.record.output(kind).and_then(|output| output.size);
-        kernel.image_bytes = size(OutputKind::Image);
-        kernel.modules_bytes = size(OutputKind::Modules);
+        add_sizes(&mut kernel, &manifest.record);
         kernel.modules_count = count_modules(&state.join("destdir/lib/modules"))?;
     }
     complete(&mut kernel)?;
