@@ -10,8 +10,10 @@
 
 use super::config_file::{is_hex, is_int};
 use super::eval::{User, Values};
+use super::explain::Unmet;
+use super::memory::Memory;
 use super::menus::Menus;
-use super::model::{NodeId, NodeKind, SymbolId, Tristate, Type};
+use super::model::{NONE, NodeId, NodeKind, SymbolId, Tristate, Type};
 use super::resolve::Resolution;
 
 /// How much is asked.
@@ -91,8 +93,8 @@ enum Step {
     Menu,
     /// An entry in a menu.
     Entry,
-    /// What a choice whose own value is decided holds.
-    Choice,
+    /// What a choice whose own value is decided holds; whether that was new before.
+    Choice { was_new: bool },
 }
 
 /// What an answer is waited for.
@@ -122,6 +124,8 @@ enum Refusal {
 #[derive(Clone, Debug)]
 pub struct Interview<'k> {
     resolution: Resolution<'k>,
+    /// Before 6.9, what of it is known; afterwards all is.
+    memory: Memory,
     menus: Menus,
     /// Everything is asked, until the first walk has ended.
     all: bool,
@@ -129,6 +133,9 @@ pub struct Interview<'k> {
     steps: Vec<(Step, NodeId, usize)>,
     /// Whether this round found something new, and another has to follow.
     found: bool,
+    /// What was found since a symbol was set for the first time. Only that gets an interview on,
+    /// so whatever is found twice before is let be: so many symbols, so many finds, and an end.
+    finds: Vec<NodeId>,
     pending: Option<Pending>,
     echo: bool,
     ended: bool,
@@ -140,9 +147,10 @@ impl<'k> Interview<'k> {
     /// Begins to talk about a resolution by [`Mode::Olddefconfig`](super::Mode::Olddefconfig).
     ///
     /// `echo` has answers repeated in the output: for input that no terminal shows.
-    pub fn new(resolution: Resolution<'k>, extent: Extent, echo: bool) -> Self {
+    pub fn new(mut resolution: Resolution<'k>, extent: Extent, echo: bool) -> Self {
         let kconfig = resolution.values.kconfig;
         let mut interview = Interview {
+            memory: Memory::new(&mut resolution),
             menus: kconfig.model.menus(kconfig.dialect),
             resolution,
             all: extent == Extent::All,
@@ -151,6 +159,7 @@ impl<'k> Interview<'k> {
                 Extent::All => vec![(Step::Menu, 0, 0)],
             },
             found: true,
+            finds: Vec::new(),
             pending: None,
             echo,
             ended: false,
@@ -271,13 +280,28 @@ impl<'k> Interview<'k> {
     }
 
     /// The configuration as it is by now.
-    pub fn resolution(&self) -> &Resolution<'k> {
-        &self.resolution
+    pub fn resolution(&self) -> Resolution<'k> {
+        self.clone().into_resolution()
     }
 
     /// The configuration, when all is asked or the rest is to keep its defaults.
-    pub fn into_resolution(self) -> Resolution<'k> {
+    pub fn into_resolution(mut self) -> Resolution<'k> {
+        self.memory.complete(&mut self.resolution.values);
         self.resolution
+    }
+
+    /// Selects that force a symbol whose dependencies do not hold, as far as was looked.
+    pub fn unmet(&self) -> Vec<Unmet> {
+        self.resolution.unmet()
+    }
+
+    fn is_shown(&mut self, node: NodeId) -> bool {
+        let values = &mut self.resolution.values;
+        self.memory.is_shown(values, &self.menus, node)
+    }
+
+    fn look_at(&mut self, symbol: SymbolId) {
+        self.memory.look_at(&mut self.resolution.values, symbol);
     }
 
     fn values(&self) -> &Values<'k> {
@@ -297,6 +321,7 @@ impl<'k> Interview<'k> {
             let Some((step, node, indent)) = self.steps.pop() else {
                 self.all = false;
                 if !std::mem::take(&mut self.found) {
+                    self.memory.complete(&mut self.resolution.values);
                     return;
                 }
                 self.steps.push((Step::Search, 0, 0));
@@ -306,7 +331,7 @@ impl<'k> Interview<'k> {
                 Step::Search => self.search(node, indent),
                 Step::Menu => self.enter(node, indent),
                 Step::Entry => self.visit(node, indent),
-                Step::Choice => self.open_choice(node, indent),
+                Step::Choice { was_new } => self.open_choice(node, indent, was_new),
             }
         }
     }
@@ -314,13 +339,14 @@ impl<'k> Interview<'k> {
     /// Looks whether a node is new, for then its menu is walked through, and goes on to what
     /// is inside.
     fn search(&mut self, node: NodeId, indent: usize) {
-        if !self.values().is_shown(&self.menus, node) {
+        if !self.is_shown(node) {
             return;
         }
         self.descend(Step::Search, node, indent);
-        if !self.values().is_open_question(node) {
+        if !self.values().is_open_question(node) || self.finds.contains(&node) {
             return;
         }
+        self.finds.push(node);
         if !std::mem::replace(&mut self.found, true) {
             self.title(0, b"Restart config...");
         }
@@ -352,7 +378,7 @@ impl<'k> Interview<'k> {
     /// An entry in a menu that is walked through. Menus in it are only entered for something
     /// new.
     fn visit(&mut self, node: NodeId, indent: usize) {
-        if !self.values().is_shown(&self.menus, node) {
+        if !self.is_shown(node) {
             return;
         }
         if self.is_menu(node) {
@@ -371,7 +397,8 @@ impl<'k> Interview<'k> {
                 self.talk_about(node, indent);
             }
             NodeKind::Choice => {
-                self.steps.push((Step::Choice, node, indent));
+                let was_new = !self.values().user[entry.symbol as usize].is_set();
+                self.steps.push((Step::Choice { was_new }, node, indent));
                 if self.values().kconfig.dialect.choice_is_symbol
                     && self.values().allowed(entry.symbol).count() > 1
                 {
@@ -410,8 +437,9 @@ impl<'k> Interview<'k> {
 
     /// Shows a symbol, and asks for it where that is due.
     fn talk_about(&mut self, node: NodeId, indent: usize) {
+        let symbol = self.values().model().node(node).symbol;
+        self.look_at(symbol);
         let values = self.values();
-        let symbol = values.model().node(node).symbol;
         let is_logical = values.model().symbol(symbol).kind.is_logical();
         let settable = match is_logical {
             true => values.allowed(symbol).count() > 1,
@@ -494,10 +522,11 @@ impl<'k> Interview<'k> {
     }
 
     /// What a choice holds, now that it is known whether it is on.
-    fn open_choice(&mut self, node: NodeId, indent: usize) {
-        let values = self.values();
-        let model = values.model();
+    fn open_choice(&mut self, node: NodeId, indent: usize, was_new: bool) {
+        let model = self.values().model();
         let symbol = model.node(node).symbol;
+        self.look_at(symbol);
+        let values = self.values();
         if values.kconfig.dialect.choice_is_symbol && values.tristate(symbol) != 2 {
             if values.tristate(symbol) == 1 {
                 let fixed = values.allowed(symbol).count() <= 1;
@@ -507,6 +536,9 @@ impl<'k> Interview<'k> {
                 }
             }
             return;
+        }
+        for inside in self.menus.inside[node as usize].clone() {
+            self.is_shown(inside);
         }
         let (members, chosen) = self.members(node);
         if members.is_empty() {
@@ -519,7 +551,7 @@ impl<'k> Interview<'k> {
         let chosen = chosen.unwrap_or(0);
         let is_new = |symbol: SymbolId| !self.values().user[symbol as usize].is_set();
         let mut is_open = members.iter().any(|node| is_new(model.node(*node).symbol));
-        is_open |= self.values().kconfig.dialect.choice_is_symbol && is_new(symbol);
+        is_open |= self.values().kconfig.dialect.choice_is_symbol && was_new;
         let asked = members.len() > 1 && (self.all || is_open);
         self.show_choice(node, indent);
         if asked {
@@ -543,6 +575,12 @@ impl<'k> Interview<'k> {
             .iter()
             .map(|node| model.node(*node).symbol)
             .collect();
+        if members
+            .iter()
+            .any(|member| !self.values().user[*member as usize].is_set())
+        {
+            self.finds.clear();
+        }
         let values = &mut self.resolution.values;
         // Before 6.9, to confirm what is chosen changes nothing.
         let old = values.kconfig.dialect.choice_is_symbol;
@@ -555,14 +593,19 @@ impl<'k> Interview<'k> {
     fn update(&mut self, changes: bool) {
         let Interview {
             resolution,
+            memory,
             menus,
             steps,
             ..
         } = self;
-        if changes {
-            resolution
-                .values
-                .evaluate_again(|values| ahead(values, menus, steps));
+        let values = &mut resolution.values;
+        if !changes {
+            return;
+        }
+        if values.kconfig.dialect.choice_is_symbol {
+            memory.forget(values);
+        } else {
+            values.evaluate_again(|values| ahead(values, menus, steps));
         }
     }
 
@@ -619,7 +662,11 @@ impl<'k> Interview<'k> {
         if !same && !values.allowed(symbol).any(|allowed| allowed == value) {
             return Err(Refusal::Help(node));
         }
+        let is_first = !values.user[symbol as usize].is_set() && !values.model().is_choice(symbol);
         let changes = values.set_tristate(symbol, value);
+        if is_first {
+            self.finds.clear();
+        }
         self.update(changes);
         Ok(())
     }
@@ -634,10 +681,12 @@ impl<'k> Interview<'k> {
             text if newline => text.to_vec(),
             text => text[..text.len().saturating_sub(1)].to_vec(),
         };
-        if !values.set_text(symbol, text) {
-            return Err(Refusal::Wrong);
+        let is_first = !values.user[symbol as usize].is_set();
+        let changes = values.set_text(symbol, text).ok_or(Refusal::Wrong)?;
+        if is_first {
+            self.finds.clear();
         }
-        self.update(true);
+        self.update(changes);
         Ok(())
     }
 
@@ -723,9 +772,12 @@ impl Values<'_> {
             NodeKind::Choice => self.kconfig.dialect.choice_is_symbol,
             _ => false,
         };
-        is_symbol
-            && self.visible(entry.symbol) > self.reverse(entry.symbol)
-            && !self.user[entry.symbol as usize].is_set()
+        // A choice that is on can be set: to another of its members.
+        let settable = |symbol| {
+            self.visible(symbol) > self.reverse(symbol)
+                || (entry.kind == NodeKind::Choice && self.tristate(symbol) == 2)
+        };
+        is_symbol && settable(entry.symbol) && !self.user[entry.symbol as usize].is_set()
     }
 
     /// Whether it is called new: before 6.9 only what can be seen.
@@ -744,8 +796,9 @@ impl Values<'_> {
         self.tristate(symbol) != value
     }
 
-    /// Sets a number or string, if its type and range allow it.
-    fn set_text(&mut self, symbol: SymbolId, mut text: Vec<u8>) -> bool {
+    /// Sets a number or string, if its type and range allow it. Returns whether that is not
+    /// what it was set to before 6.9, where it makes a difference.
+    fn set_text(&mut self, symbol: SymbolId, mut text: Vec<u8>) -> Option<bool> {
         let kind = self.model().symbol(symbol).kind;
         if kind == Type::Hex && !matches!(text.as_slice(), [b'0', b'x' | b'X', ..]) {
             text.splice(..0, *b"0x");
@@ -757,10 +810,11 @@ impl Values<'_> {
         };
         let text = self.add_text(&text);
         if !spelled || !self.is_within_range(symbol, text) {
-            return false;
+            return None;
         }
-        self.user[symbol as usize] = User { text, ..User::NONE };
-        true
+        let old = std::mem::replace(&mut self.user[symbol as usize], User { text, ..User::NONE });
+        let known = self.kconfig.dialect.choice_is_symbol && old.text != NONE;
+        Some(!known || self.text(old.text) != self.text(text))
     }
 
     /// Turns a member on and the other `members` off.

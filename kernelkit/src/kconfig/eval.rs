@@ -553,24 +553,44 @@ impl<'k> Values<'k> {
         }
     }
 
+    /// Before 6.9: whether what a choice names can be seen, the prompts of its members being
+    /// known.
+    pub(super) fn can_be_seen(&self, symbol: SymbolId) -> bool {
+        match self.model().choice_of(symbol) {
+            Some(_) => self.old_member_visibility(symbol, self.prompt_visibility(symbol)) != 0,
+            None => self.visible(symbol) != 0,
+        }
+    }
+
+    /// Before 6.9: the member that was set to y last, if it can be seen.
+    pub(super) fn picked_member(&self, choice: u32) -> Option<SymbolId> {
+        let picked = self.picked[choice as usize];
+        (picked != NONE && self.can_be_seen(picked)).then_some(picked)
+    }
+
+    /// Whether a value was set and nothing is in its way, its prompts being known.
+    pub(super) fn is_user_valued(&self, symbol: SymbolId) -> bool {
+        self.user[symbol as usize].is_set() && self.prompt_visibility(symbol) != 0
+    }
+
     fn choose_old(&mut self, choice: u32) {
         let model = self.model();
         let entry = &model.choices[choice as usize];
+        self.chosen[choice as usize] = NONE;
+        if self.value[entry.symbol as usize] != 2 {
+            return;
+        }
         for member in &entry.members {
             let visible = self.prompt_visibility(*member);
             self.visible[*member as usize] = self.old_member_visibility(*member, visible);
         }
-        let picked = self.picked[choice as usize];
-        self.chosen[choice as usize] = if self.value[entry.symbol as usize] != 2 {
-            NONE
-        } else if picked != NONE && self.visible[picked as usize] != 0 {
-            picked
-        } else {
-            self.default_member(choice).unwrap_or(NONE)
-        };
-        if self.chosen[choice as usize] == NONE && self.value[entry.symbol as usize] == 2 {
+        let chosen = self
+            .picked_member(choice)
+            .or_else(|| self.default_member(choice));
+        match chosen {
+            Some(chosen) => self.chosen[choice as usize] = chosen,
             // Nothing to choose from.
-            self.value[entry.symbol as usize] = 0;
+            None => self.value[entry.symbol as usize] = 0,
         }
     }
 

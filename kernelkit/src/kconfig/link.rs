@@ -525,7 +525,7 @@ impl Model {
         first
     }
 
-    fn child(&self, step: Step, index: usize, dialect: Dialect) -> Child {
+    pub(super) fn child(&self, step: Step, index: usize, dialect: Dialect) -> Child {
         match step {
             Step::Expr(expr) => match (self.exprs.get(expr as usize), index) {
                 (Expr::Not(a) | Expr::And(a, _) | Expr::Or(a, _), 0) => Child::Of(a, Via::Operand),
@@ -697,7 +697,7 @@ enum Term {
     Other(ExprId),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Visit {
     New,
     Open,
@@ -705,6 +705,7 @@ enum Visit {
 }
 
 /// What was visited on the way through the dependencies: depth first, children first.
+#[derive(Clone, Debug)]
 pub(super) struct Walk {
     exprs: Vec<Visit>,
     symbols: Vec<Visit>,
@@ -720,6 +721,16 @@ impl Walk {
             exprs: vec![Visit::New; model.exprs.0.len()],
             symbols,
             choices: vec![Visit::New; model.choices.len()],
+            circles: Circles::default(),
+        }
+    }
+
+    /// Everything was visited.
+    pub(super) fn finished(model: &Model) -> Self {
+        Walk {
+            exprs: vec![Visit::Done; model.exprs.0.len()],
+            symbols: vec![Visit::Done; model.symbols.len()],
+            choices: vec![Visit::Done; model.choices.len()],
             circles: Circles::default(),
         }
     }
@@ -752,8 +763,23 @@ impl Walk {
         model: &Model,
         dialect: Dialect,
         start: Step,
-        mut done: impl FnMut(Step),
+        done: impl FnMut(Step),
     ) {
+        let mut circles = std::mem::take(&mut self.circles);
+        self.follow(
+            start,
+            &mut Everywhere {
+                model,
+                dialect,
+                done,
+                circles: &mut circles,
+            },
+        );
+        self.circles = circles;
+    }
+
+    /// Goes from `start` where the guide leads, without what was visited before.
+    pub(super) fn follow(&mut self, start: Step, guide: &mut impl Guide) {
         let mut stack: Vec<(Step, usize)> = Vec::new();
         let mut entered = Some(start);
         loop {
@@ -763,7 +789,7 @@ impl Walk {
                         *state = Visit::Open;
                         stack.push((step, 0));
                     }
-                    Visit::Open => model.check_circle(&stack, step, dialect, &mut self.circles),
+                    Visit::Open => guide.close(&stack, step),
                     Visit::Done => {}
                 }
             }
@@ -772,21 +798,50 @@ impl Walk {
             };
             let (step, index) = (*step, *child);
             *child += 1;
-            match model.child(step, index, dialect) {
-                Child::Of(expr, _) => {
-                    entered = Some(match expr.split() {
-                        Ok(symbol) => Step::Symbol(symbol),
-                        Err(index) => Step::Expr(index as u32),
-                    });
-                }
+            match guide.child(step, index) {
+                Child::Of(expr, _) => entered = Some(expr.into()),
                 Child::Choice(choice) => entered = Some(Step::Choice(choice)),
                 Child::End => {
                     stack.pop();
                     *self.state(step) = Visit::Done;
-                    done(step);
+                    guide.leave(&stack, step);
                 }
             }
         }
+    }
+}
+
+/// Leads a [`Walk`].
+pub(super) trait Guide {
+    /// What comes before a step, by its number from 0 on.
+    fn child(&self, step: Step, index: usize) -> Child;
+    /// All that comes before a step was visited. The stack has those that wait for it, the
+    /// nearest last, each with the number of the child that comes next.
+    fn leave(&mut self, stack: &[(Step, usize)], step: Step);
+    /// The way came back to a step on the stack.
+    fn close(&mut self, _stack: &[(Step, usize)], _step: Step) {}
+}
+
+/// Leads to all a step depends on.
+struct Everywhere<'a, F> {
+    model: &'a Model,
+    dialect: Dialect,
+    done: F,
+    circles: &'a mut Circles,
+}
+
+impl<F: FnMut(Step)> Guide for Everywhere<'_, F> {
+    fn child(&self, step: Step, index: usize) -> Child {
+        self.model.child(step, index, self.dialect)
+    }
+
+    fn leave(&mut self, _stack: &[(Step, usize)], step: Step) {
+        (self.done)(step);
+    }
+
+    fn close(&mut self, stack: &[(Step, usize)], step: Step) {
+        self.model
+            .check_circle(stack, step, self.dialect, self.circles);
     }
 }
 
@@ -795,7 +850,7 @@ const MAX_CIRCLES: usize = 100;
 const MAX_MEETINGS: usize = 1000;
 
 /// Recursive dependencies found so far.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Circles {
     /// The symbols of each, sorted: one circle is often met on several ways.
     known: Vec<Vec<SymbolId>>,
@@ -806,7 +861,8 @@ struct Circles {
     met: usize,
 }
 
-enum Child {
+/// What comes before a step.
+pub(super) enum Child {
     Of(ExprId, Via),
     Choice(u32),
     End,
@@ -814,7 +870,7 @@ enum Child {
 
 /// Why a symbol depends on another.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Via {
+pub(super) enum Via {
     Operand,
     Depends,
     Select,

@@ -18,6 +18,15 @@ pub(super) struct Menus {
     pub(super) around: Vec<NodeId>,
 }
 
+/// Whether a node is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    Hidden,
+    Shown,
+    /// If something inside is.
+    AsItsInside,
+}
+
 impl Model {
     /// What is shown inside each node: entries below the entry they need, and no blocks
     /// without a title.
@@ -133,21 +142,29 @@ impl Values<'_> {
 
     /// Whether it is shown: its prompt is on, or it is on itself and holds something shown.
     pub(super) fn is_shown(&self, menus: &Menus, node: NodeId) -> bool {
-        let model = self.model();
         let mut open = vec![node];
         while let Some(node) = open.pop() {
-            let entry = model.node(node);
-            if node != 0 && (entry.prompt == NONE || self.expr(entry.visible) == 0) {
-                continue;
-            }
-            if self.is_prompted(node) {
-                return true;
-            }
-            if entry.symbol != NONE && self.logical(entry.symbol) != 0 {
-                open.extend(&menus.inside[node as usize]);
+            match self.sight(node) {
+                Sight::Hidden => {}
+                Sight::Shown => return true,
+                Sight::AsItsInside => open.extend(menus.inside[node as usize].iter().rev()),
             }
         }
         false
+    }
+
+    /// Whether it is shown, as far as it alone decides that.
+    pub(super) fn sight(&self, node: NodeId) -> Sight {
+        let entry = self.model().node(node);
+        if node != 0 && (entry.prompt == NONE || self.expr(entry.visible) == 0) {
+            Sight::Hidden
+        } else if self.is_prompted(node) {
+            Sight::Shown
+        } else if entry.symbol != NONE && self.logical(entry.symbol) != 0 {
+            Sight::AsItsInside
+        } else {
+            Sight::Hidden
+        }
     }
 
     /// The value of a bool or tristate; n for anything else.

@@ -117,6 +117,7 @@ mod image;
 mod intern;
 mod lex;
 mod link;
+mod memory;
 mod menus;
 mod merge_config;
 mod model;

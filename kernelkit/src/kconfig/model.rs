@@ -424,6 +424,15 @@ pub(super) enum Step {
     Choice(u32),
 }
 
+impl From<ExprId> for Step {
+    fn from(expr: ExprId) -> Self {
+        match expr.split() {
+            Ok(symbol) => Step::Symbol(symbol),
+            Err(index) => Step::Expr(index as u32),
+        }
+    }
+}
+
 /// Prompts and titles.
 #[derive(Debug, Default)]
 pub(super) struct Texts {

@@ -5,6 +5,7 @@ use super::config_file;
 use super::diagnostic::Diagnostic;
 use super::eval::{User, Values};
 use super::link::Walk;
+use super::memory::Memory;
 use super::model::{NONE, NodeId, NodeKind, PropertyKind, Step, SymbolId, Tristate, Type};
 use super::random::{Probability, Rand};
 use super::show::Place;
@@ -182,7 +183,6 @@ impl Values<'_> {
             let user = self.user[index].text;
             if matches!(entry.kind, Type::Int | Type::Hex)
                 && user != NONE
-                && self.visible(index as SymbolId) != 0
                 && !self.is_within_range(index as SymbolId, user)
             {
                 self.user[index] = User::NONE;
@@ -201,16 +201,20 @@ impl Values<'_> {
         self.reopen_choices();
     }
 
+    fn reopen_choices(&mut self) {
+        for choice in 0..self.model().choices.len() as u32 {
+            self.reopen(choice);
+        }
+    }
+
     /// Before 6.9, a choice that is y is open again when it has a visible member that
     /// nobody has set.
-    fn reopen_choices(&mut self) {
-        for choice in &self.model().choices {
-            let unset = |member: &SymbolId| {
-                self.visible(*member) != 0 && !self.user[*member as usize].is_set()
-            };
-            if self.tristate(choice.symbol) == 2 && choice.members.iter().any(unset) {
-                self.user[choice.symbol as usize] = User::NONE;
-            }
+    pub(super) fn reopen(&mut self, choice: u32) {
+        let choice = &self.model().choices[choice as usize];
+        let unset =
+            |member: &SymbolId| self.visible(*member) != 0 && !self.user[*member as usize].is_set();
+        if self.tristate(choice.symbol) == 2 && choice.members.iter().any(unset) {
+            self.user[choice.symbol as usize] = User::NONE;
         }
     }
 
@@ -398,6 +402,12 @@ impl Values<'_> {
     /// in the order in which they are looked at then.
     pub(super) fn evaluate_again(&mut self, ahead: impl FnOnce(&Self) -> Vec<NodeId>) {
         let model = self.model();
+        if self.kconfig.dialect.choice_is_symbol {
+            let mut memory = Memory::full(model);
+            memory.forget(self);
+            memory.complete(self);
+            return;
+        }
         let members = model.choices.iter().flat_map(|choice| &choice.members);
         let mut seen: Vec<SymbolId> = members
             .copied()
@@ -408,16 +418,10 @@ impl Values<'_> {
         if seen.is_empty() {
             return;
         }
-        let dialect = self.kconfig.dialect;
-        let first = model.first_members(&ahead(self), dialect);
+        let first = model.first_members(&ahead(self), self.kconfig.dialect);
         for member in seen {
             let choice = model.symbol(member).choice as usize;
-            let is_first = first[choice] == member;
-            if dialect.choice_is_symbol {
-                if is_first && self.is_left_open(choice as u32) {
-                    self.keep_written(member);
-                }
-            } else if !is_first && self.is_passed_over(member) {
+            if first[choice] != member && self.is_passed_over(member) {
                 self.keep_shown(member);
             }
         }
@@ -430,7 +434,7 @@ impl Values<'_> {
 
     /// Before 6.9: whether a choice that can be seen was not to be y. Then the line of the
     /// member that is asked for its value first, and asks the choice in turn, stays as it was.
-    fn is_left_open(&self, choice: u32) -> bool {
+    pub(super) fn is_left_open(&self, choice: u32) -> bool {
         let entry = &self.model().choices[choice as usize];
         let told = match self.user[entry.symbol as usize].tristate() {
             Some(value) => value,

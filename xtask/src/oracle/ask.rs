@@ -46,10 +46,6 @@ const ANSWERS: &[&str] = &[
 /// Answers that get a help text.
 const HELP: &[&str] = &["?", "2?", "??"];
 
-/// Generated trees with which kernelkit-conf is not yet the same as conf of 6.1; only the
-/// whole run has them.
-const NOT_YET: &[usize] = &[5];
-
 pub(super) fn cases<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Result {
     let target = scope.target;
     if (target.arch.as_str(), target.compiler.as_str()) != ("x86_64", "gcc") {
@@ -58,9 +54,6 @@ pub(super) fn cases<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Result 
     let dialect = target.tree.dialect;
     let path = scope.workspace.environment.path.as_str();
     for number in 0..scope.count(8, 1000) {
-        if scope.sample && dialect == "6.1" && NOT_YET.contains(&number) {
-            continue;
-        }
         let random = Random::new(scope.seed, &format!("ask {dialect} {number}"));
         cases.push(scope.case("ask", &number.to_string(), move |pair| {
             let mut random = random.clone();

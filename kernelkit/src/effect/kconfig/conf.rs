@@ -300,9 +300,17 @@ fn ask<'k>(
     mut interview: Interview<'k>,
     console: &mut dyn Console,
     outcome: &mut Outcome,
+    mut told: Vec<Unmet>,
     warned: &mut bool,
 ) -> Option<Resolution<'k>> {
-    let mut told = interview.resolution().unmet();
+    let mut describe = |interview: &Interview<'_>, outcome: &mut Outcome| {
+        let mut unmet = interview.unmet();
+        unmet.retain(|unmet| !told.contains(unmet));
+        *warned |= !unmet.is_empty();
+        outcome.stderr.append(&mut describe_unmet(&unmet));
+        told.append(&mut unmet);
+    };
+    describe(&interview, outcome);
     while interview.is_asking() {
         outcome.stdout.append(&mut interview.take_output());
         console.show(&outcome.stdout, &outcome.stderr);
@@ -320,11 +328,7 @@ fn ask<'k>(
             outcome.stderr.extend_from_slice(text.as_bytes());
             return None;
         }
-        let mut unmet = interview.resolution().unmet();
-        unmet.retain(|unmet| !told.contains(unmet));
-        *warned |= !unmet.is_empty();
-        outcome.stderr.append(&mut describe_unmet(&unmet));
-        told.append(&mut unmet);
+        describe(&interview, outcome);
     }
     outcome.stdout.append(&mut interview.take_output());
     Some(interview.into_resolution())
@@ -463,6 +467,7 @@ impl Session<'_> {
             _ => None,
         };
         let mut before_turning = Vec::new();
+        let mut has_input = true;
         let mut needs_update = false;
         let mut resolution = if let Some((mode, special)) = special {
             match self.all_config(special) {
@@ -502,11 +507,22 @@ impl Session<'_> {
                 before_turning = self.resolve(Mode::Olddefconfig, input).unmet();
             }
             needs_update = self.forbids_updates() && self.is_update(input);
+            has_input = input.is_some();
             self.resolve(mode, input)
         };
         show(resolution.diagnostics(), outcome);
         outcome.stderr.append(&mut describe_unmet(&before_turning));
-        let unmet = resolution.unmet();
+        let extent = match goal {
+            Goal::Oldaskconfig => Some(Extent::All),
+            Goal::Oldconfig | Goal::Syncconfig => Some(Extent::New),
+            _ => None,
+        };
+        // Before 6.9 values that no input is compared with are worked out on the way.
+        let is_later = extent.is_some() && !has_input && self.kconfig.dialect().choice_is_symbol;
+        let unmet = match is_later {
+            true => Vec::new(),
+            false => resolution.unmet(),
+        };
         outcome.stderr.append(&mut describe_unmet(&unmet));
         let mut warned = !(resolution.diagnostics().is_empty() && unmet.is_empty());
         if self.werror && !resolution.diagnostics().is_empty() {
@@ -519,14 +535,9 @@ impl Session<'_> {
             outcome.status = 1;
             return Ok(());
         }
-        let extent = match goal {
-            Goal::Oldaskconfig => Some(Extent::All),
-            Goal::Oldconfig | Goal::Syncconfig => Some(Extent::New),
-            _ => None,
-        };
         if let Some(extent) = extent {
             let interview = Interview::new(resolution, extent, !console.echoes());
-            let Some(answered) = ask(interview, console, outcome, &mut warned) else {
+            let Some(answered) = ask(interview, console, outcome, unmet, &mut warned) else {
                 outcome.status = 1;
                 return Ok(());
             };

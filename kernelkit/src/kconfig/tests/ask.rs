@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::{Answer, Dialect, Extent, Interview, Mode, Resolution};
-use super::{DIALECTS, load, resolve, settings};
+use super::{DIALECTS, config_text, kconfig_text, load, resolve, settings, try_load};
 
 const MODULES: &str = "config MODULES\n\tdef_bool y\n\tmodules\n";
 const BOTH: &str = "config A\n\tbool \"a\"\nconfig B\n\tbool \"b\"\n";
@@ -391,7 +391,7 @@ fn questions_can_be_asked_in_other_words() {
     assert!(question.is_new && question.allowed.len() == 2);
     interview.answer(Answer::Line(b"y")).unwrap();
     assert_eq!(interview.question(), None);
-    assert_eq!(settings(interview.resolution()), "A=y B=n Z=y");
+    assert_eq!(settings(&interview.resolution()), "A=y B=n Z=y");
 }
 
 #[test]
@@ -422,7 +422,172 @@ fn a_line_that_was_cut_off_counts_as_far_as_it_goes() {
         let mut interview = Interview::new(resolution, Extent::New, true);
         interview.answer(Answer::Rest(rest.as_bytes())).unwrap();
         assert!(!interview.is_asking());
-        assert_eq!(settings(interview.resolution()), values);
+        assert_eq!(settings(&interview.resolution()), values);
+    }
+}
+
+/// Talks about everything in a tree of 6.1, and returns what is said about its choice "c".
+#[track_caller]
+fn check_old(tree: &str, config: &str, answers: &[&str], said: &str, values: &str) {
+    let kconfig = load(tree, Dialect::OLD);
+    let resolution = resolve(&kconfig, Mode::Olddefconfig, config);
+    let (text, resolution) = hold(resolution, Extent::All, answers);
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|line| line.starts_with("c ["));
+    assert_eq!(
+        (line.unwrap_or(""), settings(&resolution).as_str()),
+        (said, values)
+    );
+}
+
+/// An old choice that may be off, then `rest`.
+fn optional(condition: &str, rest: &str) -> String {
+    format!(
+        "choice\n\tbool \"c\"{condition}\n\toptional\nconfig A\n\tbool \"a\"\n\
+         config B\n\tbool \"b\"\nendchoice\n{rest}"
+    )
+}
+
+#[test]
+fn an_old_choice_is_open_again_when_somebody_looks_at_it() {
+    // B is new. As soon as that is seen the choice is, too, and after the next change it is off.
+    let tree = |middle: &str| format!("config P\n\tbool \"p\"\n{middle}{}", optional(" if P", ""));
+    let config = "# CONFIG_P is not set\n# CONFIG_Q is not set\nCONFIG_A=y\n";
+    let free = tree("config Q\n\tbool \"q\"\n");
+    let answers = ["y", "y"];
+    check_old(
+        &free,
+        config,
+        &answers,
+        "c [Y/n/?] (NEW)",
+        "P=y Q=y A=y B=n",
+    );
+    let looking = tree("config Q\n\tbool \"q\" if A\n");
+    check_old(&looking, config, &answers, "c [N/y/?] (NEW)", "P=y");
+}
+
+#[test]
+fn a_string_that_stays_the_same_changes_nothing() {
+    let tree = format!("config S\n\tstring \"s\"\n{}", optional("", ""));
+    for (config, said, values) in [
+        (
+            "CONFIG_S=\"x\"\nCONFIG_A=y\n",
+            "c [Y/n/?] (NEW)",
+            "S=\"x\" A=y B=n",
+        ),
+        ("CONFIG_A=y\n", "c [N/y/?] (NEW)", "S=\"\""),
+    ] {
+        check_old(&tree, config, &[], said, values);
+    }
+}
+
+#[test]
+fn the_member_that_asked_for_a_choice_that_closed_stays_in_the_file_once() {
+    let tree = |rest: &str| format!("config S\n\tstring \"s\"\n{}", optional("", rest));
+    let string = |name: &str| format!("config {name}\n\tstring \"{name}\"\n");
+    let after = |name: &str, needs: &str| format!("config {name}\n\tbool \"{name}\"\n\t{needs}\n");
+    let config = "CONFIG_A=y\n";
+    let said = "c [N/y/?] (NEW)";
+    let rows = [
+        // The choice itself is looked at first.
+        (String::new(), "S=\"\""),
+        (
+            string("T") + &after("D", "depends on A"),
+            "S=\"\" A=n T=\"\"",
+        ),
+        (
+            string("T") + &after("D", "depends on B"),
+            "S=\"\" B=n T=\"\"",
+        ),
+        (
+            string("T") + &after("D", "depends on A") + &string("U") + &after("E", "depends on A"),
+            "S=\"\" T=\"\" U=\"\"",
+        ),
+        // Before, somebody looked at A in vain, or did not.
+        (
+            after("D", "default A") + &string("T") + &after("E", "depends on A"),
+            "S=\"\" D=n T=\"\"",
+        ),
+        (
+            after("D", "default y\n\tdefault A") + &string("T") + &after("E", "depends on A"),
+            "S=\"\" A=n D=y T=\"\"",
+        ),
+        // Prompts come before dependencies, and these before selects.
+        (
+            string("T") + "config D\n\tbool\n\tdepends on B\nconfig D\n\tbool \"d\" if A\n",
+            "S=\"\" A=n T=\"\"",
+        ),
+    ];
+    for (rest, values) in rows {
+        check_old(&tree(&rest), config, &[], said, values);
+    }
+    // What is answered about the choice itself leaves nothing behind.
+    let config = "CONFIG_A=y\n# CONFIG_B is not set\n";
+    check_old(&optional("", ""), config, &["n"], "c [Y/n/?] n", "");
+}
+
+#[test]
+fn an_old_choice_whose_members_contradict_each_other_is_asked_for() {
+    let tree =
+        "choice\n\tbool \"c\"\nconfig A\n\tbool \"a\"\nconfig B\n\ttristate \"b\"\nendchoice\n";
+    let said = [
+        &START[..],
+        &["c", "> 1. a (A)", "  2. b (B)", "choice[1-2?]: 2"],
+    ]
+    .concat();
+    let config = "CONFIG_A=y\nCONFIG_B=m\n";
+    check(
+        Dialect::OLD,
+        Extent::New,
+        tree,
+        config,
+        &["2"],
+        &said,
+        "A=n B=y",
+    );
+}
+
+#[test]
+fn a_number_out_of_range_is_new_where_it_is_not_seen_either() {
+    let tree = "config P\n\tbool \"p\"\nconfig I\n\tint \"i\" if P\n\trange 5 6\n";
+    let config = "# CONFIG_P is not set\nCONFIG_I=1000\n";
+    let said = ["* Main menu", "p (P) [N/y/?] y", "  i (I) [5] (NEW) 6"];
+    check(
+        Dialect::OLD,
+        Extent::All,
+        tree,
+        config,
+        &["y", "6"],
+        &said,
+        "P=y I=6",
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Whatever the tree, the input and the answers, it ends.
+    #[test]
+    fn every_conversation_about_any_tree_ends(
+        text in kconfig_text(),
+        optional in any::<bool>(),
+        config in config_text(),
+        all in any::<bool>(),
+        answers in proptest::collection::vec("[ynm1-4? ]{0,2}", 0..12),
+    ) {
+        let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
+        let extent = if all { Extent::All } else { Extent::New };
+        for dialect in DIALECTS {
+            let text = match optional && dialect == Dialect::OLD {
+                true => text.replace("prompt \"c\"\n", "prompt \"c\"\n\toptional\n"),
+                false => text.clone(),
+            };
+            if let Ok(kconfig) = try_load(&[("Kconfig", text.as_bytes())], dialect) {
+                hold(resolve(&kconfig, Mode::Olddefconfig, &config), extent, &answers);
+            }
+        }
     }
 }
 

@@ -1,0 +1,238 @@
+//! What is known of values that change while somebody looks at them.
+//!
+//! Before 6.9 the kernel's conf works a value out when it is looked at, and not again until
+//! something changes. Mostly nobody can tell; but of a choice it matters when it was looked at
+//! last, and who asked for it. See "What conf asks, as observed" in the book's page on the oracle.
+
+use super::eval::{User, Values};
+use super::link::{Child, Guide, Via, Walk};
+use super::menus::{Menus, Sight};
+use super::model::{ExprId, Model, NONE, NodeId, Property, PropertyKind, Step, SymbolId};
+use super::resolve::Resolution;
+
+/// Which values are known.
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    walk: Walk,
+    /// Of each choice, the member that asked for it and so had to wait for it.
+    waiting: Vec<SymbolId>,
+}
+
+impl Memory {
+    /// What an interview about these values begins with. Where there was no input to compare
+    /// them with, nobody has looked at any.
+    pub(super) fn new(resolution: &mut Resolution<'_>) -> Self {
+        let Resolution { values, inputs, .. } = resolution;
+        let mut memory = Memory::full(values.model());
+        let is_fresh = inputs.is_empty() && !values.user.iter().any(User::is_set);
+        if values.kconfig.dialect.choice_is_symbol && is_fresh {
+            *values = Values::new(values.kconfig);
+            memory.forget(values);
+        }
+        memory
+    }
+
+    /// All values are known.
+    pub(super) fn full(model: &Model) -> Self {
+        Memory {
+            walk: Walk::finished(model),
+            waiting: vec![NONE; model.choices.len()],
+        }
+    }
+
+    /// Something changed: nothing is known for sure but MODULES.
+    pub(super) fn forget(&mut self, values: &mut Values<'_>) {
+        let model = values.model();
+        values.forget();
+        self.walk = Walk::new(model);
+        self.waiting.fill(NONE);
+        self.look(values, Step::Symbol(model.modules));
+    }
+
+    /// Works out a value, and what is needed for it.
+    fn look(&mut self, values: &mut Values<'_>, step: Step) {
+        let waiting = &mut self.waiting;
+        self.walk.follow(step, &mut Look { values, waiting });
+    }
+
+    /// Works out a symbol's value; that of a choice with the member that is on.
+    pub(super) fn look_at(&mut self, values: &mut Values<'_>, symbol: SymbolId) {
+        let model = values.model();
+        self.look(values, Step::Symbol(symbol));
+        if model.is_choice(symbol) {
+            self.look(values, Step::Choice(model.symbol(symbol).own_choice));
+        }
+    }
+
+    /// [`Values::is_shown`], after a look at what decides it.
+    pub(super) fn is_shown(
+        &mut self,
+        values: &mut Values<'_>,
+        menus: &Menus,
+        node: NodeId,
+    ) -> bool {
+        let model = values.model();
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            let entry = model.node(node);
+            if node != 0 && entry.prompt != NONE {
+                self.look(values, entry.visible.into());
+                match entry.symbol {
+                    _ if values.expr(entry.visible) == 0 => {}
+                    NONE => self.look(values, entry.dep.into()),
+                    symbol => self.look_at(values, symbol),
+                }
+            }
+            match values.sight(node) {
+                Sight::Hidden => {}
+                Sight::Shown => return true,
+                Sight::AsItsInside => open.extend(menus.inside[node as usize].iter().rev()),
+            }
+        }
+        false
+    }
+
+    /// Works out what is not known yet, as a file is written: entry by entry, and a choice when
+    /// its first member asks for it.
+    pub(super) fn complete(&mut self, values: &mut Values<'_>) {
+        let model = values.model();
+        for node in &model.nodes {
+            if node.symbol != NONE && !model.is_choice(node.symbol) {
+                self.look(values, Step::Symbol(node.symbol));
+            }
+        }
+        for step in &model.schedule {
+            self.look(values, *step);
+        }
+    }
+}
+
+/// A look at a value, which leads only to what decides it: in this order, as was observed.
+struct Look<'a, 'k> {
+    values: &'a mut Values<'k>,
+    waiting: &'a mut [SymbolId],
+}
+
+/// Nothing to look at.
+const NOTHING: Child = Child::Of(ExprId::Y, Via::Operand);
+
+impl Guide for Look<'_, '_> {
+    fn child(&self, step: Step, index: usize) -> Child {
+        match step {
+            Step::Expr(_) => {
+                let dialect = self.values.kconfig.dialect;
+                self.values.model().child(step, index, dialect)
+            }
+            Step::Symbol(symbol) => self.child_of_symbol(symbol, index),
+            Step::Choice(choice) => self.child_of_choice(choice, index),
+        }
+    }
+
+    fn leave(&mut self, stack: &[(Step, usize)], step: Step) {
+        let values = &mut *self.values;
+        let was_seen = matches!(step, Step::Symbol(symbol) if values.visible(symbol) != 0);
+        values.step(step);
+        match step {
+            Step::Expr(_) => {}
+            Step::Choice(choice) => values.reopen(choice),
+            Step::Symbol(symbol) => {
+                if let [.., (Step::Symbol(member), _), (Step::Choice(choice), _)] = stack {
+                    self.waiting[*choice as usize] = *member;
+                }
+                if was_seen
+                    && let Some(choice) = values.model().choice_of(symbol)
+                    && self.waiting[choice as usize] == symbol
+                    && values.is_left_open(choice)
+                {
+                    values.keep_written(symbol);
+                }
+            }
+        }
+    }
+}
+
+impl Look<'_, '_> {
+    /// The choice a member is of, prompts, dependencies, selects, implies, then the first
+    /// default that holds where one is needed, and the first range that does.
+    fn child_of_symbol(&self, symbol: SymbolId, index: usize) -> Child {
+        let values = &*self.values;
+        let model = values.model();
+        let entry = model.symbol(symbol);
+        let properties = model.properties(symbol);
+        let count = properties.len();
+        let Some(index) = index.checked_sub(1) else {
+            return model.choice_of(symbol).map_or(NOTHING, Child::Choice);
+        };
+        if let Some(property) = properties.get(index) {
+            return match property.kind {
+                PropertyKind::Prompt(_) => Child::Of(property.condition, Via::Prompt),
+                _ => NOTHING,
+            };
+        }
+        match index - count {
+            0 => return Child::Of(entry.dir_dep, Via::Depends),
+            1 => return Child::Of(entry.rev_dep, Via::Select),
+            2 => return Child::Of(entry.implied, Via::Imply),
+            _ => {}
+        }
+        let index = index - count - 3;
+        let (is_range, index, part) = match index.checked_sub(2 * count) {
+            None => (false, index / 2, index % 2),
+            Some(index) => (true, index / 3, index % 3),
+        };
+        let Some(property) = properties.get(index) else {
+            return Child::End;
+        };
+        let counts = |property: &Property| match property.kind {
+            PropertyKind::Range(..) => is_range,
+            PropertyKind::Default(_) => !is_range,
+            _ => false,
+        };
+        let holds = |property: &Property| counts(property) && values.expr(property.condition) != 0;
+        let needed = is_range || (!model.is_choice(symbol) && !values.is_user_valued(symbol));
+        if !needed || !counts(property) || properties[..index].iter().any(holds) {
+            return NOTHING;
+        }
+        match (property.kind, part) {
+            (_, 0) => Child::Of(property.condition, Via::DefaultCondition),
+            _ if !holds(property) => NOTHING,
+            (PropertyKind::Default(value), _) => Child::Of(value, Via::Default),
+            (PropertyKind::Range(low, _), 1) => Child::Of(ExprId::symbol(low), Via::Range),
+            (PropertyKind::Range(_, high), _) => Child::Of(ExprId::symbol(high), Via::Range),
+            _ => NOTHING,
+        }
+    }
+
+    /// The choice's own value; then, if that is y, the members' prompts, and the defaults if
+    /// no member was chosen that can be seen.
+    fn child_of_choice(&self, choice: u32, index: usize) -> Child {
+        let values = &*self.values;
+        let entry = &values.model().choices[choice as usize];
+        let Some(index) = index.checked_sub(1) else {
+            return Child::Of(ExprId::symbol(entry.symbol), Via::Operand);
+        };
+        if values.tristate(entry.symbol) != 2 {
+            return Child::End;
+        }
+        if let Some(condition) = entry.prompts.get(index) {
+            return Child::Of(*condition, Via::Prompt);
+        }
+        let properties = values.model().properties(entry.symbol);
+        let index = index - entry.prompts.len();
+        let Some(property) = properties.get(index) else {
+            return Child::End;
+        };
+        let decides = |property: &Property| {
+            matches!(property.kind, PropertyKind::Default(default)
+                if values.expr(property.condition) != 0
+                    && default.split().is_ok_and(|member| values.can_be_seen(member)))
+        };
+        if values.picked_member(choice).is_some() || properties[..index].iter().any(decides) {
+            return Child::End;
+        }
+        match property.kind {
+            PropertyKind::Default(_) => Child::Of(property.condition, Via::DefaultCondition),
+            _ => NOTHING,
+        }
+    }
+}
