@@ -124,7 +124,7 @@ enum Refusal {
 #[derive(Clone, Debug)]
 pub struct Interview<'k> {
     resolution: Resolution<'k>,
-    /// Before 6.9, what of it is known; afterwards all is.
+    /// What of it is known.
     memory: Memory,
     menus: Menus,
     /// Everything is asked, until the first walk has ended.
@@ -582,30 +582,15 @@ impl<'k> Interview<'k> {
             self.finds.clear();
         }
         let values = &mut self.resolution.values;
-        // Before 6.9, to confirm what is chosen changes nothing.
-        let old = values.kconfig.dialect.choice_is_symbol;
-        let changes = !old || values.chosen[choice as usize] != members[place];
+        let changes = values.chosen[choice as usize] != members[place];
         values.choose_member(choice, &members, members[place]);
         self.update(changes);
     }
 
     /// Lets a change have its effects.
     fn update(&mut self, changes: bool) {
-        let Interview {
-            resolution,
-            memory,
-            menus,
-            steps,
-            ..
-        } = self;
-        let values = &mut resolution.values;
-        if !changes {
-            return;
-        }
-        if values.kconfig.dialect.choice_is_symbol {
-            memory.forget(values);
-        } else {
-            values.evaluate_again(|values| ahead(values, menus, steps));
+        if changes {
+            self.memory.forget(&mut self.resolution.values);
         }
     }
 
@@ -712,26 +697,6 @@ impl<'k> Interview<'k> {
     }
 }
 
-/// The nodes in the order in which they are looked at from now on.
-fn ahead(values: &Values<'_>, menus: &Menus, steps: &[(Step, NodeId, usize)]) -> Vec<NodeId> {
-    let mut open: Vec<NodeId> = vec![0];
-    open.extend(steps.iter().map(|(_, node, _)| node));
-    let mut seen = vec![false; menus.inside.len()];
-    let mut order = Vec::with_capacity(2 * seen.len());
-    while let Some(node) = open.pop() {
-        if std::mem::replace(&mut seen[node as usize], true) {
-            continue;
-        }
-        order.push(node);
-        if values.is_shown(menus, node) {
-            open.extend(menus.inside[node as usize].iter().rev());
-        }
-    }
-    // Then the file is written.
-    order.extend(0..seen.len() as NodeId);
-    order
-}
-
 /// Without the blanks on both sides.
 fn trim(text: &[u8]) -> &[u8] {
     let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
@@ -797,7 +762,7 @@ impl Values<'_> {
     }
 
     /// Sets a number or string, if its type and range allow it. Returns whether that is not
-    /// what it was set to before 6.9, where it makes a difference.
+    /// what it was set to.
     fn set_text(&mut self, symbol: SymbolId, mut text: Vec<u8>) -> Option<bool> {
         let kind = self.model().symbol(symbol).kind;
         if kind == Type::Hex && !matches!(text.as_slice(), [b'0', b'x' | b'X', ..]) {
@@ -813,8 +778,7 @@ impl Values<'_> {
             return None;
         }
         let old = std::mem::replace(&mut self.user[symbol as usize], User { text, ..User::NONE });
-        let known = self.kconfig.dialect.choice_is_symbol && old.text != NONE;
-        Some(!known || self.text(old.text) != self.text(text))
+        Some(old.text == NONE || self.text(old.text) != self.text(text))
     }
 
     /// Turns a member on and the other `members` off.
@@ -824,12 +788,10 @@ impl Values<'_> {
             tristate,
             ..User::NONE
         };
-        for member in members.iter().filter(|member| **member != chosen) {
-            self.user[*member as usize] = set(0);
+        for member in members {
+            self.user[*member as usize] = set(if *member == chosen { 2 } else { 0 });
             self.prefer(choice, *member);
         }
-        self.user[chosen as usize] = set(2);
-        self.prefer(choice, chosen);
         if self.kconfig.dialect.choice_is_symbol {
             self.picked[choice as usize] = chosen;
             self.user[model.choices[choice as usize].symbol as usize] = set(2);

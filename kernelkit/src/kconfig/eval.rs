@@ -175,11 +175,6 @@ impl<'k> Values<'k> {
         self.write[symbol as usize]
     }
 
-    pub(super) fn keep_shown(&mut self, member: SymbolId) {
-        self.visible[member as usize] = 2;
-        self.write[member as usize] = true;
-    }
-
     pub(super) fn keep_written(&mut self, member: SymbolId) {
         self.write[member as usize] = true;
     }
@@ -507,20 +502,51 @@ impl<'k> Values<'k> {
     }
 
     fn choose(&mut self, choice: u32) {
-        let model = self.model();
-        let members = &model.choices[choice as usize].members;
-        for member in members {
-            let visible = self.prompt_visibility(*member);
-            self.visible[*member as usize] = visible;
-            self.dir[*member as usize] = 2;
+        for member in &self.model().choices[choice as usize].members {
+            self.look_for(*member);
         }
-        let priority = match &self.priority[choice as usize] {
-            order if order.is_empty() => members,
+        self.chosen[choice as usize] = self.choice_among(choice).unwrap_or(NONE);
+    }
+
+    /// The same from 6.9 on, when values were worked out before: a choice looks for the member
+    /// that was set to y in the order of priorities and no further. What was seen of those
+    /// behind it stays so.
+    pub(super) fn choose_again(&mut self, choice: u32) {
+        for place in 0..self.priorities(choice).len() {
+            let member = self.priorities(choice)[place];
+            self.look_for(member);
+            if self.is_chosen_by_user(member) {
+                break;
+            }
+        }
+        self.chosen[choice as usize] = self.choice_among(choice).unwrap_or(NONE);
+    }
+
+    /// From 6.9 on: works out whether a member can be seen.
+    pub(super) fn look_for(&mut self, member: SymbolId) {
+        self.visible[member as usize] = self.prompt_visibility(member);
+        self.dir[member as usize] = 2;
+    }
+
+    /// From 6.9 on: whether a member was set to y and can be seen, its prompts being known.
+    pub(super) fn is_chosen_by_user(&self, member: SymbolId) -> bool {
+        self.user[member as usize].tristate() == Some(2) && self.prompt_visibility(member) != 0
+    }
+
+    /// The members of a choice, the ones that were set last first.
+    pub(super) fn priorities(&self, choice: u32) -> &[SymbolId] {
+        match &self.priority[choice as usize] {
+            order if order.is_empty() => &self.model().choices[choice as usize].members,
             order => order,
-        };
+        }
+    }
+
+    fn choice_among(&self, choice: u32) -> Option<SymbolId> {
+        let members = &self.model().choices[choice as usize].members;
+        let priority = self.priorities(choice);
         let visible = |member: &&SymbolId| self.visible[**member as usize] != 0;
         let user = |member: SymbolId| self.user[member as usize].tristate();
-        let chosen = priority
+        priority
             .iter()
             .filter(visible)
             .find(|member| user(**member) == Some(2))
@@ -533,8 +559,7 @@ impl<'k> Values<'k> {
                 let mut members = members.iter().filter(visible).copied();
                 members.find(|member| user(*member).is_none())
             })
-            .or_else(|| priority.iter().rfind(visible).copied());
-        self.chosen[choice as usize] = chosen.unwrap_or(NONE);
+            .or_else(|| priority.iter().rfind(visible).copied())
     }
 
     fn old_member_visibility(&self, member: SymbolId, visible: u8) -> u8 {
@@ -553,10 +578,12 @@ impl<'k> Values<'k> {
         }
     }
 
-    /// Before 6.9: whether what a choice names can be seen, the prompts of its members being
-    /// known.
+    /// Whether what a choice names can be seen, the prompts of its members being known.
     pub(super) fn can_be_seen(&self, symbol: SymbolId) -> bool {
         match self.model().choice_of(symbol) {
+            Some(_) if !self.kconfig.dialect.choice_is_symbol => {
+                self.prompt_visibility(symbol) != 0
+            }
             Some(_) => self.old_member_visibility(symbol, self.prompt_visibility(symbol)) != 0,
             None => self.visible(symbol) != 0,
         }

@@ -504,27 +504,6 @@ impl Model {
         schedule
     }
 
-    /// Of each choice the member that is looked at first when the entries are gone through.
-    pub(super) fn first_members(&self, nodes: &[NodeId], dialect: Dialect) -> Vec<SymbolId> {
-        let mut first = vec![NONE; self.choices.len()];
-        let mut walk = Walk::new(self);
-        let symbols = nodes.iter().map(|node| self.node(*node).symbol);
-        for symbol in std::iter::once(self.modules).chain(symbols) {
-            if symbol == NONE {
-                continue;
-            }
-            walk.visit(self, dialect, Step::Symbol(symbol), |step| {
-                if let Step::Symbol(symbol) = step
-                    && let Some(choice) = self.choice_of(symbol)
-                    && first[choice as usize] == NONE
-                {
-                    first[choice as usize] = symbol;
-                }
-            });
-        }
-        first
-    }
-
     pub(super) fn child(&self, step: Step, index: usize, dialect: Dialect) -> Child {
         match step {
             Step::Expr(expr) => match (self.exprs.get(expr as usize), index) {

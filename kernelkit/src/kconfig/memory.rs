@@ -1,8 +1,8 @@
 //! What is known of values that change while somebody looks at them.
 //!
-//! Before 6.9 the kernel's conf works a value out when it is looked at, and not again until
-//! something changes. Mostly nobody can tell; but of a choice it matters when it was looked at
-//! last, and who asked for it. See "What conf asks, as observed" in the book's page on the oracle.
+//! The kernel's conf works a value out when it is looked at, and not again until something
+//! changes. Mostly nobody can tell; but of a choice it matters when it was looked at last, and
+//! who asked for it. See "What conf asks, as observed" in the book's page on the oracle.
 
 use super::eval::{User, Values};
 use super::link::{Child, Guide, Via, Walk};
@@ -25,7 +25,7 @@ impl Memory {
         let Resolution { values, inputs, .. } = resolution;
         let mut memory = Memory::full(values.model());
         let is_fresh = inputs.is_empty() && !values.user.iter().any(User::is_set);
-        if values.kconfig.dialect.choice_is_symbol && is_fresh {
+        if is_fresh {
             *values = Values::new(values.kconfig);
             memory.forget(values);
         }
@@ -80,6 +80,10 @@ impl Memory {
                 match entry.symbol {
                     _ if values.expr(entry.visible) == 0 => {}
                     NONE => self.look(values, entry.dep.into()),
+                    // From 6.9 on a choice has no value of its own.
+                    symbol if !values.kconfig.dialect.choice_is_symbol => {
+                        self.look(values, Step::Symbol(symbol));
+                    }
                     symbol => self.look_at(values, symbol),
                 }
             }
@@ -130,20 +134,35 @@ impl Guide for Look<'_, '_> {
 
     fn leave(&mut self, stack: &[(Step, usize)], step: Step) {
         let values = &mut *self.values;
-        let was_seen = matches!(step, Step::Symbol(symbol) if values.visible(symbol) != 0);
-        values.step(step);
+        let old = values.kconfig.dialect.choice_is_symbol;
+        match (step, stack) {
+            (Step::Symbol(_), [.., (Step::Symbol(member), _), (Step::Choice(choice), _)])
+                if old =>
+            {
+                self.waiting[*choice as usize] = *member;
+            }
+            (Step::Choice(choice), [.., (Step::Symbol(member), _)]) if !old => {
+                self.waiting[choice as usize] = *member;
+            }
+            _ => {}
+        }
         match step {
-            Step::Expr(_) => {}
-            Step::Choice(choice) => values.reopen(choice),
+            Step::Expr(_) => values.step(step),
+            Step::Choice(choice) if !old => values.choose_again(choice),
+            Step::Choice(choice) => {
+                values.step(step);
+                values.reopen(choice);
+            }
             Step::Symbol(symbol) => {
-                if let [.., (Step::Symbol(member), _), (Step::Choice(choice), _)] = stack {
-                    self.waiting[*choice as usize] = *member;
+                let choice = values.model().choice_of(symbol);
+                let was_seen = values.visible(symbol) != 0;
+                if choice.is_some_and(|choice| !old && self.sees_to_itself(symbol, choice)) {
+                    self.values.look_for(symbol);
                 }
-                if was_seen
-                    && let Some(choice) = values.model().choice_of(symbol)
-                    && self.waiting[choice as usize] == symbol
-                    && values.is_left_open(choice)
-                {
+                let values = &mut *self.values;
+                values.step(step);
+                let waited = choice.filter(|choice| self.waiting[*choice as usize] == symbol);
+                if old && was_seen && waited.is_some_and(|choice| values.is_left_open(choice)) {
                     values.keep_written(symbol);
                 }
             }
@@ -152,6 +171,12 @@ impl Guide for Look<'_, '_> {
 }
 
 impl Look<'_, '_> {
+    /// From 6.9 on, whether it was left to a member to work out whether it can be seen: where
+    /// it led to its choice, and where it could not be seen before.
+    fn sees_to_itself(&self, member: SymbolId, choice: u32) -> bool {
+        self.waiting[choice as usize] == member || self.values.visible(member) == 0
+    }
+
     /// The choice a member is of, prompts, dependencies, selects, implies, then the first
     /// default that holds where one is needed, and the first range that does.
     fn child_of_symbol(&self, symbol: SymbolId, index: usize) -> Child {
@@ -163,6 +188,12 @@ impl Look<'_, '_> {
         let Some(index) = index.checked_sub(1) else {
             return model.choice_of(symbol).map_or(NOTHING, Child::Choice);
         };
+        let decided = model
+            .choice_of(symbol)
+            .filter(|_| !values.kconfig.dialect.choice_is_symbol);
+        if decided.is_some_and(|choice| index >= count || !self.sees_to_itself(symbol, choice)) {
+            return Child::End;
+        }
         if let Some(property) = properties.get(index) {
             return match property.kind {
                 PropertyKind::Prompt(_) => Child::Of(property.condition, Via::Prompt),
@@ -203,22 +234,38 @@ impl Look<'_, '_> {
         }
     }
 
-    /// The choice's own value; then, if that is y, the members' prompts, and the defaults if
-    /// no member was chosen that can be seen.
+    /// Before 6.9 the choice's own value, and no more if that is not y. Then the prompts of the
+    /// members, from 6.9 on up to the one that was chosen, and the defaults if none was.
     fn child_of_choice(&self, choice: u32, index: usize) -> Child {
         let values = &*self.values;
-        let entry = &values.model().choices[choice as usize];
-        let Some(index) = index.checked_sub(1) else {
-            return Child::Of(ExprId::symbol(entry.symbol), Via::Operand);
+        let model = values.model();
+        let entry = &model.choices[choice as usize];
+        let old = values.kconfig.dialect.choice_is_symbol;
+        let Some(mut index) = index.checked_sub(1) else {
+            return match old {
+                true => Child::Of(ExprId::symbol(entry.symbol), Via::Operand),
+                false => NOTHING,
+            };
         };
-        if values.tristate(entry.symbol) != 2 {
+        if old && values.tristate(entry.symbol) != 2 {
             return Child::End;
         }
-        if let Some(condition) = entry.prompts.get(index) {
-            return Child::Of(*condition, Via::Prompt);
+        let members = match old {
+            true => &entry.members,
+            false => values.priorities(choice),
+        };
+        for member in members {
+            let properties = model.properties(*member);
+            match properties.get(index) {
+                Some(property) if matches!(property.kind, PropertyKind::Prompt(_)) => {
+                    return Child::Of(property.condition, Via::Prompt);
+                }
+                Some(_) => return NOTHING,
+                None if !old && values.is_chosen_by_user(*member) => return Child::End,
+                None => index -= properties.len(),
+            }
         }
-        let properties = values.model().properties(entry.symbol);
-        let index = index - entry.prompts.len();
+        let properties = model.properties(entry.symbol);
         let Some(property) = properties.get(index) else {
             return Child::End;
         };
@@ -227,7 +274,8 @@ impl Look<'_, '_> {
                 if values.expr(property.condition) != 0
                     && default.split().is_ok_and(|member| values.can_be_seen(member)))
         };
-        if values.picked_member(choice).is_some() || properties[..index].iter().any(decides) {
+        let is_picked = old && values.picked_member(choice).is_some();
+        if is_picked || properties[..index].iter().any(decides) {
             return Child::End;
         }
         match property.kind {

@@ -127,7 +127,7 @@ impl Values<'_> {
             return node == 0 || self.expr(entry.dep) != 0;
         }
         let member = model.symbol(entry.symbol).choice != NONE;
-        if member && self.kconfig.dialect.choice_is_symbol && self.visible(entry.symbol) == 0 {
+        if member && self.visible(entry.symbol) == 0 {
             return false;
         }
         if member && self.is_kept(entry.symbol) {

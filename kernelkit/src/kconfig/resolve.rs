@@ -6,7 +6,7 @@ use super::diagnostic::Diagnostic;
 use super::eval::{User, Values};
 use super::link::Walk;
 use super::memory::Memory;
-use super::model::{NONE, NodeId, NodeKind, PropertyKind, Step, SymbolId, Tristate, Type};
+use super::model::{NONE, NodeKind, PropertyKind, Step, SymbolId, Tristate, Type};
 use super::random::{Probability, Rand};
 use super::show::Place;
 
@@ -114,7 +114,7 @@ impl Kconfig {
                 if self.dialect.choice_is_symbol {
                     values.set_all(None);
                 }
-                values.evaluate_again(Values::in_file_order);
+                values.evaluate_again();
             }
             Mode::Alldefconfig => {
                 values.set_all(None);
@@ -398,38 +398,11 @@ impl Values<'_> {
         }
     }
 
-    /// Evaluates once more, and what was seen of some members stays so. `ahead` are the nodes
-    /// in the order in which they are looked at then.
-    pub(super) fn evaluate_again(&mut self, ahead: impl FnOnce(&Self) -> Vec<NodeId>) {
-        let model = self.model();
-        if self.kconfig.dialect.choice_is_symbol {
-            let mut memory = Memory::full(model);
-            memory.forget(self);
-            memory.complete(self);
-            return;
-        }
-        let members = model.choices.iter().flat_map(|choice| &choice.members);
-        let mut seen: Vec<SymbolId> = members
-            .copied()
-            .filter(|member| self.visible(*member) != 0)
-            .collect();
-        self.evaluate();
-        seen.retain(|member| self.visible(*member) == 0);
-        if seen.is_empty() {
-            return;
-        }
-        let first = model.first_members(&ahead(self), self.kconfig.dialect);
-        for member in seen {
-            let choice = model.symbol(member).choice as usize;
-            if first[choice] != member && self.is_passed_over(member) {
-                self.keep_shown(member);
-            }
-        }
-    }
-
-    /// Every node, as a file is written.
-    fn in_file_order(&self) -> Vec<NodeId> {
-        (0..self.model().nodes.len() as NodeId).collect()
+    /// Evaluates once more, as a file is written then.
+    fn evaluate_again(&mut self) {
+        let mut memory = Memory::full(self.model());
+        memory.forget(self);
+        memory.complete(self);
     }
 
     /// Before 6.9: whether a choice that can be seen was not to be y. Then the line of the
@@ -443,22 +416,6 @@ impl Values<'_> {
         self.visible(entry.symbol) != 0 && (told == 0 || self.tristate(entry.symbol) == 1)
     }
 
-    /// From 6.9 on, a choice looks for the member that was set to y in the order of priorities
-    /// and no further: what was seen of those behind it stays so. The first member that is
-    /// asked for its value is an exception.
-    fn is_passed_over(&self, member: SymbolId) -> bool {
-        let choice = self.model().symbol(member).choice as usize;
-        let order = match &self.priority[choice] {
-            order if order.is_empty() => &self.model().choices[choice].members,
-            order => order,
-        };
-        let chosen = self.chosen[choice];
-        let place = |wanted| order.iter().position(|other| *other == wanted);
-        chosen != NONE
-            && self.user[chosen as usize].tristate() == Some(2)
-            && place(chosen) < place(member)
-    }
-
     /// Replaces user values of effective tristates, then evaluates again.
     fn rewrite(&mut self, from: u8, to: u8) {
         for index in 3..self.user.len() {
@@ -468,7 +425,7 @@ impl Values<'_> {
                 self.user[index].tristate = to;
             }
         }
-        self.evaluate_again(Values::in_file_order);
+        self.evaluate_again();
     }
 }
 

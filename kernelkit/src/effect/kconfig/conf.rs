@@ -517,8 +517,8 @@ impl Session<'_> {
             Goal::Oldconfig | Goal::Syncconfig => Some(Extent::New),
             _ => None,
         };
-        // Before 6.9 values that no input is compared with are worked out on the way.
-        let is_later = extent.is_some() && !has_input && self.kconfig.dialect().choice_is_symbol;
+        // Values that no input is compared with are worked out on the way.
+        let is_later = extent.is_some() && !has_input;
         let unmet = match is_later {
             true => Vec::new(),
             false => resolution.unmet(),
