@@ -303,9 +303,9 @@ impl<'k> Values<'k> {
             return;
         }
         let dir = promote(self.expr(entry.dir_dep));
-        // Nothing selects or implies a member.
+        // Nothing selects or implies a member, nor a transitional symbol.
         let (rev, imp) = match entry.choice {
-            NONE => (
+            NONE if !entry.transitional => (
                 promote(self.expr(entry.rev_dep)),
                 promote(self.expr(entry.implied)),
             ),

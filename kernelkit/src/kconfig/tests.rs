@@ -220,6 +220,17 @@ fn nothing_selects_or_implies_a_member_of_an_old_choice() {
     }
 }
 
+#[test]
+fn nothing_selects_or_implies_a_transitional_symbol() {
+    for word in ["select", "imply"] {
+        let tree = format!(
+            "config D\n\tdef_bool y\n\t{word} S\nconfig S\n\tbool\n\ttransitional\nconfig Z\n\tdef_bool S\n"
+        );
+        check(Dialect::V7, &tree, "", "D=y");
+        check(Dialect::V7, &tree, "CONFIG_S=y\n", "D=y Z=y");
+    }
+}
+
 /// What the trees' own conf makes of these seeds.
 #[test]
 fn random_members_are_those_of_conf() {
