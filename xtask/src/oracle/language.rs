@@ -30,18 +30,11 @@ const GOALS: &[&str] = &[
     "--syncconfig",
 ];
 
-/// Files with which kernelkit-conf is not yet the same as conf of 6.1: members of choices
-/// that need each other, or that are selected. Only the whole run has them.
-const NOT_YET: &[usize] = &[5, 10, 12, 13];
-
 pub(super) fn cases<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Result {
     let dialect = scope.target.tree.dialect;
     let path = scope.workspace.environment.path.as_str();
     let files = scope.count(15, 1000);
     for number in 0..files {
-        if scope.sample && dialect == "6.1" && NOT_YET.contains(&number) {
-            continue;
-        }
         let random = Random::new(scope.seed, &format!("language {dialect} {number}"));
         cases.push(scope.case("language", &number.to_string(), move |pair| {
             let mut random = random.clone();

@@ -529,6 +529,42 @@ fn the_member_that_asked_for_a_choice_that_closed_stays_in_the_file_once() {
 }
 
 #[test]
+fn members_behind_the_chosen_one_stay_as_they_were_seen() {
+    // From 6.9 on a choice looks for the member that was set to y and no further.
+    let p = "config P\n\tbool \"p\"\n";
+    let choice =
+        "choice\n\tprompt \"c\"\nconfig A\n\tbool \"a\" if P\nconfig B\n\tbool \"b\"\nendchoice\n";
+    let config = "CONFIG_P=y\n# CONFIG_A is not set\nCONFIG_B=y\n";
+    let list = ["c", "  1. a (A)", "> 2. b (B)", "choice[1-2?]: "];
+    let (start, question) = ("* Main menu", "p (P) [Y/n/?] n");
+    for dialect in [Dialect::V6_12, Dialect::V7] {
+        let said = [&[start, question], &list[..]].concat();
+        let tree = format!("{p}{choice}");
+        check(
+            dialect,
+            Extent::All,
+            &tree,
+            config,
+            &["n"],
+            &said,
+            "P=n A=n B=y",
+        );
+        // The search for what is new looks at A first.
+        let said = [&[start], &list[..], &[question]].concat();
+        let tree = format!("{choice}{p}");
+        check(
+            dialect,
+            Extent::All,
+            &tree,
+            config,
+            &["", "n"],
+            &said,
+            "B=y P=n",
+        );
+    }
+}
+
+#[test]
 fn an_old_choice_whose_members_contradict_each_other_is_asked_for() {
     let tree =
         "choice\n\tbool \"c\"\nconfig A\n\tbool \"a\"\nconfig B\n\ttristate \"b\"\nendchoice\n";
