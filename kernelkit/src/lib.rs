@@ -54,3 +54,4 @@ pub mod store;
 pub mod surroundings;
 pub mod toolchain;
 pub mod version;
+pub mod watch;

@@ -30,6 +30,7 @@ mod toolchains;
 mod tree;
 mod unreliable;
 mod verify;
+mod watch;
 
 use serde_json::Value;
 

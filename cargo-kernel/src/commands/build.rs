@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 use kernelkit::effect::build::Outcome;
 use kernelkit::effect::build::layers::{Layer, State};
 use kernelkit::effect::log::seconds;
-use kernelkit::effect::{environment, timings};
+use kernelkit::effect::{environment, isolation, timings};
 use kernelkit::manifest::{Backend, Manifest, OutputKind};
 use kernelkit::report::Ccache;
 use kernelkit::sourced::Origin;
@@ -42,6 +42,17 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(super) batch: super::batch::Options,
 
+    #[command(flatten)]
+    place: Place,
+
+    /// Tell where the time of a build went, by directory, tool and file, as HTML and JSON
+    #[arg(long)]
+    timings: bool,
+}
+
+/// What builds run in.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Place {
     /// Keep make from the network, by a user namespace
     #[arg(long)]
     no_network: bool,
@@ -49,15 +60,23 @@ pub(crate) struct Args {
     /// Let make find the source mounted read-only, in a user namespace
     #[arg(long)]
     source_readonly: bool,
+}
 
-    /// Tell where the time of a build went, by directory, tool and file, as HTML and JSON
-    #[arg(long)]
-    timings: bool,
+impl Place {
+    /// Has the builds of a workspace run there.
+    pub(super) fn apply(self, workspace: &mut Workspace) -> Result<(), Failure> {
+        workspace.surroundings.isolation = isolation::isolation(
+            &workspace.environment,
+            self.no_network,
+            self.source_readonly,
+        )?;
+        Ok(())
+    }
 }
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let mut workspace = Workspace::load(global, &args.kernels.overrides)?;
-    workspace.isolate(args.no_network, args.source_readonly)?;
+    args.place.apply(&mut workspace)?;
     if args.timings {
         workspace.recorder = Some(recorder()?);
     }

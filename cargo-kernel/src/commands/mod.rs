@@ -22,6 +22,7 @@ pub(crate) mod store;
 pub(crate) mod toolchain;
 pub(crate) mod tree;
 pub(crate) mod verify;
+pub(crate) mod watch;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::effect::build::{LockCheck, Notice, Session};
@@ -30,7 +31,7 @@ use kernelkit::effect::jobserver::Jobserver;
 use kernelkit::effect::kconfig::probe::Record;
 use kernelkit::effect::open::Opened;
 use kernelkit::effect::source::Progress;
-use kernelkit::effect::{fs, isolation, library, lockfile, workspace};
+use kernelkit::effect::{fs, library, lockfile, workspace};
 use kernelkit::fragment::Library;
 use kernelkit::lock::Lock;
 use kernelkit::plan::Facts;
@@ -52,6 +53,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
         Command::Lock(args) => lock::run(args, global, ui),
         Command::Plan(args) => plan::run(args, global, ui),
         Command::Build(args) => build::run(args, global, ui),
+        Command::Watch(args) => watch::run(args, global, ui),
         Command::Report(args) => report::run(args, global, ui),
         Command::Boot(args) => boot::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
@@ -145,12 +147,6 @@ impl Workspace {
             },
             recorder: None,
         })
-    }
-
-    /// Keeps builds from the network, and from their sources.
-    pub(crate) fn isolate(&mut self, network: bool, source: bool) -> Result<(), Failure> {
-        self.surroundings.isolation = isolation::isolation(&self.environment, network, source)?;
-        Ok(())
     }
 
     /// The session in which kernels are planned and built.

@@ -821,19 +821,26 @@ impl Session<'_> {
         Ok(timer)
     }
 
-    /// The source that the lock has for what `spec` asks for, and its label. A flag asks for
-    /// something else.
+    /// What the lock has of a kernel whose source it decides. A flag asks for something else.
+    fn locked(&self, spec: &KernelSpec) -> Option<&lock::Kernel> {
+        let asked_by_flag = matches!(spec.source.origin, sourced::Origin::CommandLine { .. });
+        self.lock
+            .and_then(|lock| lock.kernels.get(spec.name.as_str()))
+            .filter(|_| !asked_by_flag)
+    }
+
+    /// Whether the lock decides which source is built.
+    pub fn is_locked(&self, spec: &KernelSpec) -> bool {
+        self.locked(spec).is_some()
+    }
+
+    /// The source that the lock has for what `spec` asks for, and its label.
     fn pinned(
         &self,
         spec: &KernelSpec,
         source: &Source,
     ) -> Result<Option<(Source, Option<String>)>, Error> {
-        let asked_by_flag = matches!(spec.source.origin, sourced::Origin::CommandLine { .. });
-        let Some(locked) = self
-            .lock
-            .and_then(|lock| lock.kernels.get(spec.name.as_str()))
-            .filter(|_| !asked_by_flag)
-        else {
+        let Some(locked) = self.locked(spec) else {
             return Ok(None);
         };
         match locked.source.pinned(source) {

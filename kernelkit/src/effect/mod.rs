@@ -36,4 +36,5 @@ pub mod timings;
 pub mod toolchain;
 pub mod tree;
 pub mod verify;
+pub mod watch;
 pub mod workspace;
