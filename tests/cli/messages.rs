@@ -46,7 +46,7 @@ fn every_reason_is_documented_and_seen() {
         (&["list"][..], 0),
         (&["matrix"], 0),
         (&["plan"], 0),
-        (&["build"], 0),
+        (&["build", "--tmpfs"], 0),
         (&["report", "--mail", "you@example.org"], 0),
         (&["identity"], 0),
         (&["identity", "--diff"], 0),

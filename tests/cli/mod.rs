@@ -26,6 +26,7 @@ mod report;
 mod root;
 mod series;
 mod store;
+mod tmpfs;
 mod toolchains;
 mod tree;
 mod unreliable;

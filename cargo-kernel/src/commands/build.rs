@@ -4,11 +4,12 @@ use camino::Utf8PathBuf;
 use kernelkit::effect::build::Outcome;
 use kernelkit::effect::build::layers::{Layer, State};
 use kernelkit::effect::log::seconds;
-use kernelkit::effect::{environment, isolation, timings};
+use kernelkit::effect::{environment, isolation, timings, tmpfs};
 use kernelkit::manifest::{Backend, Manifest, OutputKind};
 use kernelkit::report::Ccache;
 use kernelkit::sourced::Origin;
 use kernelkit::spec::KernelSpec;
+use kernelkit::tmpfs::Reason;
 use serde_json::json;
 
 use super::Workspace;
@@ -60,11 +61,19 @@ pub(super) struct Place {
     /// Let make find the source mounted read-only, in a user namespace
     #[arg(long)]
     source_readonly: bool,
+
+    /// Have the build directory in memory, in /dev/shm, where it fits; it is gone after the build
+    #[arg(long)]
+    tmpfs: bool,
 }
 
 impl Place {
-    /// Has the builds of a workspace run there.
-    pub(super) fn apply(self, workspace: &mut Workspace) -> Result<(), Failure> {
+    /// Has the builds of a workspace run there; `registers` says that they become layers afterwards.
+    pub(super) fn apply(self, workspace: &mut Workspace, registers: bool) -> Result<(), Failure> {
+        workspace.tmpfs = self.tmpfs.then(|| match registers {
+            true => Err(Reason::Layers),
+            false => tmpfs::room(&workspace.environment),
+        });
         workspace.surroundings.isolation = isolation::isolation(
             &workspace.environment,
             self.no_network,
@@ -76,7 +85,7 @@ impl Place {
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let mut workspace = Workspace::load(global, &args.kernels.overrides)?;
-    args.place.apply(&mut workspace)?;
+    args.place.apply(&mut workspace, args.register)?;
     if args.timings {
         workspace.recorder = Some(recorder()?);
     }

@@ -35,9 +35,12 @@ use kernelkit::effect::{fs, library, lockfile, workspace};
 use kernelkit::fragment::Library;
 use kernelkit::lock::Lock;
 use kernelkit::plan::Facts;
+use kernelkit::report::bytes;
 use kernelkit::source::Source;
 use kernelkit::spec::{KernelSpec, Spec};
 use kernelkit::surroundings::Surroundings;
+use kernelkit::tmpfs::{self, Place, Room};
+use serde_json::json;
 
 use crate::cli::{Cli, Command, Global, Kernels, Overrides};
 use crate::error::Failure;
@@ -106,6 +109,7 @@ pub(crate) struct Workspace {
     lock: Option<Lock>,
     lock_check: LockCheck,
     surroundings: Surroundings,
+    tmpfs: Option<Result<Room, tmpfs::Reason>>,
 }
 
 impl Workspace {
@@ -146,6 +150,7 @@ impl Workspace {
                 isolation: None,
             },
             recorder: None,
+            tmpfs: None,
         })
     }
 
@@ -157,6 +162,7 @@ impl Workspace {
             lock: self.lock.as_ref(),
             lock_check: self.lock_check,
             surroundings: self.surroundings.clone(),
+            tmpfs: self.tmpfs.clone(),
             ..Session::new(&self.environment, &self.spec, &self.library)
         }
     }
@@ -247,7 +253,29 @@ pub(crate) fn notice(ui: &Ui, name: &str, notice: Notice<'_>) {
                 ),
             );
         }
+        Notice::Placed(place) => placed(ui, name, place),
         Notice::Run(event) => ui.event(name, event),
+    }
+}
+
+/// Where a build directory lies that was to be in memory.
+fn placed(ui: &Ui, name: &str, place: &Place) {
+    let (dir, size, reason) = match place {
+        Place::Memory { dir, size } => (Some(dir), Some(size), None),
+        Place::Disk(reason) => (None, None, Some(reason)),
+    };
+    ui.message(
+        "build-directory",
+        json!({ "kernel": name, "tmpfs": dir, "expected": size, "why": reason }),
+    );
+    match place {
+        Place::Memory { dir, size } => {
+            let size = bytes(*size);
+            ui.note(format!(
+                "{name} is built in memory, in {dir}; {size} are expected"
+            ));
+        }
+        Place::Disk(reason) => ui.note(format!("{name} is not built in memory: {reason}")),
     }
 }
 

@@ -99,7 +99,7 @@ fn look_around(
         moved.retain(|(name, _)| move_lock(&workspace, name, &mut round, global, ui));
         workspace = Workspace::load(global, &args.kernels.overrides)?;
     }
-    args.place.apply(&mut workspace)?;
+    args.place.apply(&mut workspace, false)?;
     let declared = &workspace.spec.kernels;
     let (kernels, found): (Vec<&KernelSpec>, Vec<String>) = moved
         .into_iter()

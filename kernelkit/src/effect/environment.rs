@@ -30,6 +30,8 @@ pub struct Environment {
     pub mirror: Mirror,
     /// Temporary files: `TMPDIR`, else `/tmp`.
     pub temp_dir: Utf8PathBuf,
+    /// Files in memory: `KERNELKIT_TMPFS_DIR`, else `/dev/shm`.
+    pub tmpfs_dir: Utf8PathBuf,
     /// True where `CI` is set to anything but an empty string.
     pub ci: bool,
     /// The Debian root that tools run in, instead of the machine's own `/usr`.
@@ -115,6 +117,7 @@ impl Environment {
                 .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
             mirror: get("KERNELKIT_MIRROR").map_or_else(Mirror::default, |url| Mirror::at(url)),
             temp_dir: dir("TMPDIR").unwrap_or_else(|| "/tmp".into()),
+            tmpfs_dir: dir("KERNELKIT_TMPFS_DIR").unwrap_or_else(|| "/dev/shm".into()),
             ci: get("CI").is_some(),
             probing: Probing::Run,
             current_dir,

@@ -33,6 +33,7 @@ pub mod source;
 mod stage;
 pub mod store;
 pub mod timings;
+pub mod tmpfs;
 pub mod toolchain;
 pub mod tree;
 pub mod verify;
