@@ -478,7 +478,12 @@ impl<'k> Interview<'k> {
         let model = values.model();
         let inside = self.menus.inside[node as usize].iter().copied();
         let members: Vec<NodeId> = inside
-            .filter(|node| model.is_config(*node) && values.is_shown(&self.menus, *node))
+            .filter(|node| {
+                matches!(
+                    model.node(*node).kind,
+                    NodeKind::Config | NodeKind::Menuconfig
+                ) && values.is_shown(&self.menus, *node)
+            })
             .collect();
         let choice = model.symbol(model.node(node).symbol).own_choice;
         let chosen = values.chosen[choice as usize];
@@ -708,6 +713,19 @@ impl Values<'_> {
         let (low, high) = (self.reverse(symbol), self.visible(symbol));
         let two = self.effective(symbol) == Type::Bool;
         (low..=high).filter(move |value| high != 0 && !(two && *value == 1))
+    }
+
+    /// Whether a user could set what is shown at this node and did not.
+    fn is_open_question(&self, node: NodeId) -> bool {
+        let entry = self.model().node(node);
+        let is_symbol = match entry.kind {
+            NodeKind::Config | NodeKind::Menuconfig => true,
+            NodeKind::Choice => self.kconfig.dialect.choice_is_symbol,
+            _ => false,
+        };
+        is_symbol
+            && self.visible(entry.symbol) > self.reverse(entry.symbol)
+            && !self.user[entry.symbol as usize].is_set()
     }
 
     /// Whether it is called new: before 6.9 only what can be seen.

@@ -177,7 +177,7 @@ impl<'k> Values<'k> {
 
     pub(super) fn keep_shown(&mut self, member: SymbolId) {
         self.visible[member as usize] = 2;
-        self.keep_written(member);
+        self.write[member as usize] = true;
     }
 
     pub(super) fn keep_written(&mut self, member: SymbolId) {
@@ -308,15 +308,13 @@ impl<'k> Values<'k> {
             return;
         }
         let dir = promote(self.expr(entry.dir_dep));
-        // Nothing selects or implies a member; a choice that is not optional is m at least,
-        // whatever its type.
+        // Nothing selects or implies a member.
         let (rev, imp) = match entry.choice {
-            NONE => (self.expr(entry.rev_dep), promote(self.expr(entry.implied))),
+            NONE => (
+                promote(self.expr(entry.rev_dep)),
+                promote(self.expr(entry.implied)),
+            ),
             _ => (0, 0),
-        };
-        let rev = match model.is_choice(symbol) {
-            true => rev,
-            false => promote(rev),
         };
         self.dir[index] = dir;
         self.rev[index] = rev;

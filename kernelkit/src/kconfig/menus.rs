@@ -89,23 +89,25 @@ impl Values<'_> {
             if !self.is_shown(&menus, node) {
                 continue;
             }
-            if self.is_open_question(node) {
-                symbols.push(model.node(node).symbol);
+            let entry = model.node(node);
+            let symbol = entry.symbol;
+            let settable = match entry.kind {
+                NodeKind::Config | NodeKind::Menuconfig => {
+                    self.visible(symbol) > self.reverse(symbol)
+                }
+                // One that is not optional is m or y.
+                NodeKind::Choice if self.kconfig.dialect.choice_is_symbol => {
+                    let choice = model.symbol(symbol).own_choice as usize;
+                    self.visible(symbol) > u8::from(!model.choices[choice].optional)
+                }
+                _ => false,
+            };
+            if settable && !self.user[symbol as usize].is_set() {
+                symbols.push(symbol);
             }
             open.extend(menus.inside[node as usize].iter().rev());
         }
         symbols
-    }
-
-    /// Whether a user could set what is shown at this node and did not.
-    pub(super) fn is_open_question(&self, node: NodeId) -> bool {
-        let model = self.model();
-        let entry = model.node(node);
-        let is_symbol = model.is_config(node)
-            || (entry.kind == NodeKind::Choice && self.kconfig.dialect.choice_is_symbol);
-        is_symbol
-            && self.visible(entry.symbol) > self.reverse(entry.symbol)
-            && !self.user[entry.symbol as usize].is_set()
     }
 
     /// Whether the prompt written at this node is on.
