@@ -55,7 +55,7 @@ fn a_kernel_that_was_built_in_memory_is_the_same_and_leaves_nothing_there() {
     let bytes = installed(&state);
     std::fs::remove_dir_all(&state).unwrap();
 
-    let in_memory = build(&sandbox, "memory", &["--no-reuse"]);
+    let in_memory = build(&sandbox, "memory", &["--no-reuse", "--timings"]);
     assert_eq!(reasons(&in_memory), [""]);
     let messages = in_memory.messages();
     let compiles = |message: &&Value| message["stage"] == "compile" && !message["call"].is_null();
@@ -67,6 +67,7 @@ fn a_kernel_that_was_built_in_memory_is_the_same_and_leaves_nothing_there() {
     assert_eq!(left(&sandbox), [""; 0]);
     assert!(!state.join("build").exists() && !state.join("tmpfs").exists());
     assert!(state.join("tmpfs.size").exists());
+    assert!(state.join("log/latest/timings.json").exists());
 
     // What is there is taken, wherever it was built; of its objects nothing is left.
     assert!(reasons(&build(&sandbox, "memory", &[])).is_empty());

@@ -782,7 +782,6 @@ impl Session<'_> {
                     }
                     return self.build_with_nix(spec, &facts, &plan, &reason, notify);
                 }
-                let mut timer = self.timer(&mut plan, notify)?;
                 notify(Notice::Building(&plan, &reason));
                 if let Some(place) = &facts.place {
                     notify(Notice::Placed(place));
@@ -790,6 +789,7 @@ impl Session<'_> {
                 // What is shared must still be what its id names before it is compiled.
                 sources::verify(&facts.tree, &self.source_context())?;
                 self.enter(spec, &facts)?;
+                let mut timer = self.timer(&mut plan, notify)?;
                 let mut rescanned = Ok(None);
                 let mut rescan = || {
                     if plan.volatile {
