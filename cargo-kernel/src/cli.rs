@@ -119,6 +119,8 @@ pub(crate) enum Command {
     Plan(commands::plan::Args),
     /// Build kernels, or find them already built
     Build(commands::build::Args),
+    /// Build kernels whenever their sources have moved: a branch, a point release, a package
+    Watch(commands::watch::Args),
     /// Tell what a batch or single builds came to: as text, JSON, JUnit, HTML or a mail
     Report(commands::report::Args),
     /// Boot a kernel in QEMU

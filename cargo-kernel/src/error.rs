@@ -209,8 +209,14 @@ impl From<exec::Error> for Failure {
 
 impl From<source::Error> for Failure {
     fn from(error: source::Error) -> Self {
+        Failure::from(&error)
+    }
+}
+
+impl From<&source::Error> for Failure {
+    fn from(error: &source::Error) -> Self {
         let hint = error.hint();
-        let details = match &error {
+        let details = match error {
             source::Error::Patch(error) => error.details(),
             _ => Vec::new(),
         };

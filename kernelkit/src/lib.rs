@@ -52,5 +52,7 @@ pub mod sourced;
 pub mod spec;
 pub mod store;
 pub mod surroundings;
+pub mod tmpfs;
 pub mod toolchain;
 pub mod version;
+pub mod watch;

@@ -185,6 +185,11 @@ impl Dirs {
         }
     }
 
+    /// A file that speaks of the build directory, beside it.
+    pub fn beside_build(&self, name: &str) -> Utf8PathBuf {
+        self.build.with_file_name(name)
+    }
+
     /// The success marker.
     pub fn manifest(&self) -> Utf8PathBuf {
         self.state.join("manifest.json")

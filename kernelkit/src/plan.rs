@@ -23,6 +23,7 @@ use crate::request::{self, ConfigRequest};
 use crate::source::{LabelHint, Sha256, Tree};
 use crate::sourced::Sourced;
 use crate::spec::{Jobs, KernelSpec, NamedCompiler, Timestamp, ToolchainRule};
+use crate::tmpfs::Place;
 use crate::toolchain::{Role, Toolchain};
 
 /// The announcement of Linux in comp.os.minix, the timestamp of every build that asks for none.
@@ -59,6 +60,8 @@ pub struct Facts {
     pub ccache: Option<Ccache>,
     /// Cargo's target directory.
     pub target_dir: Utf8PathBuf,
+    /// Where the build directory lies, where it is to be in memory.
+    pub place: Option<Place>,
 }
 
 /// The compiler cache.
@@ -245,10 +248,17 @@ impl Error {
 /// [`request`](request::request) made of `spec` and the library, and the configuration in
 /// the facts answers it.
 pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
-    let dirs = Dirs::new(
+    let mut dirs = Dirs::new(
         &facts.tree.dir,
         &facts.target_dir.join("kernel").join(spec.name.as_str()),
     );
+    let in_memory = match &facts.place {
+        Some(Place::Memory { dir, .. }) => {
+            dirs.build = dir.join("build");
+            true
+        }
+        Some(Place::Disk(_)) | None => false,
+    };
     check_dirs(&dirs)?;
     let unmet = crate::merge::verify(&facts.request.merged, &facts.config);
     let unmet: Vec<_> = unmet.into_iter().filter(|unmet| !unmet.optional).collect();
@@ -368,7 +378,8 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         ),
     ];
     for (wanted, goal, file) in devtools {
-        if wanted {
+        // What is gone after the build is of no use to an editor.
+        if wanted && !in_memory {
             steps.push(Step::Devtools {
                 call: kbuild.call(&[goal]),
                 path: dirs.build.join(file),

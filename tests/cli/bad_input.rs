@@ -4,7 +4,9 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use insta::assert_snapshot;
 
+use super::lock::{commit, git};
 use super::{Said, TINY, left_behind, path_without, run, said, tiny};
+use crate::support::git_server::GitServer;
 use crate::support::{Sandbox, StandIn};
 
 /// The standard error of a build that cannot be completed and leaves nothing behind.
@@ -234,6 +236,73 @@ fn without_a_compiler_its_package_is_named() {
     error: `gcc` was not found on PATH; it builds kernels for x86_64 with gcc
     hint: `cargo kernel doctor --install` installs what is missing; on Debian it is in: gcc binutils
     ");
+}
+
+#[test]
+fn a_matrix_that_gives_one_name_twice_is_refused() {
+    let matrix = |name: &str, labels: &str| {
+        let axes = format!("axes = {{ arch = [\"x86_64\"], label = [{labels}] }}");
+        let rest = "source = \"../tree\"\npreset = \"tiny\"\nname = \"k-{arch}\"";
+        format!("[workspace.metadata.kernel.matrix.{name}]\n{rest}\n{axes}\n")
+    };
+    let refused = |text: &str| {
+        let sandbox = Sandbox::with_kernels(text);
+        refused(&sandbox, &["--all"])
+    };
+    assert_snapshot!(refused(&matrix("t", "\"a\", \"b\"")), @r"
+    error: Cargo.toml:5:35: the matrix `t` has two kernels `k-x86_64`: (x86_64, a) and (x86_64, b)
+    hint: let `name` use every axis, and give each value a name of its own
+    ");
+    assert_snapshot!(refused(&(matrix("t", "\"a\"") + &matrix("u", "\"a\""))), @r#"
+    error: Cargo.toml:10:35: kernel `k-x86_64` is declared twice, first at Cargo.toml:5:35
+    hint: kernels of a matrix are called by its `name`: in `u`, write `name = "u-{arch}-{label}"`
+    "#);
+}
+
+#[test]
+fn a_repository_that_stops_in_the_middle_or_loses_a_branch_is_told_and_the_next_call_goes_on() {
+    let sandbox = Sandbox::new();
+    let tree = StandIn::new(&sandbox, "tree");
+    git(tree.dir(), &["init", "-q", "-b", "main"]);
+    commit(&tree);
+    git(tree.dir(), &["branch", "topic"]);
+    let server = GitServer::start(tree.dir());
+    let source = format!("source = {{ git = \"{}\", ref = \"topic\" }}", server.url);
+    let kernel = TINY.replace("source = \"../tree\"", &source);
+    sandbox.write(
+        "project/Cargo.toml",
+        &format!("[workspace]\nmembers = []\n{kernel}"),
+    );
+    let cut_off = format!("the connection to {} was cut off", server.url);
+
+    // What asks for the references goes through, and what fetches is cut.
+    server.cut(&[usize::MAX, 300]);
+    let error = refused(&sandbox, &[]);
+    assert!(error.contains(&format!("error: {cut_off}")), "{error}");
+    assert!(error.contains("hint: run it again"), "{error}");
+    let watch = |code| {
+        let said = run(&sandbox, &["watch", "--once"]);
+        assert_eq!(said.code, code, "{}", said.stderr);
+        said.stderr
+    };
+    watch(0);
+    server.cut(&[20]);
+    let error = watch(101);
+    assert!(
+        error.contains(&format!("error: tiny: {cut_off}")),
+        "{error}"
+    );
+    watch(100);
+
+    git(tree.dir(), &["branch", "-D", "topic"]);
+    let gone = run(&sandbox, &["build"]);
+    assert_eq!(gone.code, 101);
+    let message = format!("error: {} has `topic` no more", server.url);
+    assert!(gone.stderr.contains(&message), "{}", gone.stderr);
+    let hint = "hint: it was [digest] when it was last seen: name that commit to build it again";
+    assert!(gone.stderr.contains(hint), "{}", gone.stderr);
+    let offline = run(&sandbox, &["build", "--offline"]);
+    assert_eq!(offline.code, 0, "{}", offline.stderr);
 }
 
 #[test]

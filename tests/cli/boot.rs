@@ -1,59 +1,63 @@
 use camino::Utf8Path;
 
 use super::build::installed;
+use super::run_json;
 use crate::support::{Sandbox, require_tool, require_tree};
 
-/// Builds `tiny` of a real kernel, boots it, and compares what it calls itself with the plan.
-fn check(series: &str) -> Option<Sandbox> {
-    let tree = require_tree(series)?;
-    if !require_tool("qemu-system-x86_64") || !require_tool("ccache") {
-        return None;
-    }
-    let sandbox = Sandbox::with_kernels(&format!(
-        "[workspace.metadata.kernel.kernels.tiny]\nsource = \"{tree}\"\npreset = \"tiny\"\narch = \"x86_64\"\ndebug = true\n"
-    ));
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let plan = sandbox
-        .kernel(&["plan", "--message-format", "json"])
-        .output()
-        .unwrap();
-    assert!(plan.status.success(), "{}", text(plan.stderr));
-    let first = text(plan.stdout);
-    let plan: serde_json::Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();
-    let booted = sandbox
-        .kernel(&["boot", "tiny", "--check", "--accel", "tcg"])
-        .output()
-        .unwrap();
-    let messages = text(booted.stderr);
-    assert!(booted.status.success(), "{messages}");
-    assert!(messages.contains("Loaded"), "{messages}");
-    assert_eq!(
-        text(booted.stdout).trim(),
-        plan["plan"]["release"].as_str().unwrap()
-    );
-    Some(sandbox)
-}
-
+/// Two versions for two architectures, built by one command. With debug information, which is
+/// where directories would show.
 #[test]
-fn tiny_6_1_boots_as_predicted_and_loads_its_module() {
-    check("6.1");
-}
-
-/// With debug information, which is where directories would show.
-#[test]
-fn tiny_6_12_has_the_same_bytes_in_another_directory_and_boots() {
-    let Some(sandbox) = check("6.12") else {
+fn a_matrix_of_real_kernels_boots_as_predicted_and_has_the_same_bytes_elsewhere() {
+    let (Some(old), Some(new)) = (require_tree("6.1"), require_tree("6.12")) else {
         return;
     };
+    let tools = [
+        "qemu-system-x86_64",
+        "qemu-system-aarch64",
+        "aarch64-linux-gnu-gcc",
+        "ccache",
+    ];
+    if !tools.iter().all(|tool| require_tool(tool)) {
+        return;
+    }
+    let sandbox = Sandbox::with_kernels(&format!(
+        "[workspace.metadata.kernel.matrix.tiny]\npreset = \"tiny\"\ndebug = true\n\
+         axes = {{ source = {{ old = \"{old}\", new = \"{new}\" }}, arch = [\"x86_64\", \"arm64\"] }}\n"
+    ));
+    let releases: Vec<(String, String)> = run_json(&sandbox, &["plan"], 0)
+        .messages()
+        .into_iter()
+        .filter(|message| message["reason"] == "plan")
+        .map(|message| {
+            let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+            let plan = &message["plan"];
+            (text(&plan["name"]), text(&plan["release"]))
+        })
+        .collect();
+    assert_eq!(releases.len(), 4, "{releases:?}");
+    sandbox.kernel(&["build", "--all"]).assert().success();
+    for (kernel, release) in &releases {
+        let booted = sandbox
+            .kernel(&["boot", kernel, "--check", "--accel", "tcg"])
+            .output()
+            .unwrap();
+        let messages = String::from_utf8(booted.stderr).unwrap();
+        assert!(booted.status.success(), "{kernel}: {messages}");
+        assert!(messages.contains("Loaded"), "{kernel}: {messages}");
+        let said = String::from_utf8(booted.stdout).unwrap();
+        assert_eq!(said.trim(), release, "{kernel}");
+    }
+
     let toml = std::fs::read_to_string(sandbox.path("project/Cargo.toml")).unwrap();
     sandbox.write("deep/er/elsewhere/Cargo.toml", &toml);
     let elsewhere = sandbox.path("deep/er/elsewhere");
+    let kernel = "tiny-new-x86_64";
     sandbox
-        .kernel_in(&elsewhere, &["build", "--no-reuse", "--no-ccache"])
+        .kernel_in(&elsewhere, &["build", kernel, "--no-reuse", "--no-ccache"])
         .assert()
         .success();
-    let state = "target/kernel/tiny";
-    let (one, other) = (sandbox.path("project").join(state), elsewhere.join(state));
+    let state = Utf8Path::new("target/kernel").join(kernel);
+    let (one, other) = (sandbox.path("project").join(&state), elsewhere.join(&state));
     for file in ["vmlinux", "System.map", "Module.symvers"] {
         let read = |state: &Utf8Path| std::fs::read(state.join("build").join(file)).unwrap();
         assert!(read(&one) == read(&other), "{file} differs");

@@ -46,7 +46,7 @@ fn every_reason_is_documented_and_seen() {
         (&["list"][..], 0),
         (&["matrix"], 0),
         (&["plan"], 0),
-        (&["build"], 0),
+        (&["build", "--tmpfs"], 0),
         (&["report", "--mail", "you@example.org"], 0),
         (&["identity"], 0),
         (&["identity", "--diff"], 0),
@@ -88,7 +88,7 @@ fn every_reason_is_documented_and_seen() {
     let _tree = StandIn::new(&two, "tree");
     let batch = run_json(&two, &["build", "--all", "--fail-fast"], 101);
     seen.extend(reasons(&batch));
-    // They take a kernel that boots, one from a repository, or Nix.
+    // They take a kernel that boots, one from a repository that may move, or Nix.
     let others = [
         "boot",
         "boot-started",
@@ -99,6 +99,8 @@ fn every_reason_is_documented_and_seen() {
         "published",
         "registered",
         "derivation",
+        "source-moved",
+        "round-finished",
     ]
     .map(str::to_owned);
     seen.extend(others);

@@ -26,10 +26,12 @@ mod report;
 mod root;
 mod series;
 mod store;
+mod tmpfs;
 mod toolchains;
 mod tree;
 mod unreliable;
 mod verify;
+mod watch;
 
 use serde_json::Value;
 

@@ -1,6 +1,8 @@
 //! What integration tests have in common.
 
 mod disk;
+#[path = "../../kernelkit/tests/source/server.rs"]
+pub(crate) mod git_server;
 #[path = "../../kernelkit/tests/source/http.rs"]
 #[allow(dead_code, reason = "the library's own tests use the rest of it")]
 pub(crate) mod http;

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 use kernelkit::batch::{End, Record, Stage};
-use kernelkit::effect::batch::{self, Event, Finished};
+use kernelkit::effect::batch::{self, Event, Finished, Ran};
 use kernelkit::effect::build::Notice;
 use kernelkit::effect::exec;
 use kernelkit::effect::log::seconds;
@@ -63,17 +63,31 @@ pub(super) fn run(
     kernels: &[&KernelSpec],
     ui: &Ui,
 ) -> Result<u8, Failure> {
+    let ran = carry_out(&args.batch, args.register, workspace, kernels, ui)?;
+    if exec::interrupted() {
+        return Err(exec::Error::Interrupted.into());
+    }
+    // Whatever else went wrong besides, it could not be completed.
+    Ok(match ran.kernels.iter().all(|over| over.end.is_good()) {
+        true => DONE,
+        false => FAILED,
+    })
+}
+
+/// Builds the kernels, shows how it goes and tells what it came to.
+pub(super) fn carry_out(
+    options: &Options,
+    register: bool,
+    workspace: &Workspace,
+    kernels: &[&KernelSpec],
+    ui: &Ui,
+) -> Result<Ran, Failure> {
     workspace.runs_the_tree()?;
-    let Options {
-        fail_fast,
-        builds,
-        memory,
-        ..
-    } = args.batch;
+    let budget = batch::budget(kernels, options.memory, options.builds.map(usize::from));
     let options = batch::Options {
-        keep_going: !fail_fast,
-        budget: batch::budget(kernels, memory, builds.map(usize::from)),
-        register: args.register,
+        keep_going: !options.fail_fast,
+        budget,
+        register,
     };
     let view = View {
         ui,
@@ -105,14 +119,7 @@ pub(super) fn run(
     );
     ui.text(format_args!("\n{}", report::text(&ran.report).trim_end()));
     ui.status("Report", ran.dir.join("report.html"));
-    if exec::interrupted() {
-        return Err(exec::Error::Interrupted.into());
-    }
-    // Whatever else went wrong besides, it could not be completed.
-    Ok(match ran.kernels.iter().all(|over| over.end.is_good()) {
-        true => DONE,
-        false => FAILED,
-    })
+    Ok(ran)
 }
 
 /// One line for each kernel that is worked on.

@@ -4,11 +4,12 @@ use camino::Utf8PathBuf;
 use kernelkit::effect::build::Outcome;
 use kernelkit::effect::build::layers::{Layer, State};
 use kernelkit::effect::log::seconds;
-use kernelkit::effect::{environment, timings};
+use kernelkit::effect::{environment, isolation, timings, tmpfs};
 use kernelkit::manifest::{Backend, Manifest, OutputKind};
 use kernelkit::report::Ccache;
 use kernelkit::sourced::Origin;
 use kernelkit::spec::KernelSpec;
+use kernelkit::tmpfs::Reason;
 use serde_json::json;
 
 use super::Workspace;
@@ -42,6 +43,17 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(super) batch: super::batch::Options,
 
+    #[command(flatten)]
+    place: Place,
+
+    /// Tell where the time of a build went, by directory, tool and file, as HTML and JSON
+    #[arg(long)]
+    timings: bool,
+}
+
+/// What builds run in.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Place {
     /// Keep make from the network, by a user namespace
     #[arg(long)]
     no_network: bool,
@@ -50,14 +62,30 @@ pub(crate) struct Args {
     #[arg(long)]
     source_readonly: bool,
 
-    /// Tell where the time of a build went, by directory, tool and file, as HTML and JSON
+    /// Have the build directory in memory, in /dev/shm, where it fits; it is gone after the build
     #[arg(long)]
-    timings: bool,
+    tmpfs: bool,
+}
+
+impl Place {
+    /// Has the builds of a workspace run there; `registers` says that they become layers afterwards.
+    pub(super) fn apply(self, workspace: &mut Workspace, registers: bool) -> Result<(), Failure> {
+        workspace.tmpfs = self.tmpfs.then(|| match registers {
+            true => Err(Reason::Layers),
+            false => tmpfs::room(&workspace.environment),
+        });
+        workspace.surroundings.isolation = isolation::isolation(
+            &workspace.environment,
+            self.no_network,
+            self.source_readonly,
+        )?;
+        Ok(())
+    }
 }
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let mut workspace = Workspace::load(global, &args.kernels.overrides)?;
-    workspace.isolate(args.no_network, args.source_readonly)?;
+    args.place.apply(&mut workspace, args.register)?;
     if args.timings {
         workspace.recorder = Some(recorder()?);
     }

@@ -1,6 +1,6 @@
 //! `cargo kernel clean`
 
-use kernelkit::effect::{fs, lock};
+use kernelkit::effect::{fs, lock, tmpfs};
 
 use super::Workspace;
 use crate::cli::{Global, Overrides};
@@ -46,6 +46,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
                 kernel.name
             ));
         })?;
+        tmpfs::remove(&state)?;
         fs::remove_dir_all(&state)?;
         drop(lock);
         ui.status("Removed", state);

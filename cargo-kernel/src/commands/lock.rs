@@ -42,6 +42,18 @@ pub(crate) struct Args {
     check: bool,
 }
 
+impl Args {
+    /// Takes the newest source of one kernel.
+    pub(super) fn update(kernel: &str) -> Self {
+        Args {
+            names: vec![kernel.to_owned()],
+            toolchain: None,
+            update: true,
+            check: false,
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     // Being out of date is what this command is for, not an error.
     let global = Global {

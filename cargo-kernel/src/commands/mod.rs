@@ -22,6 +22,7 @@ pub(crate) mod store;
 pub(crate) mod toolchain;
 pub(crate) mod tree;
 pub(crate) mod verify;
+pub(crate) mod watch;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::effect::build::{LockCheck, Notice, Session};
@@ -30,13 +31,16 @@ use kernelkit::effect::jobserver::Jobserver;
 use kernelkit::effect::kconfig::probe::Record;
 use kernelkit::effect::open::Opened;
 use kernelkit::effect::source::Progress;
-use kernelkit::effect::{fs, isolation, library, lockfile, workspace};
+use kernelkit::effect::{fs, library, lockfile, workspace};
 use kernelkit::fragment::Library;
 use kernelkit::lock::Lock;
 use kernelkit::plan::Facts;
+use kernelkit::report::bytes;
 use kernelkit::source::Source;
 use kernelkit::spec::{KernelSpec, Spec};
 use kernelkit::surroundings::Surroundings;
+use kernelkit::tmpfs::{self, Place, Room};
+use serde_json::json;
 
 use crate::cli::{Cli, Command, Global, Kernels, Overrides};
 use crate::error::Failure;
@@ -52,6 +56,7 @@ pub(crate) fn run(cli: &Cli, ui: &Ui) -> Result<u8, Failure> {
         Command::Lock(args) => lock::run(args, global, ui),
         Command::Plan(args) => plan::run(args, global, ui),
         Command::Build(args) => build::run(args, global, ui),
+        Command::Watch(args) => watch::run(args, global, ui),
         Command::Report(args) => report::run(args, global, ui),
         Command::Boot(args) => boot::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
@@ -104,6 +109,7 @@ pub(crate) struct Workspace {
     lock: Option<Lock>,
     lock_check: LockCheck,
     surroundings: Surroundings,
+    tmpfs: Option<Result<Room, tmpfs::Reason>>,
 }
 
 impl Workspace {
@@ -144,13 +150,8 @@ impl Workspace {
                 isolation: None,
             },
             recorder: None,
+            tmpfs: None,
         })
-    }
-
-    /// Keeps builds from the network, and from their sources.
-    pub(crate) fn isolate(&mut self, network: bool, source: bool) -> Result<(), Failure> {
-        self.surroundings.isolation = isolation::isolation(&self.environment, network, source)?;
-        Ok(())
     }
 
     /// The session in which kernels are planned and built.
@@ -161,6 +162,7 @@ impl Workspace {
             lock: self.lock.as_ref(),
             lock_check: self.lock_check,
             surroundings: self.surroundings.clone(),
+            tmpfs: self.tmpfs.clone(),
             ..Session::new(&self.environment, &self.spec, &self.library)
         }
     }
@@ -251,7 +253,29 @@ pub(crate) fn notice(ui: &Ui, name: &str, notice: Notice<'_>) {
                 ),
             );
         }
+        Notice::Placed(place) => placed(ui, name, place),
         Notice::Run(event) => ui.event(name, event),
+    }
+}
+
+/// Where a build directory lies that was to be in memory.
+fn placed(ui: &Ui, name: &str, place: &Place) {
+    let (dir, size, reason) = match place {
+        Place::Memory { dir, size } => (Some(dir), Some(size), None),
+        Place::Disk(reason) => (None, None, Some(reason)),
+    };
+    ui.message(
+        "build-directory",
+        json!({ "kernel": name, "tmpfs": dir, "expected": size, "why": reason }),
+    );
+    match place {
+        Place::Memory { dir, size } => {
+            let size = bytes(*size);
+            ui.note(format!(
+                "{name} is built in memory, in {dir}; {size} are expected"
+            ));
+        }
+        Place::Disk(reason) => ui.note(format!("{name} is not built in memory: {reason}")),
     }
 }
 

@@ -34,6 +34,13 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     out: Option<Utf8PathBuf>,
 
+    #[command(flatten)]
+    mail: MailOptions,
+}
+
+/// Who gets a mail.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct MailOptions {
     /// Send it to an address (repeatable), or to those that the setting `mail` has
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, action = clap::ArgAction::Append)]
     mail: Option<Vec<Address>>,
@@ -77,7 +84,7 @@ impl Format {
 
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let workspace = Workspace::load(global, &Overrides::default())?;
-    let mail = Mail::new(args, &workspace)?;
+    let mail = Mail::new(&args.mail, &workspace)?;
     let (report, directory) = find(args, &workspace)?;
     let out = args.out.as_ref().map(|path| workspace.absolute(path));
     let format = match (args.format, &out) {
@@ -115,19 +122,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             );
         }
     }
-    if args.mail.is_some() {
-        let path = write_mail(&report, &mail.from, &mail.to, &directory)?;
-        send(
-            &path,
-            &mail.from,
-            &mail.to,
-            &mail.way,
-            &workspace.environment,
-        )?;
-        let to: Vec<_> = mail.to.iter().map(Address::as_str).collect();
-        ui.status("Mailed", to.join(", "));
-        ui.message("mailed", json!({ "to": to, "path": path }));
-    }
+    mail.send(&report, &directory, &workspace, ui)?;
     Ok(DONE)
 }
 
@@ -177,7 +172,8 @@ fn files(report: &Report, directory: &Utf8Path, ui: &Ui) -> Result<(), Failure> 
 }
 
 /// Who writes to whom, and how.
-struct Mail {
+pub(super) struct Mail {
+    is_asked_for: bool,
     from: Address,
     to: Vec<Address>,
     way: Way,
@@ -185,7 +181,7 @@ struct Mail {
 
 impl Mail {
     /// The command line wins over the settings.
-    fn new(args: &Args, workspace: &Workspace) -> Result<Mail, Failure> {
+    pub(super) fn new(args: &MailOptions, workspace: &Workspace) -> Result<Mail, Failure> {
         let settings = &workspace.spec.mail;
         let named = args.mail.as_deref().unwrap_or_default();
         let to = if named.is_empty() {
@@ -202,9 +198,35 @@ impl Mail {
         let from = args.mail_from.as_ref().or(settings.from.as_ref());
         let server = args.mail_server.as_ref().or(settings.server.as_ref());
         Ok(Mail {
+            is_asked_for: args.mail.is_some(),
             from: from.cloned().unwrap_or_else(Address::of_this_machine),
             to: to.to_vec(),
             way: server.cloned().map_or(Way::Sendmail, Way::Server),
         })
+    }
+
+    /// Sends a report, where it is to be sent; the mail is kept in `directory`.
+    pub(super) fn send(
+        &self,
+        report: &Report,
+        directory: &Utf8Path,
+        workspace: &Workspace,
+        ui: &Ui,
+    ) -> Result<(), Failure> {
+        if !self.is_asked_for {
+            return Ok(());
+        }
+        let path = write_mail(report, &self.from, &self.to, directory)?;
+        send(
+            &path,
+            &self.from,
+            &self.to,
+            &self.way,
+            &workspace.environment,
+        )?;
+        let to: Vec<_> = self.to.iter().map(Address::as_str).collect();
+        ui.status("Mailed", to.join(", "));
+        ui.message("mailed", json!({ "to": to, "path": path }));
+        Ok(())
     }
 }

@@ -7,8 +7,10 @@ use crate::config::{DotConfig, Value};
 pub struct Estimate {
     /// Milliseconds of one core.
     pub milliseconds: u64,
-    /// Bytes, at the peak.
+    /// Bytes, at the peak; those of a build directory in memory, too.
     pub memory: u64,
+    /// Bytes of a build directory in memory.
+    pub tmpfs: u64,
     /// Cores that are its own; those of a make that shares a jobserver count once.
     pub cores: usize,
 }
@@ -39,6 +41,7 @@ pub fn predict(config: &DotConfig) -> Estimate {
     Estimate {
         milliseconds: if debug { compiling * 3 / 2 } else { compiling },
         memory: memory * MIB,
+        tmpfs: 0,
         cores: 1,
     }
 }

@@ -93,6 +93,8 @@ pub struct Budget {
     pub cores: usize,
     /// Bytes.
     pub memory: u64,
+    /// Bytes of the file system where build directories in memory lie.
+    pub tmpfs: u64,
     /// Kernels.
     pub builds: usize,
 }
@@ -105,6 +107,7 @@ impl Budget {
         Budget {
             cores,
             memory,
+            tmpfs: 0,
             builds: (cores / 4).max(2).min(cores),
         }
     }
@@ -218,10 +221,12 @@ impl Batch {
         let wanted = self.jobs[kernel].estimate;
         let cores: usize = running().map(|estimate| estimate.cores).sum();
         let memory = running().fold(0_u64, |sum, estimate| sum.saturating_add(estimate.memory));
+        let tmpfs = running().fold(0_u64, |sum, estimate| sum.saturating_add(estimate.tmpfs));
         running().next().is_none()
             || (running().count() < self.budget.builds
                 && cores + wanted.cores <= self.budget.cores
-                && memory.saturating_add(wanted.memory) <= self.budget.memory)
+                && memory.saturating_add(wanted.memory) <= self.budget.memory
+                && tmpfs.saturating_add(wanted.tmpfs) <= self.budget.tmpfs)
     }
 
     /// Whether another kernel is the same build, and goes first.

@@ -8,6 +8,7 @@ fn estimate(milliseconds: u64, memory: u64, cores: usize) -> Estimate {
     Estimate {
         milliseconds,
         memory,
+        tmpfs: memory / 3,
         cores,
     }
 }
@@ -23,6 +24,7 @@ fn next(stage: Stage, estimate: Estimate, release: usize) -> Outcome {
 const BUDGET: Budget = Budget {
     cores: 4,
     memory: 100,
+    tmpfs: 30,
     builds: 3,
 };
 
@@ -107,7 +109,8 @@ fn check_budget(fates: &[Fate], batch: &Batch, running: &[(usize, Stage)]) {
     let takes = || running.iter().map(|(kernel, _)| fates[*kernel].takes);
     let within = running.len() <= BUDGET.builds
         && takes().map(|takes| takes.cores).sum::<usize>() <= BUDGET.cores
-        && takes().map(|takes| takes.memory).sum::<u64>() <= BUDGET.memory;
+        && takes().map(|takes| takes.memory).sum::<u64>() <= BUDGET.memory
+        && takes().map(|takes| takes.tmpfs).sum::<u64>() <= BUDGET.tmpfs;
     assert!(running.len() == 1 || within, "{running:?} of {fates:?}");
     let mut releases: Vec<_> = running
         .iter()

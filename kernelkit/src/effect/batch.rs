@@ -22,7 +22,7 @@ use super::build::layers::Layer;
 use super::build::{self, Notice, Origin, Prepared, Session};
 use super::jobserver::{Jobserver, Token};
 use super::run::{self, Event as RunEvent};
-use super::{environment, exec, fs, lock, report as reporting};
+use super::{environment, exec, fs, lock, report as reporting, tmpfs};
 use crate::batch::{self, Batch, Budget, End, Estimate, KernelRecord, Record, Stage};
 use crate::manifest::{self, Backend, Manifest};
 use crate::plan::Plan;
@@ -30,6 +30,7 @@ use crate::report::{self, Report};
 use crate::reuse::Decision;
 use crate::sourced;
 use crate::spec::{Jobs, KernelSpec};
+use crate::tmpfs::Place;
 
 /// How a batch is run.
 #[derive(Clone, Copy, Debug)]
@@ -169,6 +170,12 @@ pub fn run(
     };
     let mut session = session.clone();
     session.surroundings.makeflags = Some(jobserver.makeflags().to_owned());
+    let mut budget = options.budget;
+    if let Some(Ok(room)) = &mut session.tmpfs {
+        room.memory = budget.memory;
+        budget.tmpfs = room.free;
+    }
+    let options = &Options { budget, ..*options };
     let mut work = Work {
         session: &session,
         kernels,
@@ -413,8 +420,11 @@ impl<'a> Work<'a> {
             Decision::Build(_) => {
                 let predicted = batch::predict(&facts.config);
                 let milliseconds = self.measured(spec, &plan)?;
+                let tmpfs = facts.place.as_ref().map_or(0, Place::size);
                 let estimate = Estimate {
                     milliseconds: milliseconds.unwrap_or(predicted.milliseconds),
+                    memory: predicted.memory.saturating_add(tmpfs),
+                    tmpfs,
                     ..predicted
                 };
                 (Stage::Confirm, estimate)
@@ -530,6 +540,7 @@ impl<'a> Work<'a> {
             ..KernelRecord::started(milliseconds(finished.start))
         };
         self.write_kernel(spec.name.as_str(), &record.ended(finished.end))?;
+        self.sweep(spec)?;
         (self.notify)(kernel, Event::Ended(&finished));
         if let Some(error) = failed {
             (self.notify)(kernel, Event::Failed(error));
@@ -537,11 +548,20 @@ impl<'a> Work<'a> {
         Ok(finished)
     }
 
+    /// A configuration that was confirmed in memory stays there for the build, which may never come.
+    fn sweep(&self, spec: &KernelSpec) -> Result<(), Error> {
+        match self.session.tmpfs {
+            Some(_) => Ok(tmpfs::sweep(&self.session.state(spec))?),
+            None => Ok(()),
+        }
+    }
+
     /// A kernel that nothing more was done about.
     fn left_out(&self, kernel: usize, end: End) -> Result<Finished, Error> {
         let finished = self.unfinished(kernel, end);
         let name = self.kernels[kernel].name.as_str();
         self.write_kernel(name, &KernelRecord::waiting().ended(end))?;
+        self.sweep(self.kernels[kernel])?;
         (self.notify)(kernel, Event::Ended(&finished));
         Ok(finished)
     }

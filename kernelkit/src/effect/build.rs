@@ -1,6 +1,7 @@
 //! From a kernel's spec to a finished build: gather, plan, decide, act.
 
 pub mod layers;
+mod memory;
 mod nix;
 
 use std::borrow::Cow;
@@ -39,6 +40,7 @@ use crate::sourced::Sourced;
 use crate::spec::{self, BackendChoice, KernelSpec, NamedCompiler, Spec, ToolchainRule};
 use crate::store::{Check, Entry, Lookup, Store as _, is_entry_name};
 use crate::surroundings::Surroundings;
+use crate::tmpfs::{self, Place, Room};
 use crate::toolchain::Toolchain;
 use crate::version::KernelVersion;
 
@@ -66,6 +68,8 @@ pub struct Session<'a> {
     pub prepared: Option<&'a Prepared>,
     /// The program that times the commands of builds; none are timed without it.
     pub recorder: Option<&'a Utf8Path>,
+    /// Have build directories in memory where they fit: the room that there is, or why there is none.
+    pub tmpfs: Option<Result<Room, tmpfs::Reason>>,
 }
 
 /// Sources that were prepared and read a moment ago: of many kernels of one tree, the first looks at its
@@ -383,6 +387,8 @@ pub enum Notice<'a> {
     Warning(String),
     /// The decision to build, and why.
     Building(&'a Plan, &'a reuse::Reason),
+    /// Where the build directory lies, where it was to be in memory.
+    Placed(&'a Place),
     /// The build.
     Run(Event<'a>),
 }
@@ -450,6 +456,7 @@ impl<'a> Session<'a> {
             surroundings: Surroundings::default(),
             prepared: None,
             recorder: None,
+            tmpfs: None,
         }
     }
 }
@@ -504,6 +511,7 @@ impl Session<'_> {
             cores,
             self.prepared.map(|prepared| &prepared.models),
         )?;
+        let place = self.build_place(spec, state, &config)?;
         let ccache = exec::find_on_path("ccache", &environment.path).map(|_| Ccache {
             dir: self.environment.cache_dir.join("ccache"),
             config: state.join("ccache.conf"),
@@ -520,6 +528,7 @@ impl Session<'_> {
             cores,
             ccache,
             target_dir: self.target_dir(),
+            place,
         })
     }
 
@@ -718,6 +727,7 @@ impl Session<'_> {
         if !matches!(self.look_up(spec, &plan)?, Decision::Build(_)) {
             return Ok(());
         }
+        self.enter(spec, &facts)?;
         let confirmed = run::confirm(&plan, &lock, &self.surroundings, &mut |event| {
             notify(Notice::Run(event));
         });
@@ -767,12 +777,19 @@ impl Session<'_> {
                     return Ok((Outcome::Reused(Origin::NixStore), manifest));
                 }
                 if plan.record.backend == Backend::Nix {
+                    if self.tmpfs.is_some() {
+                        notify(Notice::Placed(&Place::Disk(tmpfs::Reason::Nix)));
+                    }
                     return self.build_with_nix(spec, &facts, &plan, &reason, notify);
                 }
-                let mut timer = self.timer(&mut plan, notify)?;
                 notify(Notice::Building(&plan, &reason));
+                if let Some(place) = &facts.place {
+                    notify(Notice::Placed(place));
+                }
                 // What is shared must still be what its id names before it is compiled.
                 sources::verify(&facts.tree, &self.source_context())?;
+                self.enter(spec, &facts)?;
+                let mut timer = self.timer(&mut plan, notify)?;
                 let mut rescanned = Ok(None);
                 let mut rescan = || {
                     if plan.volatile {
@@ -789,6 +806,10 @@ impl Session<'_> {
                 });
                 let timed = timer.map(|timer| timer.finish(&plan));
                 self.forget_drift(&built, &facts)?;
+                if let Some(filled) = self.leave(&plan, &facts, &built)? {
+                    drop(lock);
+                    return filled.build(spec, notify);
+                }
                 let manifest = built?;
                 rescanned?;
                 timed.transpose()?;
@@ -821,19 +842,26 @@ impl Session<'_> {
         Ok(timer)
     }
 
-    /// The source that the lock has for what `spec` asks for, and its label. A flag asks for
-    /// something else.
+    /// What the lock has of a kernel whose source it decides. A flag asks for something else.
+    fn locked(&self, spec: &KernelSpec) -> Option<&lock::Kernel> {
+        let asked_by_flag = matches!(spec.source.origin, sourced::Origin::CommandLine { .. });
+        self.lock
+            .and_then(|lock| lock.kernels.get(spec.name.as_str()))
+            .filter(|_| !asked_by_flag)
+    }
+
+    /// Whether the lock decides which source is built.
+    pub fn is_locked(&self, spec: &KernelSpec) -> bool {
+        self.locked(spec).is_some()
+    }
+
+    /// The source that the lock has for what `spec` asks for, and its label.
     fn pinned(
         &self,
         spec: &KernelSpec,
         source: &Source,
     ) -> Result<Option<(Source, Option<String>)>, Error> {
-        let asked_by_flag = matches!(spec.source.origin, sourced::Origin::CommandLine { .. });
-        let Some(locked) = self
-            .lock
-            .and_then(|lock| lock.kernels.get(spec.name.as_str()))
-            .filter(|_| !asked_by_flag)
-        else {
+        let Some(locked) = self.locked(spec) else {
             return Ok(None);
         };
         match locked.source.pinned(source) {

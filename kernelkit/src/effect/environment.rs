@@ -8,6 +8,7 @@ use super::kconfig::Probes;
 use super::kconfig::probe::Record;
 
 use crate::root::{self, Root};
+use crate::version::Mirror;
 
 /// What kernelkit takes from the process environment. Anything not named here
 /// has no influence on a build.
@@ -25,8 +26,12 @@ pub struct Environment {
     /// Where finished builds are kept: `KERNELKIT_STORE_DIR`, else
     /// `$XDG_DATA_HOME/kernelkit/store`, else `~/.local/share/kernelkit/store`.
     pub store_dir: Utf8PathBuf,
+    /// Where releases come from: `KERNELKIT_MIRROR`, else kernel.org.
+    pub mirror: Mirror,
     /// Temporary files: `TMPDIR`, else `/tmp`.
     pub temp_dir: Utf8PathBuf,
+    /// Files in memory: `KERNELKIT_TMPFS_DIR`, else `/dev/shm`.
+    pub tmpfs_dir: Utf8PathBuf,
     /// True where `CI` is set to anything but an empty string.
     pub ci: bool,
     /// The Debian root that tools run in, instead of the machine's own `/usr`.
@@ -110,7 +115,9 @@ impl Environment {
             path: get("PATH")
                 .cloned()
                 .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
+            mirror: get("KERNELKIT_MIRROR").map_or_else(Mirror::default, |url| Mirror::at(url)),
             temp_dir: dir("TMPDIR").unwrap_or_else(|| "/tmp".into()),
+            tmpfs_dir: dir("KERNELKIT_TMPFS_DIR").unwrap_or_else(|| "/dev/shm".into()),
             ci: get("CI").is_some(),
             probing: Probing::Run,
             current_dir,

@@ -11,9 +11,9 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::ExitStatus;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
@@ -126,6 +126,8 @@ impl Output {
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static RUNNING: Mutex<Vec<Target>> = Mutex::new(Vec::new());
+static WAITING: Mutex<()> = Mutex::new(());
+static WOKEN: Condvar = Condvar::new();
 
 /// From now on SIGINT, SIGTERM and SIGHUP stop every running child; the
 /// calls then end in [`Error::Interrupted`]. A second signal ends this process at once.
@@ -137,6 +139,8 @@ pub fn install_interrupt_handler() -> Result<(), ctrlc::Error> {
             Signal::TERM
         };
         signal_running(signal);
+        drop(waiting());
+        WOKEN.notify_all();
         if signal == Signal::KILL {
             std::process::exit(130);
         }
@@ -146,6 +150,20 @@ pub fn install_interrupt_handler() -> Result<(), ctrlc::Error> {
 /// Whether the user asked to stop.
 pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Waits so long, without doing anything meanwhile, or until the user asks to stop; whether they did.
+pub fn wait(time: Duration) -> bool {
+    let stopped = WOKEN.wait_timeout_while(waiting(), time, |()| !interrupted());
+    drop(stopped);
+    interrupted()
+}
+
+/// Held while somebody decides to wait, so that a signal does not go by unnoticed in between.
+fn waiting() -> std::sync::MutexGuard<'static, ()> {
+    WAITING
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// What a signal to a running child goes to.

@@ -134,7 +134,8 @@ fn claim(mut file: File, purpose: &str) -> std::io::Result<Lock> {
     Ok(Lock::new(file))
 }
 
-fn holder(path: &Utf8Path) -> String {
+/// Who has the lock at `path`, in the holder's own words.
+pub fn holder(path: &Utf8Path) -> String {
     match std::fs::read_to_string(path) {
         Ok(text) if !text.trim().is_empty() => text.trim().to_owned(),
         _ => "another process".to_owned(),

@@ -15,7 +15,7 @@ use super::log::RunLog;
 use super::stage::Output as StageOutput;
 use super::{exec, source};
 use crate::make::{self, Counts};
-use crate::manifest::{Manifest, Mismatch, Observed, Output, OutputKind, Record, Statistics};
+use crate::manifest::{Dirs, Manifest, Mismatch, Observed, Output, OutputKind, Record, Statistics};
 use crate::plan::{Plan, Step, staging};
 use crate::process::Call;
 use crate::report::Ccache;
@@ -265,7 +265,7 @@ impl<'a> Run<'a> {
         let dirs = &self.plan.record.dirs;
         fs::create_dir_all(&dirs.build)?;
         self.drop_what_make_would_miss()?;
-        drop_unfinished(&dirs.state, &dirs.build)?;
+        drop_unfinished(dirs)?;
         if let Some((ccache, config)) = &self.plan.ccache {
             let statistics = self.log.dir().join("ccache-statistics.log");
             fs::create_dir_all(&ccache.dir)?;
@@ -398,7 +398,7 @@ impl<'a> Run<'a> {
     fn configure(&mut self, path: &Utf8Path, sha256: Sha256, confirm: &Call) -> Result<(), Error> {
         let present = fs::read_optional(path)?;
         let dirs = &self.plan.record.dirs;
-        let marker = dirs.state.join(CONFIRMED);
+        let marker = dirs.beside_build(CONFIRMED);
         // The digest stands for the tools, which `conf` asks.
         let confirmed = format!("{sha256} {}", self.plan.record.digest);
         let is_confirmed =
@@ -431,16 +431,11 @@ impl<'a> Run<'a> {
     }
 
     fn compile(&mut self, call: &Call) -> Result<(), Error> {
-        let marker = self.plan.record.dirs.state.join(UNFINISHED);
+        let dirs = &self.plan.record.dirs;
+        let marker = dirs.beside_build(UNFINISHED);
         fs::write_atomic(&marker, b"")?;
-        let compiled = format!(
-            "{} {}",
-            self.plan.record.identity.source, self.plan.record.dirs.source
-        );
-        fs::write_atomic(
-            self.plan.record.dirs.state.join(COMPILED),
-            compiled.as_bytes(),
-        )?;
+        let compiled = format!("{} {}", self.plan.record.identity.source, dirs.source);
+        fs::write_atomic(dirs.beside_build(COMPILED), compiled.as_bytes())?;
         let result = self.stage("compile", Some(call), |run| run.make("compile", call));
         // After a failure that make itself reported every object file is whole.
         if matches!(result, Ok(()) | Err(Error::Make { .. })) {
@@ -453,7 +448,7 @@ impl<'a> Run<'a> {
     /// compiled here: make would keep the old objects, and one identity would name two kernels.
     fn drop_what_make_would_miss(&mut self) -> Result<(), Error> {
         let dirs = &self.plan.record.dirs;
-        let marker = dirs.state.join(COMPILED);
+        let marker = dirs.beside_build(COMPILED);
         let now = format!("{} {}", self.plan.record.identity.source, dirs.source);
         let before =
             fs::read_optional(&marker)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
@@ -544,12 +539,12 @@ const COMPILED: &str = "compiled";
 /// After a kill an object file can be half written, and Kbuild would take it for finished.
 /// Kbuild writes `.x.o.cmd` once `x.o` is whole, so an object that is newer than its `.cmd`
 /// file, or has none, is removed and made again.
-fn drop_unfinished(state: &Utf8Path, build: &Utf8Path) -> Result<(), fs::Error> {
-    let marker = state.join(UNFINISHED);
+fn drop_unfinished(dirs: &Dirs) -> Result<(), fs::Error> {
+    let marker = dirs.beside_build(UNFINISHED);
     if !marker.exists() {
         return Ok(());
     }
-    let mut directories = vec![build.to_owned()];
+    let mut directories = vec![dirs.build.clone()];
     while let Some(directory) = directories.pop() {
         for entry in directory.read_dir_utf8().context("read", &directory)? {
             // File names that are not UTF-8 are none that Kbuild makes.
@@ -658,7 +653,8 @@ mod tests {
     fn only_objects_without_a_newer_cmd_file_are_dropped_after_a_kill() {
         let directory = tempfile::tempdir().unwrap();
         let state = Utf8Path::from_path(directory.path()).unwrap();
-        let build = state.join("build");
+        let dirs = Dirs::new("/source".into(), state);
+        let build = &dirs.build;
         fs::create_dir_all(build.join("init")).unwrap();
         let time = |path: &Utf8Path, seconds: u64| {
             let file = std::fs::File::create(path).unwrap();
@@ -686,14 +682,14 @@ mod tests {
             names.sort();
             names
         };
-        drop_unfinished(state, &build).unwrap();
+        drop_unfinished(&dirs).unwrap();
         assert_eq!(
             left(),
             ["first.o", "half.o", "whole.o"],
             "nothing was killed"
         );
         fs::write_atomic(state.join(UNFINISHED), b"").unwrap();
-        drop_unfinished(state, &build).unwrap();
+        drop_unfinished(&dirs).unwrap();
         assert_eq!(left(), ["whole.o"]);
         assert!(!state.join(UNFINISHED).exists());
     }

@@ -148,7 +148,10 @@ impl Session<'_> {
         let indexed = match request.index {
             false => None,
             true => {
-                let manifest = self.manifest(spec)?.ok_or_else(|| Error::NotBuilt {
+                let manifest = self.manifest(spec)?;
+                // One that was built in memory, or found in the store, has left no objects.
+                let manifest = manifest.filter(|built| built.record.dirs.build.exists());
+                let manifest = manifest.ok_or_else(|| Error::NotBuilt {
                     kernel: spec.name.to_string(),
                 })?;
                 let dirs = &manifest.record.dirs;

@@ -76,6 +76,11 @@ impl fmt::Display for Source {
     }
 }
 
+/// Whether a git reference is the whole id of a commit, which never names another one.
+pub fn is_commit(reference: &str) -> bool {
+    reference.len() == 40 && reference.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The git tree object id of the files that get compiled: 40 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

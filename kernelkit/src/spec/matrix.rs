@@ -27,6 +27,21 @@ pub struct Cell {
     pub axes: BTreeMap<String, String>,
 }
 
+impl Cell {
+    /// How the kernels of its matrix get names that no other one has.
+    pub(super) fn other_names(&self) -> String {
+        let matrix = &self.matrix;
+        let axes: String = self
+            .axes
+            .keys()
+            .map(|axis| format!("-{{{axis}}}"))
+            .collect();
+        format!(
+            "kernels of a matrix are called by its `name`: in `{matrix}`, write `name = \"{matrix}{axes}\"`"
+        )
+    }
+}
+
 /// A kernel that a manifest declares, in a table of its own or by a matrix.
 #[derive(Clone)]
 pub(super) struct Declared {

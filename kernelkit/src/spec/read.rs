@@ -129,7 +129,10 @@ pub fn parse(
                         format!("kernel `{name}` is declared twice, first at {first}"),
                         origin.clone(),
                     )
-                    .hint(format!("rename one of them, for example to `{name}-2`")),
+                    .hint(match cell {
+                        Some(cell) => cell.other_names(),
+                        None => format!("rename one of them, for example to `{name}-2`"),
+                    }),
                 );
                 continue;
             }

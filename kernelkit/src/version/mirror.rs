@@ -27,6 +27,17 @@ impl Default for Mirror {
 }
 
 impl Mirror {
+    /// A server that is laid out as kernel.org: it has `releases.json`, the releases below
+    /// `pub/linux/kernel`, and the candidates below `torvalds/t`.
+    pub fn at(url: &str) -> Mirror {
+        let url = url.trim_end_matches('/');
+        Mirror {
+            releases: format!("{url}/pub/linux/kernel"),
+            candidates: format!("{url}/torvalds/t"),
+            index: url.to_owned(),
+        }
+    }
+
     /// The list of current releases, which [`super::Releases::parse`] reads.
     pub fn index(&self) -> String {
         format!("{}/releases.json", self.index)

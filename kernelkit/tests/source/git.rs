@@ -2,7 +2,7 @@ use std::fs;
 
 use camino::Utf8PathBuf;
 use kernelkit::effect::source::worktree::{self, Laid, Layout};
-use kernelkit::effect::source::{Error, GitError, LabelHint, Verification};
+use kernelkit::effect::source::{Error, GitError, LabelHint, Looks, Verification};
 use kernelkit::source::Source;
 
 use crate::server::GitServer;
@@ -287,6 +287,47 @@ fn a_reference_that_vanished_is_told_with_its_last_commit() {
         matches!(error, Error::Git(GitError::Unreachable { .. })),
         "{error:?}"
     );
+}
+
+#[test]
+fn what_a_reference_names_is_told_without_fetching_it() {
+    let mut world = World::new();
+    let dir = repository(&world);
+    let first = git(&dir, &["rev-parse", "HEAD"]);
+    git(&dir, &["tag", "--annotate", "--message", "x", "annotated"]);
+    let second = commit(&dir, "second");
+    let url = format!("file://{dir}");
+    let look = |world: &World, repository: &str, reference: &str| {
+        let seen = Looks::new(world.context()).look(&source(repository, reference));
+        seen.expect("it may move")
+            .map_err(|error| error.to_string())
+    };
+    for repository in [dir.as_str(), &url] {
+        for (reference, expected) in [
+            ("main", &second),
+            ("v6.12.117", &first),
+            // The commit, not the tag.
+            ("annotated", &first),
+        ] {
+            let found = look(&world, repository, reference);
+            assert_eq!(found.as_ref(), Ok(expected), "{repository} {reference}");
+        }
+        look(&world, repository, "gone").unwrap_err();
+        look(&world, repository, "--upload-pack=evil").unwrap_err();
+    }
+    assert!(!world.environment.cache_dir.join("git").exists());
+    assert!(
+        Looks::new(world.context())
+            .look(&source(&url, &first))
+            .is_none()
+    );
+
+    // A tag that was built stays; a branch is asked for.
+    world.prepare(&source(&url, "v6.12.117")).unwrap();
+    git(&dir, &["tag", "--force", "v6.12.117"]);
+    assert_eq!(look(&world, &url, "v6.12.117"), Ok(first));
+    world.offline = true;
+    assert!(look(&world, &url, "main").unwrap_err().contains("offline"));
 }
 
 #[test]

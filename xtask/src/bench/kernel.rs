@@ -68,9 +68,9 @@ const IN_A_ROOT: &str = "backend = \"shell\"\ntoolchain = \"debian-12\"\n";
 const PIN: &str = "kernel.lock.d/debian-12.toml";
 
 /// A folder with kernels, as a user has one, and where its builds lie.
-struct Project<'a> {
+pub(super) struct Project<'a> {
     setting: &'a Setting<'a>,
-    dir: Utf8PathBuf,
+    pub(super) dir: Utf8PathBuf,
 }
 
 impl<'a> Project<'a> {
@@ -99,12 +99,17 @@ impl<'a> Project<'a> {
     }
 
     /// One kernel called `bench`.
-    fn single(setting: &'a Setting<'a>, row: &str, source: &str, settings: &str) -> Result<Self> {
+    pub(super) fn single(
+        setting: &'a Setting<'a>,
+        row: &str,
+        source: &str,
+        settings: &str,
+    ) -> Result<Self> {
         Project::new(setting, row, source, &["bench".to_owned()], settings)
     }
 
     /// `cargo kernel …` with a store and a target directory of the benchmark's own.
-    fn kernel(&self, args: &[&str]) -> Call {
+    pub(super) fn kernel(&self, args: &[&str]) -> Call {
         let workspace = self.setting.workspace;
         let mut call = workspace
             .call(workspace.cargo_kernel().as_str())
@@ -116,7 +121,7 @@ impl<'a> Project<'a> {
         call
     }
 
-    fn build(&self) -> Call {
+    pub(super) fn build(&self) -> Call {
         self.kernel(&["build", "bench", "--quiet"])
     }
 
@@ -126,7 +131,7 @@ impl<'a> Project<'a> {
         Make::of(&plan, &self.state(), self.dir.join("make"))
     }
 
-    fn state(&self) -> Utf8PathBuf {
+    pub(super) fn state(&self) -> Utf8PathBuf {
         self.dir.join("target/kernel/bench")
     }
 }

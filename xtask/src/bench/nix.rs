@@ -1,11 +1,12 @@
 //! What kernelkit computes of Nix against Nix: the same tree, the same lock.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::effect::{exec, fs};
 use kernelkit::lock::Lock;
 use kernelkit::process::Call;
 
 use crate::Result;
+use crate::bench::kernel::Project;
 use crate::bench::{Goal, Row, Setting, Side, Sides};
 
 pub(super) const ROWS: &[Row] = &[
@@ -21,7 +22,30 @@ pub(super) const ROWS: &[Row] = &[
         goal: Some(Goal::Ratio(0.5)),
         prepare: drv_100,
     },
+    Row {
+        name: "nix-overhead",
+        about: "build by the backend nix / plain make in the same sandbox",
+        goal: None,
+        prepare: overhead,
+    },
 ];
+
+/// Unpacks and makes as one would by hand; the environment is that of the kernel's derivation.
+const PLAIN_MAKE: &str = r#"set -eu
+cd "$NIX_BUILD_TOP"
+mkdir source build
+ar p "$src" data.tar.xz | tar -xJOf - "./$sourceMember" | tar -xJf - -C source --strip-components=1
+cp "$config" build/.config
+chmod u+w build/.config
+plain_make() {
+    env -i PATH="$PATH" HOME="$NIX_BUILD_TOP" make -C source O="$NIX_BUILD_TOP/build" \
+        -j"$NIX_BUILD_CORES" $makeVariables $toolchainVariables "$@"
+}
+plain_make olddefconfig
+plain_make $makeGoals
+plain_make modules_install INSTALL_MOD_PATH="$out"
+cp "build/$image" "$out/"
+"#;
 
 /// The lock that the tests compare with the evaluator.
 const FIXTURE: &str = "kernelkit/tests/nix/fixture";
@@ -96,6 +120,64 @@ fn drv_100(setting: &Setting<'_>) -> Result<Sides> {
             .args(["--eval", "--strict", "--json", "--expr"])
             .arg(expression),
     )
+}
+
+/// From nothing both times: what the store has of the kernel is deleted before.
+fn overhead(setting: &Setting<'_>) -> Result<Sides> {
+    let settings = "toolchain = \"debian-12\"\nbackend = \"nix\"\n";
+    let project = Project::single(
+        setting,
+        "nix-overhead",
+        "debian:linux-source-6.12",
+        settings,
+    )?;
+    let environment = nix(setting, "nix").env;
+    let conf = &environment["NIX_CONF_DIR"];
+    fs::write_atomic(
+        Utf8Path::new(conf).join("nix.conf"),
+        b"build-users-group =\nsandbox = true\nsandbox-fallback = false\nsandbox-paths =\nsubstituters =\n",
+    )?;
+    let build = project.build().envs(&environment);
+    exec::capture(&project.kernel(&["lock"]).envs(&environment))?;
+    exec::capture(&build)?;
+    let nix_files = setting.workspace.root.join("nix");
+    let script = project.dir.join("plain.sh");
+    fs::write_atomic(&script, PLAIN_MAKE.as_bytes())?;
+    let expression = |of: &str| {
+        format!(
+            "let kernel = (import {nix_files} {{ directory = {}; }}).kernels.bench; in {of}",
+            project.dir
+        )
+    };
+    let plain = expression(&format!(
+        "derivation (kernel.drvAttrs // {{ name = \"plain-make\"; outputs = [ \"out\" ]; buildScript = {script}; }})"
+    ));
+    let instantiated = |expression: &str| -> Result<String> {
+        let call = nix(setting, "nix-instantiate").args(["--expr", expression]);
+        Ok(exec::capture(&call)?.text().trim().to_owned())
+    };
+    let [kernel, plain] = [instantiated(&expression("kernel"))?, instantiated(&plain)?];
+    let forget = |derivation: &str| {
+        nix(setting, "sh").args([
+            "-c",
+            "rm -rf \"$2\"; for path in $(nix-store --query --outputs \"$1\"); do nix-store --delete --ignore-liveness \"$path\" || ! nix-store --check-validity \"$path\"; done",
+            "sh",
+            derivation,
+            project.state().as_str(),
+        ])
+    };
+    Ok(Sides {
+        ours: Side {
+            before: vec![forget(kernel.trim_end_matches("!out"))],
+            timed: vec![build],
+        },
+        reference: Some(Side {
+            before: vec![forget(&plain)],
+            timed: vec![nix(setting, "nix-store").args(["--realise", &plain])],
+        }),
+        goal: None,
+        holds: None,
+    })
 }
 
 /// A hundred kernels that differ in their names and releases.

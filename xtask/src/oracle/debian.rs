@@ -31,14 +31,21 @@ pub(super) fn cases<'a>(scope: &Scope<'a>, cases: &mut Vec<Case<'a>>) -> Result 
     if target.compiler != "gcc" {
         return Ok(());
     }
-    let series: Vec<_> = target.tree.version.split('.').take(2).collect();
-    let package = format!("linux-config-{}", series.join("."));
+    let mut numbers = target.tree.version.split('.').map_while(|n| n.parse().ok());
+    let (major, minor): (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let package = format!("linux-config-{major}.{minor}");
+    // A configuration of the version before serves too: it is one to be upgraded.
+    let earlier = format!("linux-config-{major}.{}", minor.saturating_sub(1));
     for (debian, arch) in ARCHITECTURES {
         // Another architecture's packages need its package lists.
         if *arch != target.arch || (scope.sample && *debian != "amd64") {
             continue;
         }
-        let configs = match configs(scope.workspace, &package, debian) {
+        let found = configs(scope.workspace, &package, debian);
+        let configs = match found.or_else(|error| {
+            let found = configs(scope.workspace, &earlier, debian);
+            found.map_err(|_| error)
+        }) {
             Ok(configs) => configs,
             Err(error) if exec::interrupted() => return Err(error),
             Err(error) => {
@@ -71,8 +78,14 @@ fn configs(
     }
     let root = workspace.target.join("kconfig-oracle/debian");
     let dir = root.join(format!("{package}_{architecture}"));
+    let mut failed = Ok(());
+    for release in releases(package) {
+        if !dir.is_dir() {
+            failed = download(workspace, &root, package, architecture, *release, &dir);
+        }
+    }
     if !dir.is_dir() {
-        download(workspace, &root, package, architecture, &dir)?;
+        failed?;
     }
     let mut paths: Vec<Utf8PathBuf> = Vec::new();
     files_below(&dir, &mut |path| {
@@ -91,10 +104,17 @@ fn configs(
         .collect()
 }
 
-/// Where packages are that a stable release does not have: by series of kernels.
-fn later_release(package: &str) -> Option<&'static str> {
-    let series = package.strip_prefix("linux-config-")?;
-    series.starts_with("7.").then_some("trixie-backports")
+/// The releases that may have a package, `None` the one installed here. Those of another
+/// architecture are not always whole on a mirror.
+fn releases(package: &str) -> &'static [Option<&'static str>] {
+    match package.strip_prefix("linux-config-") {
+        Some("6.1") => &[None, Some("bookworm")],
+        Some("6.12") => &[None, Some("trixie")],
+        Some(later) if later.starts_with('7') => {
+            &[Some("trixie-backports"), Some("forky"), Some("sid")]
+        }
+        _ => &[],
+    }
 }
 
 /// Unpacks the package into `dir`. The machine's apt only knows its own architecture,
@@ -104,9 +124,9 @@ fn download(
     root: &Utf8Path,
     package: &str,
     architecture: &str,
+    release: Option<&str>,
     dir: &Utf8Path,
 ) -> Result {
-    let release = later_release(package);
     let lists = root
         .join("apt")
         .join(release.unwrap_or("stable"))

@@ -30,6 +30,7 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("zstd", "compressed modules and images"),
     ("dwarves", "BTF"),
     ("qemu-system-x86", "boot kernels"),
+    ("qemu-system-arm", "boot kernels of another architecture"),
     ("ccache", "builds with and without a compiler cache"),
     ("gpgv", "verify signed sources"),
     ("git", "sources from git, tree ids"),

@@ -167,7 +167,7 @@ fn complete(kernel: &mut Kernel) -> Result<(), fs::Error> {
     if let Some(state) = state {
         directories.push(state.join("build").to_string());
     }
-    directories.extend(source_of(&log)?);
+    directories.extend(directories_of(&log)?);
     let mut scan = Scan::new(&directories);
     let mut failure = None;
     for name in SCANNED {
@@ -224,17 +224,17 @@ fn complete(kernel: &mut Kernel) -> Result<(), fs::Error> {
     Ok(())
 }
 
-/// The tree that a run compiled: `build.log` has make's calls, and those have `-C`.
-fn source_of(log: &Utf8Path) -> Result<Option<String>, fs::Error> {
+/// The tree that a run compiled, and where it did: `build.log` has make's calls, and those have `-C` and `O=`.
+fn directories_of(log: &Utf8Path) -> Result<Vec<String>, fs::Error> {
     let Some(bytes) = fs::read_optional(log.join("build.log"))? else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let text = String::from_utf8_lossy(&bytes);
-    let source = text.lines().find_map(|line| {
-        let (_, rest) = line.split_once(" make -C ")?;
-        rest.split_whitespace().next().map(str::to_owned)
-    });
-    Ok(source)
+    let calls = text.lines().find_map(|line| line.split_once(" make -C "));
+    let words = calls.map_or("", |(_, rest)| rest).split_whitespace();
+    let build = words.clone().find_map(|word| word.strip_prefix("O="));
+    let source = words.take(1);
+    Ok(source.chain(build).map(str::to_owned).collect())
 }
 
 /// Files of modules below a directory; `None` where it is not there.

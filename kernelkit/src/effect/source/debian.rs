@@ -187,6 +187,11 @@ pub(super) fn prepare(
     })
 }
 
+/// The version that apt would take now.
+pub(super) fn look(package: &str, context: &Context<'_>) -> Result<String, super::Error> {
+    Ok(resolve(package, None, context)?.version)
+}
+
 /// The candidate, or the version asked for. apt takes half a second to say, so the
 /// answer is kept for as long as apt's lists and settings stay as they are.
 fn resolve(

@@ -21,9 +21,6 @@ use crate::effect::exec;
 use crate::effect::fs::{self, Context as _};
 use crate::source::Sha256;
 
-/// How often one file is tried before giving up.
-const ATTEMPTS: u32 = 5;
-
 /// Lists and signatures are far smaller; more is a mistake or an attack.
 const TEXT_LIMIT: u64 = 64 << 20;
 
@@ -172,7 +169,9 @@ pub(in crate::effect) fn file(
     loop {
         let resumed = match transfer(&agent, url, &part, expected, progress) {
             Ok(resumed) => resumed,
-            Err(super::Error::Download(error)) if error.is_passing() && attempt < ATTEMPTS => {
+            Err(super::Error::Download(error))
+                if error.is_passing() && attempt < context.attempts =>
+            {
                 pause(context.retry_pause * 2_u32.pow(attempt - 1))?;
                 attempt += 1;
                 continue;
@@ -225,7 +224,7 @@ pub(super) fn bytes(url: &str, context: &Context<'_>) -> Result<Option<Vec<u8>>,
         match once() {
             Ok(bytes) => return Ok(Some(bytes)),
             Err(Error::NotFound { .. }) => return Ok(None),
-            Err(error) if error.is_passing() && attempt < ATTEMPTS => {
+            Err(error) if error.is_passing() && attempt < context.attempts => {
                 pause(context.retry_pause * 2_u32.pow(attempt - 1))?;
                 attempt += 1;
             }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::effect::{exec, fs};
 use crate::process::Call;
-use crate::source::{Sha256, Source, TreeId};
+use crate::source::{Sha256, Source, TreeId, is_commit};
 use crate::version::KernelVersion;
 
 /// What a repository does not have.
@@ -217,19 +217,52 @@ pub(super) fn resolve(
     context: &Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(Utf8PathBuf, Resolved), SourceError> {
-    let odd = |byte: u8| byte.is_ascii_control() || byte == b' ';
-    if reference.is_empty() || reference.starts_with('-') || reference.bytes().any(odd) {
-        return Err(Error::InvalidReference {
-            reference: reference.to_owned(),
-        }
-        .into());
-    }
+    check_reference(reference)?;
     if is_url(repository) {
         return remote(repository, reference, history, context, progress);
     }
     let path = context.environment.current_dir.join(repository);
     let resolved = local(&path, repository, reference, context)?;
     Ok((path, resolved))
+}
+
+/// The commit that `reference` names now. Of a URL, nothing is fetched; a tag that is known stays.
+pub(super) fn look(
+    repository: &str,
+    reference: &str,
+    context: &Context<'_>,
+) -> Result<String, SourceError> {
+    check_reference(reference)?;
+    if !is_url(repository) {
+        let path = context.environment.current_dir.join(repository);
+        return Ok(local(&path, repository, reference, context)?.commit);
+    }
+    let seen = seen(repository, reference, context)?;
+    match seen.as_ref().filter(|seen| stays(seen, reference)) {
+        Some(known) => return Ok(known.commit.clone()),
+        None if context.offline => {
+            return Err(Error::Offline {
+                repository: repository.to_owned(),
+                reference: reference.to_owned(),
+            }
+            .into());
+        }
+        None => {}
+    }
+    let found = find_remote(repository, reference, Utf8Path::new("/"), context);
+    Ok(found
+        .map_err(|error| vanished(error, repository, reference, seen.as_ref()))?
+        .commit)
+}
+
+fn check_reference(reference: &str) -> Result<(), Error> {
+    let odd = |byte: u8| byte.is_ascii_control() || byte == b' ';
+    if reference.is_empty() || reference.starts_with('-') || reference.bytes().any(odd) {
+        return Err(Error::InvalidReference {
+            reference: reference.to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// What a release of this commit could be labelled.
@@ -422,20 +455,12 @@ fn remote(
         }
         .into());
     }
-    let cache_dir = &context.environment.cache_dir;
     let dir = mirror::dir(url, context);
-    let known_at = cache_dir.join("known").join(format!(
-        "git-{}.json",
-        Sha256::of(format!("{url} {reference}").as_bytes())
-    ));
-    let seen = fs::read_optional(&known_at)?
-        .and_then(|bytes| serde_json::from_slice::<Resolved>(&bytes).ok())
-        .filter(|_| dir.is_dir());
-    // Tags and commits stay; branches move on.
-    let stays = |known: &Resolved| known.tag || is_commit(reference) || context.offline;
+    let seen = seen(url, reference, context)?;
+    let usable = |known: &&Resolved| stays(known, reference) || context.offline;
     let deep = !history || !dir.join("shallow").exists();
-    if let Some(known) = seen.clone().filter(stays).filter(|_| deep) {
-        return Ok((dir, known));
+    if let Some(known) = seen.as_ref().filter(usable).filter(|_| deep) {
+        return Ok((dir, known.clone()));
     }
     if context.offline {
         return Err(Error::Offline {
@@ -445,19 +470,12 @@ fn remote(
         .into());
     }
     let _lock = mirror::open(&dir, context, progress)?;
-    let vanished = |error| match (error, &seen) {
-        (SourceError::Git(Error::UnknownReference { .. }), Some(seen)) => Error::Vanished {
-            repository: url.to_owned(),
-            reference: reference.to_owned(),
-            commit: seen.commit.clone(),
-        }
-        .into(),
-        (error, _) => error,
-    };
+    let vanished = |error| vanished(error, url, reference, seen.as_ref());
     let (wanted, tag) = if is_commit(reference) {
         (reference.to_owned(), false)
     } else {
-        find_remote(url, reference, &dir, context).map_err(vanished)?
+        let found = find_remote(url, reference, &dir, context).map_err(vanished)?;
+        (found.name, found.tag)
     };
     progress(Progress::Note(&format!("fetching {reference} from {url}")));
     let kept = format!(
@@ -471,40 +489,92 @@ fn remote(
     })?;
     let resolved = describe(context, &dir, commit, tag)?;
     let json = serde_json::to_vec(&resolved).expect("a resolution is plain data");
-    fs::write_atomic(&known_at, &json)?;
+    fs::write_atomic(known_at(url, reference, context), &json)?;
     Ok((dir, resolved))
 }
 
-fn is_commit(reference: &str) -> bool {
-    reference.len() == 40 && reference.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// Where it is kept what a reference at a URL was when it was last fetched.
+fn known_at(url: &str, reference: &str, context: &Context<'_>) -> Utf8PathBuf {
+    let digest = Sha256::of(format!("{url} {reference}").as_bytes());
+    let known = context.environment.cache_dir.join("known");
+    known.join(format!("git-{digest}.json"))
 }
 
-/// The full name of the reference at `url`, and whether it is a tag.
+/// What a reference at a URL was when it was last fetched, where that is still in the mirror.
+fn seen(url: &str, reference: &str, context: &Context<'_>) -> Result<Option<Resolved>, fs::Error> {
+    let bytes = fs::read_optional(known_at(url, reference, context))?;
+    Ok(bytes
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .filter(|_| mirror::dir(url, context).is_dir()))
+}
+
+/// Tags and commits stay; branches move on.
+fn stays(known: &Resolved, reference: &str) -> bool {
+    known.tag || is_commit(reference)
+}
+
+/// The same error, or that the reference was there once.
+fn vanished(
+    error: SourceError,
+    url: &str,
+    reference: &str,
+    seen: Option<&Resolved>,
+) -> SourceError {
+    match (error, seen) {
+        (SourceError::Git(Error::UnknownReference { .. }), Some(seen)) => Error::Vanished {
+            repository: url.to_owned(),
+            reference: reference.to_owned(),
+            commit: seen.commit.clone(),
+        }
+        .into(),
+        (error, _) => error,
+    }
+}
+
+/// A reference at a URL.
+struct Found {
+    /// In full.
+    name: String,
+    tag: bool,
+    commit: String,
+}
+
+/// The reference at `url`: a tag, then a branch, then literally.
 fn find_remote(
     url: &str,
     reference: &str,
     dir: &Utf8Path,
     context: &Context<'_>,
-) -> Result<(String, bool), SourceError> {
+) -> Result<Found, SourceError> {
     let names = [
         (format!("refs/tags/{reference}"), true),
         (format!("refs/heads/{reference}"), false),
         (reference.to_owned(), false),
     ];
+    // An annotated tag is an object of its own; what it names has this suffix (gitrevisions(7)).
+    let peeled = |name: &str| format!("{name}^{{}}");
     let call = git(context, dir)
         .args(["ls-remote", "--quiet", "--end-of-options", url])
-        .args(names.iter().map(|(name, _)| name));
+        .args(names.iter().map(|(name, _)| name))
+        .arg(peeled(&names[0].0));
     let output = exec::capture(&call);
     let text = output
         .map_err(|error| mirror::explain(url, reference, error))?
         .text();
     let there = |wanted: &str| {
-        text.lines().any(|line| {
-            line.split_once('\t')
-                .is_some_and(|(_, name)| name == wanted)
+        text.lines().find_map(|line| {
+            let (id, name) = line.split_once('\t')?;
+            (name == wanted).then(|| id.to_owned())
         })
     };
-    let found = names.into_iter().find(|(name, _)| there(name));
+    let found = names.into_iter().find_map(|(name, tag)| {
+        let commit = there(&name)?;
+        Some(Found {
+            commit: there(&peeled(&name)).unwrap_or(commit),
+            name,
+            tag,
+        })
+    });
     found.ok_or_else(|| {
         Error::UnknownReference {
             repository: url.to_owned(),

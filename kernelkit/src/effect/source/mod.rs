@@ -12,6 +12,7 @@ pub(in crate::effect) mod download;
 mod git;
 mod hash;
 mod kernel;
+mod look;
 pub mod mailbox;
 mod mirror;
 mod patch;
@@ -31,6 +32,7 @@ pub use debian::Error as DebianError;
 pub(in crate::effect) use debian::apt;
 pub use download::Error as DownloadError;
 pub use git::Error as GitError;
+pub use look::Looks;
 pub use mailbox::Error as MailboxError;
 pub use patch::Error as PatchError;
 pub use scan::Error as ScanError;
@@ -108,20 +110,23 @@ pub struct Context<'a> {
     /// This moment or an earlier one. A file touched shortly before it is read again each
     /// time, because it may change once more without its times showing it.
     pub now: SystemTime,
+    /// How often a request is sent, at most, that fails but may go better the next time.
+    pub attempts: u32,
     /// How long to wait before a failed request is sent again; doubled each time.
     pub retry_pause: Duration,
 }
 
 impl<'a> Context<'a> {
-    /// With kernel.org itself, online, and now.
+    /// With kernel.org or the environment's mirror of it, online, and now.
     pub fn new(environment: &'a Environment) -> Self {
         Context {
             environment,
-            mirror: Mirror::default(),
+            mirror: environment.mirror.clone(),
             snapshot: "https://snapshot.debian.org".to_owned(),
             keyring: None,
             offline: false,
             now: SystemTime::now(),
+            attempts: 5,
             retry_pause: Duration::from_secs(1),
         }
     }

@@ -92,34 +92,32 @@ fn releases(
     context: &Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Releases, Error> {
-    let url = context.mirror.index();
-    let path = beside(&url, "releases", context);
-    let fetched = match download::bytes(&url, context) {
-        Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(Error::from(download::Error::NotFound { url })),
-        Err(error) => Err(error),
+    let error = match fetch_releases(context) {
+        Err(error @ Error::Download(_)) => error,
+        fetched => return fetched,
     };
-    let bytes = match fetched {
-        Ok(bytes) => {
-            let releases = parse_releases(&bytes)?;
-            fs::write_atomic(&path, &bytes)?;
-            return Ok(releases);
-        }
-        Err(error @ Error::Download(_)) => {
-            let Some(bytes) = fs::read_optional(&path)? else {
-                return Err(error);
-            };
-            let stamp = scan::stamp(&path)?;
-            let age = stamp.map_or(Duration::ZERO, |stamp| age(&stamp, context.now));
-            progress(Progress::Note(&format!(
-                "{error}: the list of releases is {} old",
-                spoken(age)
-            )));
-            bytes
-        }
-        Err(error) => return Err(error),
+    let path = beside(&context.mirror.index(), "releases", context);
+    let Some(bytes) = fs::read_optional(&path)? else {
+        return Err(error);
     };
+    let stamp = scan::stamp(&path)?;
+    let age = stamp.map_or(Duration::ZERO, |stamp| age(&stamp, context.now));
+    progress(Progress::Note(&format!(
+        "{error}: the list of releases is {} old",
+        spoken(age)
+    )));
     parse_releases(&bytes)
+}
+
+/// kernel.org's list as it is now; it is kept for when there is no other.
+pub(super) fn fetch_releases(context: &Context<'_>) -> Result<Releases, Error> {
+    let url = context.mirror.index();
+    let Some(bytes) = download::bytes(&url, context)? else {
+        return Err(download::Error::NotFound { url }.into());
+    };
+    let releases = parse_releases(&bytes)?;
+    fs::write_atomic(beside(&url, "releases", context), &bytes)?;
+    Ok(releases)
 }
 
 fn parse_releases(bytes: &[u8]) -> Result<Releases, Error> {
