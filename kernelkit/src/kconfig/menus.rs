@@ -83,19 +83,19 @@ impl Model {
 impl Values<'_> {
     /// Symbols that a user could set and did not, where they are shown.
     pub(super) fn new_symbols(&self) -> Vec<SymbolId> {
-        let mut symbols = self.new_entries();
-        symbols.retain(|symbol| !self.model().is_choice(*symbol));
-        symbols
+        let model = self.model();
+        let nodes = self.new_entries(&model.menus(self.kconfig.dialect));
+        let symbols = nodes.into_iter().map(|node| model.node(node).symbol);
+        symbols.filter(|symbol| !model.is_choice(*symbol)).collect()
     }
 
-    /// The same, with the choices that before 6.9 are symbols too.
-    pub(super) fn new_entries(&self) -> Vec<SymbolId> {
+    /// Where they are shown, and the choices that before 6.9 are symbols too.
+    pub(super) fn new_entries(&self, menus: &Menus) -> Vec<NodeId> {
         let model = self.model();
-        let menus = model.menus(self.kconfig.dialect);
-        let mut symbols = Vec::new();
+        let mut nodes = Vec::new();
         let mut open = vec![0];
         while let Some(node) = open.pop() {
-            if !self.is_shown(&menus, node) {
+            if !self.is_shown(menus, node) {
                 continue;
             }
             let entry = model.node(node);
@@ -112,11 +112,11 @@ impl Values<'_> {
                 _ => false,
             };
             if settable && !self.user[symbol as usize].is_set() {
-                symbols.push(symbol);
+                nodes.push(node);
             }
             open.extend(menus.inside[node as usize].iter().rev());
         }
-        symbols
+        nodes
     }
 
     /// Whether the prompt written at this node is on.

@@ -290,33 +290,14 @@ impl Values<'_> {
         out
     }
 
-    /// What `helpnewconfig` prints, without the places and conditions.
+    /// What `helpnewconfig` prints.
     pub(super) fn new_symbols_help(&self) -> Vec<u8> {
-        let kconfig = self.kconfig;
+        let menus = self.model().menus(self.kconfig.dialect);
         let mut out = Vec::new();
-        for symbol in self.new_entries() {
-            out.extend_from_slice(b"-----\n\n");
-            let choice = self.model().is_choice(symbol);
-            match kconfig.help(symbol) {
-                Some(help) => {
-                    if !choice {
-                        self.push_name(&mut out, symbol);
-                        out.extend_from_slice(b":\n\n");
-                    }
-                    out.extend_from_slice(help.as_bytes());
-                }
-                None => out.extend_from_slice(b"There is no help available for this option.\n"),
-            }
-            if !choice {
-                let about = format!(
-                    "Symbol: {} [={}]\nType  : {}\n",
-                    kconfig.name(symbol),
-                    String::from_utf8_lossy(self.bytes_of(symbol)),
-                    self.model().symbol(symbol).kind.keyword()
-                );
-                out.extend_from_slice(about.as_bytes());
-            }
-            out.extend_from_slice(b"\n\n\n-----\n");
+        for node in self.new_entries(&menus) {
+            out.extend_from_slice(b"-----\n");
+            out.extend_from_slice(&self.help_block(node, &menus));
+            out.extend_from_slice(b"-----\n");
         }
         out
     }

@@ -396,6 +396,19 @@ fn help_for_what_is_new_shows_old_choices_too() {
 }
 
 #[test]
+fn help_for_what_is_new_is_that_of_the_entry_that_is_shown() {
+    let kconfig = "config A\n\tbool \"a\" if n\n\thelp\n\t  Elsewhere.\n\n\
+        config A\n\tbool \"a\"\n\thelp\n\t  Here.\n";
+    for dialect in DIALECTS {
+        let kconfig = load(kconfig, dialect);
+        let resolution = resolve(&kconfig, Mode::Olddefconfig, "");
+        let help = String::from_utf8(resolution.new_symbols_help()).unwrap();
+        assert!(help.starts_with("-----\n\nCONFIG_A:\n\nHere.\n"), "{help}");
+        assert!(help.ends_with("\n\n\n-----\n"), "{help}");
+    }
+}
+
+#[test]
 fn an_entry_behind_the_one_it_needs_was_no_member() {
     let kconfig = "choice\n\tprompt \"c\"\nconfig A\n\tbool \"a\"\nconfig S\n\tbool \"s\"\n\
         \tdepends on A\nconfig B\n\tbool \"b\"\nendchoice\n";

@@ -174,8 +174,8 @@ const KNOWN: &[Known] = &[
         part: "stdout",
         without: |theirs, _| without_places(theirs),
         ours: without_places,
-        why: "conf simplifies the expressions in help texts, of which helpnewconfig has only the \
-              text here, and so it finds some submenus, which are indented: for people",
+        why: "conf simplifies the expressions in help texts, and so it finds some submenus, which are \
+              indented: for people",
     },
 ];
 
