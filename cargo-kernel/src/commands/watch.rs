@@ -110,6 +110,7 @@ fn look_around(
         .unzip();
     if !kernels.is_empty() && !exec::interrupted() {
         let ran = batch::carry_out(&args.batch, false, &workspace, &kernels, ui)?;
+        let session = workspace.session();
         for ((kernel, found), over) in kernels.iter().zip(&found).zip(&ran.kernels) {
             round.failed += usize::from(!over.end.is_good());
             let phase = over
@@ -117,7 +118,7 @@ fn look_around(
                 .as_ref()
                 .and_then(|failed| failed.phase.as_deref());
             if let Some(record) = watch::remember(found, over.end, phase) {
-                watching::write(&workspace.session(), kernel, &record)?;
+                watching::write(&session, kernel, &record)?;
             }
         }
         if let Err(failure) = mail.send(&ran.report, &ran.dir, &workspace, ui) {

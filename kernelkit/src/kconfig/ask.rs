@@ -506,12 +506,7 @@ impl<'k> Interview<'k> {
         let model = values.model();
         let inside = self.menus.inside[node as usize].iter().copied();
         let members: Vec<NodeId> = inside
-            .filter(|node| {
-                matches!(
-                    model.node(*node).kind,
-                    NodeKind::Config | NodeKind::Menuconfig
-                ) && values.is_shown(&self.menus, *node)
-            })
+            .filter(|node| model.is_config(*node) && values.is_shown(&self.menus, *node))
             .collect();
         let choice = model.symbol(model.node(node).symbol).own_choice;
         let chosen = values.chosen[choice as usize];

@@ -694,22 +694,21 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) fn new(model: &Model) -> Self {
-        let mut symbols = vec![Visit::New; model.symbols.len()];
-        symbols[..=Y as usize].fill(Visit::Done);
-        Walk {
-            exprs: vec![Visit::New; model.exprs.0.len()],
-            symbols,
-            choices: vec![Visit::New; model.choices.len()],
-            circles: Circles::default(),
-        }
+        let mut walk = Walk::all(model, Visit::New);
+        walk.symbols[..=Y as usize].fill(Visit::Done);
+        walk
     }
 
     /// Everything was visited.
     pub(super) fn finished(model: &Model) -> Self {
+        Walk::all(model, Visit::Done)
+    }
+
+    fn all(model: &Model, visit: Visit) -> Self {
         Walk {
-            exprs: vec![Visit::Done; model.exprs.0.len()],
-            symbols: vec![Visit::Done; model.symbols.len()],
-            choices: vec![Visit::Done; model.choices.len()],
+            exprs: vec![visit; model.exprs.0.len()],
+            symbols: vec![visit; model.symbols.len()],
+            choices: vec![visit; model.choices.len()],
             circles: Circles::default(),
         }
     }

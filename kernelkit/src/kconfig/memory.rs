@@ -6,7 +6,7 @@
 
 use super::eval::{User, Values};
 use super::link::{Child, Guide, Via, Walk};
-use super::menus::{Menus, Sight};
+use super::menus::Menus;
 use super::model::{ExprId, Model, NONE, NodeId, Property, PropertyKind, Step, SymbolId};
 use super::resolve::Resolution;
 
@@ -23,30 +23,32 @@ impl Memory {
     /// them with, nobody has looked at any.
     pub(super) fn new(resolution: &mut Resolution<'_>) -> Self {
         let Resolution { values, inputs, .. } = resolution;
-        let mut memory = Memory::full(values.model());
         let is_fresh = inputs.is_empty() && !values.user.iter().any(User::is_set);
         if is_fresh {
             *values = Values::new(values.kconfig);
-            memory.forget(values);
+            return Memory::forgotten(values);
         }
+        let model = values.model();
+        Memory::of(model, Walk::finished(model))
+    }
+
+    /// Nothing is known for sure but MODULES.
+    pub(super) fn forgotten(values: &mut Values<'_>) -> Self {
+        let model = values.model();
+        values.forget();
+        let mut memory = Memory::of(model, Walk::new(model));
+        memory.look(values, Step::Symbol(model.modules));
         memory
     }
 
-    /// All values are known.
-    pub(super) fn full(model: &Model) -> Self {
-        Memory {
-            walk: Walk::finished(model),
-            waiting: vec![NONE; model.choices.len()],
-        }
+    fn of(model: &Model, walk: Walk) -> Self {
+        let waiting = vec![NONE; model.choices.len()];
+        Memory { walk, waiting }
     }
 
-    /// Something changed: nothing is known for sure but MODULES.
+    /// Something changed.
     pub(super) fn forget(&mut self, values: &mut Values<'_>) {
-        let model = values.model();
-        values.forget();
-        self.walk = Walk::new(model);
-        self.waiting.fill(NONE);
-        self.look(values, Step::Symbol(model.modules));
+        *self = Memory::forgotten(values);
     }
 
     /// Works out a value, and what is needed for it.
@@ -72,8 +74,7 @@ impl Memory {
         node: NodeId,
     ) -> bool {
         let model = values.model();
-        let mut open = vec![node];
-        while let Some(node) = open.pop() {
+        menus.is_shown(node, |node| {
             let entry = model.node(node);
             if node != 0 && entry.prompt != NONE {
                 self.look(values, entry.visible.into());
@@ -87,13 +88,8 @@ impl Memory {
                     symbol => self.look_at(values, symbol),
                 }
             }
-            match values.sight(node) {
-                Sight::Hidden => {}
-                Sight::Shown => return true,
-                Sight::AsItsInside => open.extend(menus.inside[node as usize].iter().rev()),
-            }
-        }
-        false
+            values.sight(node)
+        })
     }
 
     /// Works out what is not known yet, as a file is written: entry by entry, and a choice when

@@ -80,6 +80,21 @@ impl Model {
     }
 }
 
+impl Menus {
+    /// Whether a node is shown, where `sight` says what each decides by itself.
+    pub(super) fn is_shown(&self, node: NodeId, mut sight: impl FnMut(NodeId) -> Sight) -> bool {
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            match sight(node) {
+                Sight::Hidden => {}
+                Sight::Shown => return true,
+                Sight::AsItsInside => open.extend(self.inside[node as usize].iter().rev()),
+            }
+        }
+        false
+    }
+}
+
 impl Values<'_> {
     /// Symbols that a user could set and did not, where they are shown.
     pub(super) fn new_symbols(&self) -> Vec<SymbolId> {
@@ -142,15 +157,7 @@ impl Values<'_> {
 
     /// Whether it is shown: its prompt is on, or it is on itself and holds something shown.
     pub(super) fn is_shown(&self, menus: &Menus, node: NodeId) -> bool {
-        let mut open = vec![node];
-        while let Some(node) = open.pop() {
-            match self.sight(node) {
-                Sight::Hidden => {}
-                Sight::Shown => return true,
-                Sight::AsItsInside => open.extend(menus.inside[node as usize].iter().rev()),
-            }
-        }
-        false
+        menus.is_shown(node, |node| self.sight(node))
     }
 
     /// Whether it is shown, as far as it alone decides that.

@@ -400,9 +400,7 @@ impl Values<'_> {
 
     /// Evaluates once more, as a file is written then.
     fn evaluate_again(&mut self) {
-        let mut memory = Memory::full(self.model());
-        memory.forget(self);
-        memory.complete(self);
+        Memory::forgotten(self).complete(self);
     }
 
     /// Before 6.9: whether a choice that can be seen was not to be y. Then the line of the

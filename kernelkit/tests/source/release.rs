@@ -43,11 +43,7 @@ impl Site {
             "releases": [release("stable", "6.18.3"), release("longterm", "6.12.117")],
         });
         server.put("/releases.json", releases.to_string());
-        world.mirror = Mirror {
-            releases: format!("{}/pub/linux/kernel", server.url),
-            candidates: format!("{}/torvalds/t", server.url),
-            index: server.url.clone(),
-        };
+        world.mirror = Mirror::at(&server.url);
         Site {
             world,
             server,

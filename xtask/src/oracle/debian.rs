@@ -78,14 +78,15 @@ fn configs(
     }
     let root = workspace.target.join("kconfig-oracle/debian");
     let dir = root.join(format!("{package}_{architecture}"));
-    let mut failed = Ok(());
+    let mut tried = Err(format!("no release has {package}").into());
     for release in releases(package) {
-        if !dir.is_dir() {
-            failed = download(workspace, &root, package, architecture, *release, &dir);
+        if dir.is_dir() {
+            break;
         }
+        tried = download(workspace, &root, package, architecture, *release, &dir);
     }
     if !dir.is_dir() {
-        failed?;
+        tried?;
     }
     let mut paths: Vec<Utf8PathBuf> = Vec::new();
     files_below(&dir, &mut |path| {

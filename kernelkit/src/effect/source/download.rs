@@ -351,16 +351,10 @@ fn suffixed(path: &Utf8Path, suffix: &str) -> Utf8PathBuf {
 }
 
 fn pause(time: Duration) -> Result<(), super::Error> {
-    let mut left = time;
-    while !left.is_zero() {
-        if exec::interrupted() {
-            return Err(super::Error::Interrupted);
-        }
-        let step = left.min(Duration::from_millis(50));
-        std::thread::sleep(step);
-        left -= step;
+    match exec::wait(time) {
+        true => Err(super::Error::Interrupted),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 fn checked(url: &str, response: Response<Body>) -> Result<Response<Body>, Error> {
