@@ -100,6 +100,10 @@ pub struct Plan {
     /// The compiler cache's configuration, where one is used.
     #[serde(skip)]
     pub ccache: Option<(Ccache, String)>,
+    /// Names all that `conf`'s answer hangs on: the `.config` but for its `CONFIG_LOCALVERSION`, the tree's
+    /// files, the tools, the call.
+    #[serde(skip)]
+    pub config_inputs: Sha256,
     /// Whether the source can change under the build and must be looked at again after it.
     #[serde(skip)]
     pub volatile: bool,
@@ -131,7 +135,8 @@ impl ChosenBy {
 #[serde(rename_all = "kebab-case", tag = "step")]
 pub enum Step {
     /// Writes the predicted `.config` and has the kernel's own `conf` confirm it: after
-    /// the call the file must be unchanged. Skipped where the file is there already.
+    /// the call the file must be unchanged. Not called where `conf` has confirmed the file here
+    /// before, or one that differs in nothing but `CONFIG_LOCALVERSION`.
     Configure {
         /// The file.
         #[schemars(with = "String")]
@@ -303,11 +308,22 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
 
     let ccache = facts.ccache.as_ref().filter(|_| spec.ccache.value);
     let kbuild = kbuild(spec, facts, &dirs, predicted.as_ref(), ccache);
+    let confirm = kbuild.call(&["olddefconfig"]);
+    let inputs = facts.tree.config_inputs;
+    let config_inputs = Sha256::of(
+        format!(
+            "{}\n{}\n{}\n{confirm}",
+            inputs.map_or_else(|| identity.source.to_string(), |inputs| inputs.to_string()),
+            identity.config,
+            identity.toolchain,
+        )
+        .as_bytes(),
+    );
     let mut steps = vec![
         Step::Configure {
             path: dirs.build.join(".config"),
             sha256: Sha256::of(config.text().as_bytes()),
-            confirm: kbuild.call(&["olddefconfig"]),
+            confirm,
         },
         Step::Compile {
             call: kbuild.call(&spec.targets.value),
@@ -453,6 +469,7 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         dot_config: config.text().to_owned(),
         requests: facts.request.merged.to_config_text(),
         ccache,
+        config_inputs,
         volatile: !facts.tree.pinned,
     })
 }

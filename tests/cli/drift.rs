@@ -109,3 +109,44 @@ fn after_a_drift_the_next_plan_asks_afresh() {
     let said = run(&sandbox, &["build"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
 }
+
+/// Whether conf was asked in the last build.
+fn was_asked(sandbox: &Sandbox) -> bool {
+    let log = sandbox.path("project/target/kernel/tiny/log/latest");
+    assert!(log.join("compile.log").exists());
+    log.join("configure.log").exists()
+}
+
+#[test]
+fn an_edit_changes_the_release_and_conf_is_asked_only_where_it_could_answer_otherwise() {
+    let (sandbox, tree) = tiny("");
+    let release = || {
+        let build = sandbox.path("project/target/kernel/tiny/build");
+        let read = |name: &str| std::fs::read_to_string(build.join(name)).unwrap();
+        let release = read("include/config/kernel.release").trim().to_owned();
+        let (_, localversion) = release.split_once("6.12.117").unwrap();
+        let line = format!("CONFIG_LOCALVERSION=\"{localversion}\"\n");
+        assert!(read(".config").contains(&line), "{line}");
+        release
+    };
+    assert_eq!(run(&sandbox, &["build"]).code, 0);
+    assert!(was_asked(&sandbox));
+    let mut before = release();
+    let append = |text: &str| format!("{text}\n");
+    let mut tree = Some(tree);
+    for (file, asks) in [
+        ("lib/string.c", false),
+        ("init/main.c", false),
+        ("Kconfig", true),
+        ("lib/string.c", false),
+        ("scripts/resolve", true),
+    ] {
+        tree = tree.take().map(|tree| tree.edit(file, append));
+        let said = run(&sandbox, &["build"]);
+        assert_eq!(said.code, 0, "{file}: {}", said.stderr);
+        assert_eq!(was_asked(&sandbox), asks, "{file}");
+        let now = release();
+        assert_ne!(now, before, "{file}");
+        before = now;
+    }
+}

@@ -18,6 +18,7 @@ pub mod isolation;
 pub mod jobserver;
 pub mod kconfig;
 pub mod library;
+mod localversion;
 pub mod lock;
 pub mod lockfile;
 pub mod log;

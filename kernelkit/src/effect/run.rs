@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::drift::{self, Change};
 use super::fs::{self, Context as _};
+use super::localversion;
 use super::lock::{self, Lock};
 use super::log::RunLog;
 use super::stage::Output as StageOutput;
@@ -400,13 +401,25 @@ impl<'a> Run<'a> {
         let dirs = &self.plan.record.dirs;
         let marker = dirs.beside_build(CONFIRMED);
         // The digest stands for the tools, which `conf` asks.
-        let confirmed = format!("{sha256} {}", self.plan.record.digest);
-        let is_confirmed =
-            fs::read_optional(&marker)?.is_some_and(|bytes| bytes == confirmed.as_bytes());
-        if present.is_some_and(|bytes| Sha256::of(&bytes) == sha256)
-            && (is_confirmed || dirs.build.join("include/config/auto.conf").exists())
+        let inputs = self.plan.config_inputs;
+        let confirmed = format!("{sha256} {} {inputs}", self.plan.record.digest);
+        let before = fs::read_optional(&marker)?
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default();
+        let present = present.map(|bytes| Sha256::of(&bytes));
+        if present == Some(sha256)
+            && (before == confirmed || dirs.build.join("include/config/auto.conf").exists())
         {
             return Ok(());
+        }
+        let has_another_release = present.is_some_and(|present| {
+            before.starts_with(&format!("{present} ")) && before.ends_with(&format!(" {inputs}"))
+        });
+        if has_another_release && localversion::replace(&dirs.build, &self.plan.dot_config)? {
+            self.log.line(
+                "configure: nothing but CONFIG_LOCALVERSION differs from the configuration that conf has confirmed here",
+            )?;
+            return Ok(fs::write_atomic(&marker, confirmed.as_bytes())?);
         }
         self.stage("configure", Some(confirm), |run| {
             fs::write_atomic(path, run.plan.dot_config.as_bytes())?;
@@ -530,7 +543,8 @@ pub(super) fn summarize(
 /// killed in the middle.
 const UNFINISHED: &str = "compiling";
 
-/// Which configuration the kernel's own `conf` has confirmed in the build directory.
+/// Which configuration the kernel's own `conf` has confirmed in the build directory, for which identity,
+/// and what its answer hung on.
 const CONFIRMED: &str = "confirmed";
 
 /// Which tree was compiled last, and in which directory; its time is when that began.

@@ -17,6 +17,9 @@ pub struct Tree {
     pub version: KernelVersion,
     /// What `localversion*` files in it add to the version, without white space.
     pub localversion: String,
+    /// Names the files that a configuration can hang on, where the tree can change; elsewhere `id` does.
+    #[serde(skip)]
+    pub config_inputs: Option<Sha256>,
     /// The commit it was taken from, where one is known.
     pub commit: Option<Commit>,
     /// What the release could be labelled.

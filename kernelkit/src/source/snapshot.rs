@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256 as Hasher};
 
-use super::TreeId;
 use super::tree::{BlobId, Entry, Kind, tree_id};
+use super::{Sha256, TreeId};
 
 /// What the file system says of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,15 @@ impl Directory {
     }
 }
 
+/// Whether a file of this name is nothing to Kconfig, wherever but in `scripts/`.
+fn is_compiled_or_read(name: &[u8]) -> bool {
+    const EXTENSIONS: [&[u8]; 9] = [
+        b"c", b"h", b"S", b"rs", b"dts", b"dtsi", b"dtso", b"rst", b"txt",
+    ];
+    let extension = name.rsplit(|byte| *byte == b'.').next();
+    extension.is_some_and(|extension| extension != name && EXTENSIONS.contains(&extension))
+}
+
 /// All files of a tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
@@ -193,6 +202,25 @@ impl Snapshot {
             kind: *kind,
             blob: *blob,
         }))
+    }
+
+    /// Names the files of the tree that a configuration can hang on: Kconfig files, scripts, everything
+    /// but what is only compiled or read by people.
+    pub fn config_inputs(&self) -> Sha256 {
+        let mut hasher = Hasher::new();
+        for (directory, file) in self.files() {
+            let Some(blob) = file.blob else { continue };
+            let name = directory.name(file);
+            if !directory.path.starts_with(b"scripts/") && is_compiled_or_read(name) {
+                continue;
+            }
+            hasher.update(&directory.path);
+            hasher.update(name);
+            // No name has a NUL in it, and every id has the same length.
+            hasher.update([0, file.stamp.kind as u8]);
+            hasher.update(blob.0);
+        }
+        Sha256::from_bytes(hasher.finalize().into())
     }
 
     /// Whether both hold the same paths, whatever the files' stamps are.
@@ -396,6 +424,48 @@ mod tests {
                 }
                 snapshot
             })
+    }
+
+    #[test]
+    fn what_is_only_compiled_or_read_is_no_input_of_a_configuration() {
+        let stamp = Stamp {
+            kind: Kind::Regular,
+            size: 1,
+            modified: Time::default(),
+            changed: Time::default(),
+            inode: 0,
+        };
+        let inputs = |files: &[(&str, &[u8])]| {
+            let files = files.iter().map(|(path, bytes)| {
+                let blob = BlobId::of(bytes);
+                (path.as_bytes(), stamp, Some(blob))
+            });
+            Snapshot::from_files(files).config_inputs()
+        };
+        let before = [
+            ("Kconfig", &b"a"[..]),
+            ("arch/x86/tools/check.sh", b"a"),
+            ("init/main.c", b"a"),
+            ("rust", b"a"),
+            ("scripts/basic/fixdep.c", b"a"),
+            ("scripts/min-tool-version.sh", b"a"),
+        ];
+        for (changed, (path, _)) in before.iter().enumerate() {
+            let mut after = before;
+            after[changed].1 = b"b";
+            assert_eq!(
+                inputs(&after) == inputs(&before),
+                *path == "init/main.c",
+                "{path}"
+            );
+            let mut fewer = before.to_vec();
+            fewer.remove(changed);
+            assert_eq!(
+                inputs(&fewer) == inputs(&before),
+                *path == "init/main.c",
+                "{path}"
+            );
+        }
     }
 
     proptest! {

@@ -37,9 +37,10 @@ mkdir source build
 ar p "$src" data.tar.xz | tar -xJOf - "./$sourceMember" | tar -xJf - -C source --strip-components=1
 cp "$config" build/.config
 chmod u+w build/.config
+mapfile -t variables < <(printf '%s\n' "$makeVariables" "$toolchainVariables" | grep .)
 plain_make() {
     env -i PATH="$PATH" HOME="$NIX_BUILD_TOP" make -C source O="$NIX_BUILD_TOP/build" \
-        -j"$NIX_BUILD_CORES" $makeVariables $toolchainVariables "$@"
+        -j"$NIX_BUILD_CORES" "${variables[@]}" "$@"
 }
 plain_make olddefconfig
 plain_make $makeGoals

@@ -161,6 +161,7 @@ pub(super) fn prepare(
         id: cached.record.id,
         version: cached.record.version,
         localversion: cached.record.localversion,
+        config_inputs: None,
         commit: None,
         label: LabelHint::Reference {
             name: format!("debian-{}", revision.unwrap_or(&candidate.version)),

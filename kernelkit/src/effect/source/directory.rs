@@ -44,6 +44,7 @@ pub(super) fn prepare(
         id: scan.id,
         version,
         localversion,
+        config_inputs: Some(scan.snapshot.config_inputs()),
         label: head
             .as_ref()
             .map_or(LabelHint::Directory, |head| head.label(dirty)),

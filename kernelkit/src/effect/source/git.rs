@@ -189,6 +189,7 @@ pub(super) fn prepare(
         id: cached.record.id,
         version: cached.record.version,
         localversion: cached.record.localversion,
+        config_inputs: None,
         commit: Some(Commit {
             id: resolved.commit.clone(),
             author_date: resolved.author_date,

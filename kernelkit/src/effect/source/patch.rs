@@ -296,6 +296,7 @@ pub(super) fn apply(
             id: cached.record.id,
             version: cached.record.version,
             localversion: cached.record.localversion,
+            config_inputs: None,
             label: LabelHint::Series { subject, revision },
             patches: diffs
                 .iter()

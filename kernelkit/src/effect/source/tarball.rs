@@ -263,6 +263,7 @@ fn finish(location: &str, name: &str, cached: cache::Cached, known: Known) -> Tr
         label: label(name, &version),
         version,
         localversion: cached.record.localversion,
+        config_inputs: None,
         commit: None,
         dirty: false,
         pinned: true,
