@@ -307,6 +307,12 @@ pub(crate) struct Overrides {
     /// Build even if this identity has been built before
     #[arg(long)]
     no_reuse: bool,
+    /// Start from the objects of a kernel that differs in its configuration alone
+    #[arg(long, overrides_with = "no_borrow_objects", hide = true)]
+    borrow_objects: bool,
+    /// Compile everything, even if another kernel has the same objects
+    #[arg(long)]
+    no_borrow_objects: bool,
     /// Add a finished build to the Nix store, too
     #[arg(long, overrides_with = "no_publish")]
     publish: bool,
@@ -365,6 +371,7 @@ impl Overrides {
             modules_install: switch(self.modules_install, self.no_modules_install),
             source_symlink: switch(self.source_symlink, self.no_source_symlink),
             reuse: switch(self.reuse, self.no_reuse),
+            borrow_objects: switch(self.borrow_objects, self.no_borrow_objects),
             publish: switch(self.publish, self.no_publish),
         }
     }

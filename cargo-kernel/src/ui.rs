@@ -98,6 +98,22 @@ impl Ui {
         }
     }
 
+    /// A build begins with the objects of another kernel.
+    pub(crate) fn borrowed(&self, name: &str, from: &str, symbols: usize) {
+        self.message(
+            "objects-borrowed",
+            json!({ "kernel": name, "from": from, "symbols": symbols }),
+        );
+        let differ = match symbols {
+            1 => "1 symbol differs".to_owned(),
+            symbols => format!("{symbols} symbols differ"),
+        };
+        self.status(
+            "Borrowing",
+            format_args!("the objects of {from} for {name}: {differ}"),
+        );
+    }
+
     /// Something to know that stops nothing.
     pub(crate) fn warning(&self, text: impl Display) {
         self.message("warning", json!({ "message": text.to_string() }));
@@ -209,6 +225,7 @@ impl Ui {
                 }
             }
             Event::Warning { message } => self.warning(message),
+            Event::Borrowed { from, symbols } => self.borrowed(name, from, symbols),
             Event::Finished {
                 stage,
                 milliseconds,

@@ -277,6 +277,9 @@ pub struct Statistics {
     pub ccache_hits: Option<u64>,
     /// Calls that ccache passed on; absent without ccache.
     pub ccache_misses: Option<u64>,
+    /// The kernel whose objects it was begun with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects_of: Option<String>,
 }
 
 impl Statistics {

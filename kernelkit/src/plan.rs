@@ -104,6 +104,10 @@ pub struct Plan {
     /// files, the tools, the call.
     #[serde(skip)]
     pub config_inputs: Sha256,
+    /// Names what the objects hang on beside the configuration: a neighbour may have the same. `None` where none
+    /// are to be borrowed.
+    #[serde(skip)]
+    pub objects: Option<Sha256>,
     /// Whether the source can change under the build and must be looked at again after it.
     #[serde(skip)]
     pub volatile: bool,
@@ -319,15 +323,17 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         )
         .as_bytes(),
     );
+    let compile = kbuild.call(&spec.targets.value);
+    // Nobody has looked into what Rust's objects hold of the directory they were made in.
+    let borrows = spec.borrow_objects.value && !config.is_enabled("RUST");
+    let objects = borrows.then(|| objects(&identity, &dirs, &compile));
     let mut steps = vec![
         Step::Configure {
             path: dirs.build.join(".config"),
             sha256: Sha256::of(config.text().as_bytes()),
             confirm,
         },
-        Step::Compile {
-            call: kbuild.call(&spec.targets.value),
-        },
+        Step::Compile { call: compile },
     ];
     let mut outputs = Vec::new();
     let mut output = |kind, path: Utf8PathBuf| {
@@ -470,8 +476,19 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         requests: facts.request.merged.to_config_text(),
         ccache,
         config_inputs,
+        objects,
         volatile: !facts.tree.pinned,
     })
+}
+
+/// Names what the objects of a build hang on, but for the configuration and where they lie.
+fn objects(identity: &Identity, dirs: &Dirs, compile: &Call) -> Sha256 {
+    let mut call = compile.clone();
+    // As many jobs as there are make the same objects.
+    call.args.retain(|argument| !argument.starts_with("-j"));
+    let call = call.to_string().replace(dirs.state.as_str(), "@");
+    let source = identity.source;
+    Sha256::of(format!("{source} {}\n{}\n{call}", dirs.source, identity.toolchain).as_bytes())
 }
 
 /// Refuses directories that make would split; nothing is to run in them.

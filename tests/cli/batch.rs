@@ -18,7 +18,7 @@ struct Farm {
 impl Farm {
     fn new(kernels: &[&str], compile: &str) -> Self {
         let mut text = String::from(
-            "[workspace.metadata.kernel.defaults]\nsource = \"../tree\"\npreset = \"tiny\"\nccache = false\ncompile-commands = false\n",
+            "[workspace.metadata.kernel.defaults]\nsource = \"../tree\"\npreset = \"tiny\"\nccache = false\ncompile-commands = false\nborrow-objects = false\n",
         );
         for name in kernels {
             text.push_str(&format!(
@@ -499,4 +499,62 @@ fn builds_can_be_kept_from_the_network_and_from_their_source() {
         refused.stdout
     );
     assert!(!farm.sandbox.path("tree/mark").exists());
+}
+
+#[test]
+fn flavours_begin_with_the_objects_of_the_first_and_have_the_bytes_of_their_own() {
+    let sandbox = Sandbox::with_kernels(
+        "[workspace.metadata.kernel]\nfragment-dirs = [\"fragments\"]\n\
+         [workspace.metadata.kernel.defaults]\nsource = \"../tree\"\npreset = \"tiny\"\nccache = false\n\
+         [workspace.metadata.kernel.flavours.plain]\n\
+         [workspace.metadata.kernel.flavours.warn]\nfragments = [\"misc/warn\"]\n\
+         [workspace.metadata.kernel.matrix.k]\naxes.flavour = [\"plain\", \"warn\"]\n",
+    );
+    sandbox.write(
+        "project/fragments/misc/warn.config",
+        "# summary: Another limit\nCONFIG_FRAME_WARN=1000\n",
+    );
+    let _tree = StandIn::new(&sandbox, "tree");
+    let built = run_json(&sandbox, &["build", "--all", "--builds", "2"], 0);
+    let borrowed: Vec<_> = built
+        .messages()
+        .into_iter()
+        .filter(|message| message["reason"] == "objects-borrowed")
+        .collect();
+    let [borrowed] = borrowed.as_slice() else {
+        panic!("{borrowed:?}")
+    };
+    let name = |key: &str| borrowed[key].as_str().unwrap().to_owned();
+    let (second, first) = (name("kernel"), name("from"));
+    assert_ne!(first, second);
+    assert_eq!(borrowed["symbols"], 1);
+    let state = |kernel: &str| sandbox.path("project/target/kernel").join(kernel);
+    let manifest = |kernel: &str| read(&state(kernel).join("manifest.json"));
+    assert_eq!(
+        manifest(&second)["statistics"]["objects_of"],
+        first.as_str()
+    );
+    assert_eq!(manifest(&first)["statistics"]["objects_of"], Value::Null);
+
+    let image = || std::fs::read(state(&second).join("build/arch/x86/boot/bzImage")).unwrap();
+    let with_objects = image();
+    for (flags, borrows) in [
+        (&["--no-borrow-objects"][..], false),
+        (&["--tmpfs"], false),
+        (&[], true),
+    ] {
+        std::fs::remove_dir_all(state(&second)).unwrap();
+        let args = [&["build", &second, "--no-reuse"], flags].concat();
+        let said = run(&sandbox, &args);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        assert_eq!(
+            said.stderr.contains("Borrowing the objects of"),
+            borrows,
+            "{flags:?}: {}",
+            said.stderr
+        );
+        if flags != ["--tmpfs"] {
+            assert_eq!(image(), with_objects, "{flags:?}");
+        }
+    }
 }

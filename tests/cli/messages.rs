@@ -101,6 +101,7 @@ fn every_reason_is_documented_and_seen() {
         "derivation",
         "source-moved",
         "round-finished",
+        "objects-borrowed",
     ]
     .map(str::to_owned);
     seen.extend(others);

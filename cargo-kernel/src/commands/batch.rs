@@ -242,6 +242,7 @@ impl View<'_> {
                 json!({ "kernel": name, "stage": stage, "milliseconds": milliseconds }),
             ),
             Notice::Warning(message) => ui.warning(format_args!("{name}: {message}")),
+            Notice::Run(RunEvent::Borrowed { from, symbols }) => ui.borrowed(name, from, symbols),
             Notice::Run(RunEvent::Warning { message }) => {
                 ui.warning(format_args!("{name}: {message}"));
             }

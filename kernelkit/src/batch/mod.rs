@@ -15,6 +15,8 @@ mod tests;
 
 use serde::Serialize;
 
+use crate::source::Sha256;
+
 pub use estimate::{Estimate, predict};
 pub use record::{KernelRecord, Record, SCHEMA, id};
 
@@ -125,6 +127,9 @@ pub enum Outcome {
         /// What names the build: of kernels that share it only the first is built, and the
         /// others wait for it.
         release: String,
+        /// The objects it would begin with if another kernel had them: of kernels that name the same
+        /// ones the first is built alone.
+        objects: Option<Sha256>,
     },
     /// It is over.
     End(End),
@@ -135,6 +140,7 @@ struct Job {
     state: State,
     estimate: Estimate,
     release: Option<String>,
+    objects: Option<Sha256>,
 }
 
 /// A batch under way. Kernels are numbered as they were handed in.
@@ -153,6 +159,7 @@ impl Batch {
             state: State::Waiting(Stage::Plan),
             estimate: Estimate::default(),
             release: None,
+            objects: None,
         };
         Batch {
             jobs: vec![job; kernels],
@@ -175,6 +182,11 @@ impl Batch {
     /// What its next or present stage takes.
     pub fn estimate(&self, kernel: usize) -> Estimate {
         self.jobs[kernel].estimate
+    }
+
+    /// The objects it would begin with if another kernel had them.
+    pub fn objects(&self, kernel: usize) -> Option<Sha256> {
+        self.jobs[kernel].objects
     }
 
     /// Whether every kernel has ended.
@@ -201,9 +213,11 @@ impl Batch {
             }
         }
         waiting.sort_unstable();
-        let &(stage, _, kernel) = waiting
-            .iter()
-            .find(|(_, _, kernel)| self.fits(*kernel) && !self.repeats(*kernel))?;
+        let &(stage, _, kernel) = waiting.iter().find(|(stage, _, kernel)| {
+            self.fits(*kernel)
+                && !self.repeats(*kernel)
+                && !(*stage == Stage::Build && self.borrows(*kernel))
+        })?;
         Some(self.begin(kernel, stage))
     }
 
@@ -242,6 +256,15 @@ impl Batch {
         })
     }
 
+    /// Whether another kernel makes the objects right now that this one is to begin with.
+    fn borrows(&self, kernel: usize) -> bool {
+        let objects = self.jobs[kernel].objects;
+        let others = || self.jobs.iter().filter(|job| job.objects == objects);
+        let are_there = || others().any(|job| job.state == State::Ended(End::Passed));
+        let are_made = || others().any(|job| job.state == State::Running(Stage::Build));
+        objects.is_some() && are_made() && !are_there()
+    }
+
     /// Takes in how a stage went. `kernel` is one that [`Batch::next`] has begun.
     pub fn finish(&mut self, kernel: usize, outcome: Outcome) {
         let job = &mut self.jobs[kernel];
@@ -251,10 +274,12 @@ impl Batch {
                 stage,
                 estimate,
                 release,
+                objects,
             } => {
                 job.state = State::Waiting(stage);
                 job.estimate = estimate;
                 job.release = Some(release);
+                job.objects = objects;
             }
             Outcome::End(end) => job.state = State::Ended(end),
         }

@@ -14,10 +14,20 @@ fn estimate(milliseconds: u64, memory: u64, cores: usize) -> Estimate {
 }
 
 fn next(stage: Stage, estimate: Estimate, release: usize) -> Outcome {
+    with_objects(stage, estimate, release, None)
+}
+
+fn with_objects(
+    stage: Stage,
+    estimate: Estimate,
+    release: usize,
+    objects: Option<usize>,
+) -> Outcome {
     Outcome::Next {
         stage,
         estimate,
         release: release.to_string(),
+        objects: objects.map(|objects| Sha256::of(objects.to_string().as_bytes())),
     }
 }
 
@@ -33,6 +43,7 @@ const BUDGET: Budget = Budget {
 struct Fate {
     takes: Estimate,
     release: usize,
+    objects: Option<usize>,
     fails_in: Option<Stage>,
     reused: bool,
 }
@@ -41,6 +52,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
     let fate = (
         (1_u64..100, 0_u64..150, 1_usize..6),
         0_usize..6,
+        prop::option::of(0_usize..3),
         prop_oneof![
             4 => Just(None),
             1 => Just(Some(Stage::Plan)),
@@ -50,9 +62,10 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         prop::bool::weighted(0.2),
     );
     let fate = fate.prop_map(
-        |((milliseconds, memory, cores), release, fails_in, reused)| Fate {
+        |((milliseconds, memory, cores), release, objects, fails_in, reused)| Fate {
             takes: estimate(milliseconds, memory, cores),
             release,
+            objects,
             fails_in,
             reused,
         },
@@ -75,6 +88,7 @@ fn carry_out(
             begun.push((kernel, stage));
             running.push((kernel, stage));
             check_budget(fates, &batch, &running);
+            check_objects(fates, &batch, &running);
         }
         if running.is_empty() {
             break;
@@ -86,8 +100,10 @@ fn carry_out(
             match stage {
                 stage if fate.fails_in == Some(stage) => Outcome::End(End::Failed),
                 Stage::Plan if fate.reused => Outcome::End(End::Reused),
-                Stage::Plan => next(Stage::Confirm, fate.takes, fate.release),
-                Stage::Confirm => next(Stage::Build, fate.takes, fate.release),
+                Stage::Plan => with_objects(Stage::Confirm, fate.takes, fate.release, fate.objects),
+                Stage::Confirm => {
+                    with_objects(Stage::Build, fate.takes, fate.release, fate.objects)
+                }
                 Stage::Build => Outcome::End(End::Passed),
             },
         );
@@ -98,6 +114,22 @@ fn carry_out(
     }
     assert!(batch.is_over(), "{batch:?}");
     (begun, batch)
+}
+
+/// What many kernels need is made once: nobody builds beside the first of them.
+fn check_objects(fates: &[Fate], batch: &Batch, running: &[(usize, Stage)]) {
+    let builds: Vec<_> = running
+        .iter()
+        .filter(|(_, stage)| *stage == Stage::Build)
+        .filter_map(|(kernel, _)| fates[*kernel].objects)
+        .collect();
+    for objects in 0..3 {
+        let makers = builds.iter().filter(|made| **made == objects).count();
+        let is_made = fates.iter().enumerate().any(|(kernel, fate)| {
+            fate.objects == Some(objects) && batch.state(kernel) == State::Ended(End::Passed)
+        });
+        assert!(makers <= 1 || is_made, "{makers} make {objects}: {batch:?}");
+    }
 }
 
 fn check_budget(fates: &[Fate], batch: &Batch, running: &[(usize, Stage)]) {
@@ -194,6 +226,7 @@ fn plans_go_first_then_confirmations_then_the_shortest_build() {
         .map(|(release, milliseconds)| Fate {
             takes: estimate(*milliseconds, 60, 1),
             release,
+            objects: None,
             fails_in: None,
             reused: false,
         })

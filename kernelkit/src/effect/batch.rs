@@ -22,12 +22,13 @@ use super::build::layers::Layer;
 use super::build::{self, Notice, Origin, Prepared, Session};
 use super::jobserver::{Jobserver, Token};
 use super::run::{self, Event as RunEvent};
-use super::{environment, exec, fs, lock, report as reporting, tmpfs};
+use super::{borrow, environment, exec, fs, lock, report as reporting, tmpfs};
 use crate::batch::{self, Batch, Budget, End, Estimate, KernelRecord, Record, Stage};
 use crate::manifest::{self, Backend, Manifest};
 use crate::plan::Plan;
 use crate::report::{self, Report};
 use crate::reuse::Decision;
+use crate::source::Sha256;
 use crate::sourced;
 use crate::spec::{Jobs, KernelSpec};
 use crate::tmpfs::Place;
@@ -241,6 +242,7 @@ enum Step {
         stage: Stage,
         estimate: Estimate,
         release: String,
+        objects: Option<Sha256>,
     },
     Confirmed,
     Built {
@@ -300,15 +302,18 @@ impl<'a> Work<'a> {
                         stage,
                         estimate,
                         release,
+                        objects,
                     }) => batch::Outcome::Next {
                         stage,
                         estimate,
                         release,
+                        objects,
                     },
                     Ok(Step::Confirmed) => batch::Outcome::Next {
                         stage: Stage::Build,
                         estimate: batch.estimate(kernel),
                         release: self.release(kernel),
+                        objects: batch.objects(kernel),
                     },
                     over => {
                         let over = self.end(kernel, stage, over)?;
@@ -430,10 +435,16 @@ impl<'a> Work<'a> {
                 (Stage::Confirm, estimate)
             }
         };
+        let builds = stage == Stage::Confirm && !matches!(facts.place, Some(Place::Memory { .. }));
+        let objects = match builds {
+            true => borrow::missing(&plan)?,
+            false => None,
+        };
         Ok(Step::Planned {
             stage,
             estimate,
             release,
+            objects,
         })
     }
 
@@ -509,7 +520,8 @@ impl<'a> Work<'a> {
                 if let build::Outcome::Reused(from) = outcome {
                     finished.from = Some(from);
                 }
-                if finished.end == End::Passed && stage == Stage::Build {
+                let is_from_nothing = manifest.statistics.objects_of.is_none();
+                if finished.end == End::Passed && stage == Stage::Build && is_from_nothing {
                     let took = milliseconds(finished.took).to_string();
                     let state = &manifest.record.dirs.state;
                     fs::write_atomic(state.join(DURATION), took.as_bytes())?;
@@ -640,6 +652,9 @@ fn describe(spec: &KernelSpec, over: &Finished) -> report::Kernel {
     kernel.note = match (over.end, &over.from) {
         (End::Reused, Some(from)) => Some(format!("from {from}")),
         (End::Reused, None) => Some("it was there".to_owned()),
+        (End::Passed, _) => built
+            .and_then(|built| built.statistics.objects_of.as_ref())
+            .map(|other| format!("with objects of {other}")),
         (End::Skipped, _) => Some("another kernel had failed".to_owned()),
         _ => None,
     };

@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod boot;
+mod borrow;
 pub mod build;
 pub mod configure;
 pub mod doctor;

@@ -14,7 +14,7 @@ use super::localversion;
 use super::lock::{self, Lock};
 use super::log::RunLog;
 use super::stage::Output as StageOutput;
-use super::{exec, source};
+use super::{borrow, exec, source};
 use crate::make::{self, Counts};
 use crate::manifest::{Dirs, Manifest, Mismatch, Observed, Output, OutputKind, Record, Statistics};
 use crate::plan::{Plan, Step, staging};
@@ -30,6 +30,13 @@ pub enum Event<'a> {
     Waiting {
         /// In the holder's words.
         holder: &'a str,
+    },
+    /// A new build directory begins with the objects of another kernel.
+    Borrowed {
+        /// The kernel.
+        from: &'a str,
+        /// How many symbols of the configurations differ.
+        symbols: usize,
     },
     /// A stage begins.
     Started {
@@ -265,6 +272,8 @@ impl<'a> Run<'a> {
     fn begin(&mut self) -> Result<(), Error> {
         let dirs = &self.plan.record.dirs;
         fs::create_dir_all(&dirs.build)?;
+        fs::remove_file(dirs.beside_build(borrow::OBJECTS))?;
+        fs::remove_dir_all(borrow::unfinished(dirs))?;
         self.drop_what_make_would_miss()?;
         drop_unfinished(dirs)?;
         if let Some((ccache, config)) = &self.plan.ccache {
@@ -282,6 +291,7 @@ impl<'a> Run<'a> {
         let plan = self.plan;
         let dirs = &plan.record.dirs;
         self.begin()?;
+        let objects_of = self.borrow()?;
         let staging = staging(dirs);
         fs::remove_dir_all(&staging)?;
         let mut devtools = Vec::new();
@@ -371,10 +381,54 @@ impl<'a> Run<'a> {
                 warnings: self.counts.warnings,
                 ccache_hits,
                 ccache_misses,
+                objects_of,
             },
         };
+        if let Some(objects) = plan.objects {
+            let marker = dirs.beside_build(borrow::OBJECTS);
+            fs::write_atomic(marker, objects.to_string().as_bytes())?;
+        }
         fs::write_atomic(dirs.manifest(), manifest.to_json().as_bytes())?;
         Ok(manifest)
+    }
+
+    /// Begins with a neighbour's objects where there are none of this tree yet. Tells whose they are.
+    fn borrow(&mut self) -> Result<Option<String>, Error> {
+        let plan = self.plan;
+        let dirs = &plan.record.dirs;
+        let Some(objects) = plan.objects else {
+            return Ok(None);
+        };
+        // In memory there is no room for more than what was asked for.
+        if !borrow::is_directory(&dirs.build) || borrow::has_own(dirs)? {
+            return Ok(None);
+        }
+        let Some(neighbour) = borrow::find(dirs, objects, &plan.dot_config)? else {
+            return Ok(None);
+        };
+        match neighbour.copy_to(dirs) {
+            Ok(()) => {
+                let (from, symbols) = (neighbour.name.as_str(), neighbour.symbols);
+                self.log.line(&format!(
+                    "begins with the objects of {from}, whose configuration differs in {symbols} symbols"
+                ))?;
+                (self.on_event)(Event::Borrowed { from, symbols });
+                Ok(Some(neighbour.name))
+            }
+            Err(Error::Exec(exec::Error::Interrupted)) => Err(exec::Error::Interrupted.into()),
+            // It was for speed.
+            Err(error) => {
+                let message = format!(
+                    "the objects of {} were not copied, so everything is compiled: {error}",
+                    neighbour.name
+                );
+                fs::remove_dir_all(borrow::unfinished(dirs))?;
+                fs::create_dir_all(&dirs.build)?;
+                self.log.line(&format!("warning: {message}"))?;
+                (self.on_event)(Event::Warning { message });
+                Ok(None)
+            }
+        }
     }
 
     /// Runs `work` as one stage: events around it, its time in the report.
@@ -548,7 +602,7 @@ const UNFINISHED: &str = "compiling";
 const CONFIRMED: &str = "confirmed";
 
 /// Which tree was compiled last, and in which directory; its time is when that began.
-const COMPILED: &str = "compiled";
+pub(super) const COMPILED: &str = "compiled";
 
 /// After a kill an object file can be half written, and Kbuild would take it for finished.
 /// Kbuild writes `.x.o.cmd` once `x.o` is whole, so an object that is newer than its `.cmd`

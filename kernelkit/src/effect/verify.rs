@@ -49,6 +49,7 @@ pub fn verify(
     let state = session.state(spec).join("verify");
     let mut other_spec = spec.clone();
     other_spec.ccache.value = false;
+    other_spec.borrow_objects.value = false;
     other_spec.jobs.value = Jobs::AutoPlusOne;
     // What is kept for editors is not installed.
     other_spec.compile_commands.value = false;

@@ -60,6 +60,7 @@ layer! {
     modules_install: bool,
     source_symlink: bool,
     reuse: bool,
+    borrow_objects: bool,
     publish: bool,
 }
 

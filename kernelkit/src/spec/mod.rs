@@ -131,6 +131,8 @@ pub struct KernelSpec {
     pub source_symlink: Sourced<bool>,
     /// Take a finished build of the same identity from the store.
     pub reuse: Sourced<bool>,
+    /// Start a new build directory from the objects of a kernel that differs in its configuration alone.
+    pub borrow_objects: Sourced<bool>,
     /// Add a finished build to the Nix store, too.
     pub publish: Sourced<bool>,
 }

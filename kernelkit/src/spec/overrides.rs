@@ -50,6 +50,7 @@ pub struct Overrides {
     pub modules_install: Option<bool>,
     pub source_symlink: Option<bool>,
     pub reuse: Option<bool>,
+    pub borrow_objects: Option<bool>,
     pub publish: Option<bool>,
 }
 
@@ -96,6 +97,7 @@ impl Overrides {
             ("modules-install", switch(self.modules_install)),
             ("source-symlink", switch(self.source_symlink)),
             ("reuse", switch(self.reuse)),
+            ("borrow-objects", switch(self.borrow_objects)),
             ("publish", switch(self.publish)),
         ]
         .into_iter()

@@ -849,6 +849,7 @@ fn complete(
         modules_install: or(layer.modules_install, true),
         source_symlink: or(layer.source_symlink, false),
         reuse: or(layer.reuse, true),
+        borrow_objects: or(layer.borrow_objects, true),
         publish: or(layer.publish, false),
     })
 }

@@ -626,6 +626,15 @@ pub static SETTINGS: &[Setting] = &[
         read: switch!(reuse),
     },
     Setting {
+        key: "borrow-objects",
+        kind: "boolean",
+        default: "true",
+        example: "false",
+        flag: Some("--borrow-objects"),
+        doc: "Start a new build directory from the objects of a finished kernel of the same source, toolchain and flags; make compiles what the configuration changes.",
+        read: switch!(borrow_objects),
+    },
+    Setting {
         key: "publish",
         kind: "boolean",
         default: "false",

@@ -76,7 +76,7 @@ fn unknown_keys_name_the_nearest_one_and_their_place() {
     "#);
     assert_snapshot!(wrong_kernel("zzz = 1"), @r#"
     Cargo.toml:4:1: unknown key `zzz` in `workspace.metadata.kernel.kernels.k`
-      hint: the keys here are: source, version, patches, series, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, flavour, debug, label, compiler, toolchain, backend, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse, publish
+      hint: the keys here are: source, version, patches, series, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, flavour, debug, label, compiler, toolchain, backend, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse, borrow-objects, publish
     "#);
     assert_snapshot!(wrong_kernel("ref = \"v6.12\""), @r#"
     Cargo.toml:4:1: unknown key `ref` in `workspace.metadata.kernel.kernels.k`
@@ -834,6 +834,7 @@ fn every_flag_of_the_table_is_an_override() {
         modules_install: Some(true),
         source_symlink: Some(true),
         reuse: Some(true),
+        borrow_objects: Some(true),
         publish: Some(true),
     };
     let mut overridden: Vec<&str> = all.values().into_iter().map(|(key, _)| key).collect();
@@ -858,6 +859,7 @@ fn any_setting() -> impl Strategy<Value = (&'static str, String, String)> {
             "modules-install",
             "source-symlink",
             "reuse",
+            "borrow-objects",
             "publish",
         ]),
         any::<bool>(),
@@ -892,6 +894,7 @@ fn set(overrides: &mut Overrides, key: &str, value: &str) {
         "modules-install" => overrides.modules_install = switch,
         "source-symlink" => overrides.source_symlink = switch,
         "reuse" => overrides.reuse = switch,
+        "borrow-objects" => overrides.borrow_objects = switch,
         "publish" => overrides.publish = switch,
         "label" => overrides.label = text,
         "arch" => overrides.arch = text,

@@ -26,9 +26,17 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "second-flavour",
-        about: "a second flavour of a version, through ccache / the same alone",
+        about: "a second flavour of a version / the same alone",
         goal: Some(Goal::Ratio(0.2)),
-        prepare: second_flavour,
+        prepare: |setting| second_flavour(setting, "second-flavour", ""),
+    },
+    Row {
+        name: "second-flavour-header",
+        about: "the same where a header of everything uses one of its symbols",
+        goal: None,
+        prepare: |setting| {
+            second_flavour(setting, "second-flavour-header", "CONFIG_PANIC_TIMEOUT=7\n")
+        },
     },
     Row {
         name: "matrix-12",
@@ -37,6 +45,9 @@ pub(super) const ROWS: &[Row] = &[
         prepare: matrix_of_twelve,
     },
 ];
+
+/// What flavours have besides, or have not: the bits of their number say.
+const FEATURES: [&str; 3] = ["OVERLAY_FS", "FUSE_FS", "UNIX98_PTYS"];
 
 /// A workspace whose kernels are the flavours of trees, with a cache and a store of its own.
 struct Farm<'a> {
@@ -63,11 +74,15 @@ impl<'a> Farm<'a> {
             text.push_str(&format!(
                 "[workspace.metadata.kernel.flavours.f{number}]\nfragments = [\"misc/f{number}\"]\n"
             ));
-            let fragment = format!(
-                "# summary: flavour {number}\nCONFIG_PANIC_TIMEOUT={number}\nCONFIG_LOG_BUF_SHIFT={}\n\
-                 CONFIG_DEFAULT_HOSTNAME=\"f{number}\"\n",
+            let mut fragment = format!(
+                "# summary: flavour {number}\nCONFIG_LOG_BUF_SHIFT={}\nCONFIG_DEFAULT_HOSTNAME=\"f{number}\"\n",
                 12 + number % 13
             );
+            for (bit, symbol) in FEATURES.into_iter().enumerate() {
+                if number >> bit & 1 == 1 {
+                    fragment.push_str(&format!("CONFIG_{symbol}=y\n"));
+                }
+            }
             let path = dir.join(format!("fragments/misc/f{number}.config"));
             fs::write_atomic(&path, fragment.as_bytes())?;
         }
@@ -135,10 +150,13 @@ fn plan_thousand(setting: &Setting<'_>, row: &str) -> Result<Sides> {
     })
 }
 
-fn second_flavour(setting: &Setting<'_>) -> Result<Sides> {
+fn second_flavour(setting: &Setting<'_>, row: &str, more: &str) -> Result<Sides> {
     let trees = [setting.tree.clone()];
     let settings = COMPILE_ONLY.replace("ccache = false", "reuse = false");
-    let farm = Farm::new(setting, "second-flavour", &trees, 2, &settings)?;
+    let farm = Farm::new(setting, row, &trees, 2, &settings)?;
+    let fragment = farm.dir.join("fragments/misc/f1.config");
+    let text = fs::read_to_string(&fragment)? + more;
+    fs::write_atomic(&fragment, text.as_bytes())?;
     exec::capture(&farm.kernel(&["build", "k-t0-f0", "--quiet"]))?;
     // Each run finds what the first flavour left, and nothing of the second.
     let (cache, kept) = (farm.cache().join("ccache"), farm.dir.join("ccache"));
@@ -158,7 +176,13 @@ fn second_flavour(setting: &Setting<'_>) -> Result<Sides> {
         },
         reference: Some(Side {
             before: vec![farm.remove(&[state])],
-            timed: vec![farm.kernel(&["build", "k-t0-f1", "--quiet", "--no-ccache"])],
+            timed: vec![farm.kernel(&[
+                "build",
+                "k-t0-f1",
+                "--quiet",
+                "--no-ccache",
+                "--no-borrow-objects",
+            ])],
         }),
         goal: None,
         holds: None,

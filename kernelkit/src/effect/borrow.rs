@@ -1,0 +1,357 @@
+//! Starts a new build directory from the objects of a neighbour: a finished build of the same source by the
+//! same toolchain and the same call, whose configuration differs.
+//!
+//! Kbuild knows of every object which symbols it depends on, and what it was compiled with. Told of the
+//! new configuration it compiles what that changes and nothing else, as in a build directory of one's own.
+//! A compiler cache has to preprocess every file for that.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::exec;
+use super::fs::{self, Context as _};
+use super::lock::{self, Lock};
+use super::run::{COMPILED, Error};
+use crate::config::{DotConfig, Symbol};
+use crate::manifest::Dirs;
+use crate::plan::Plan;
+use crate::source::Sha256;
+
+/// Says which objects a build directory holds, once its build is finished.
+pub(super) const OBJECTS: &str = "objects";
+
+const CONFIG: &str = ".config";
+
+/// Files that every build makes anew, by the end of their names: nobody has to copy them.
+const MADE_ANEW: [&str; 6] = [
+    "vmlinux",
+    "vmlinux.o",
+    "vmlinux.unstripped",
+    ".ko",
+    "compile_commands.json",
+    "rust-project.json",
+];
+
+/// A finished build beside ours, held until this is dropped.
+pub(super) struct Neighbour {
+    /// The kernel's name.
+    pub(super) name: String,
+    /// Symbols that differ.
+    pub(super) symbols: usize,
+    build: Utf8PathBuf,
+    _lock: Lock,
+}
+
+/// The neighbour with these objects whose configuration is the nearest, if there is one that nobody builds.
+pub(super) fn find(
+    dirs: &Dirs,
+    objects: Sha256,
+    config: &str,
+) -> Result<Option<Neighbour>, fs::Error> {
+    let Some(kernels) = dirs.state.parent() else {
+        return Ok(None);
+    };
+    let mut found = Vec::new();
+    for (name, other) in neighbours(dirs, kernels, objects)? {
+        let there = fs::read_optional(other.build.join(CONFIG))?.unwrap_or_default();
+        let symbols = differing(config, &String::from_utf8_lossy(&there));
+        found.push((symbols, name, other));
+    }
+    found.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+    for (symbols, name, other) in found {
+        let lock = lock::try_acquire(
+            &other.state.join("lock"),
+            "cargo kernel build, copying its objects",
+        )?;
+        if let Some(lock) = lock
+            && has(&other, objects)?
+        {
+            return Ok(Some(Neighbour {
+                name,
+                symbols,
+                build: other.build,
+                _lock: lock,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// The objects that a build would begin with if a neighbour had them. `None` where one has, or where the
+/// build has objects of its own.
+pub(super) fn missing(plan: &Plan) -> Result<Option<Sha256>, fs::Error> {
+    let dirs = &plan.record.dirs;
+    let (Some(objects), Some(kernels)) = (plan.objects, dirs.state.parent()) else {
+        return Ok(None);
+    };
+    let are_there = has_own(dirs)? || !neighbours(dirs, kernels, objects)?.is_empty();
+    Ok((!are_there).then_some(objects))
+}
+
+/// Whether what was compiled here is of use for the plan's tree.
+pub(super) fn has_own(dirs: &Dirs) -> Result<bool, fs::Error> {
+    let compiled = fs::read_optional(dirs.beside_build(COMPILED))?;
+    let directory = format!(" {}", dirs.source);
+    Ok(compiled.is_some_and(|bytes| bytes.ends_with(directory.as_bytes())))
+}
+
+/// Names and places of the others that have these objects.
+fn neighbours(
+    dirs: &Dirs,
+    kernels: &Utf8Path,
+    objects: Sha256,
+) -> Result<Vec<(String, Dirs)>, fs::Error> {
+    let mut found = Vec::new();
+    if !kernels.exists() {
+        return Ok(found);
+    }
+    for name in fs::file_names(kernels)? {
+        let other = Dirs::new(&dirs.source, &kernels.join(&name));
+        if other.state != dirs.state && has(&other, objects)? {
+            found.push((name, other));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a kernel has these objects on disk.
+fn has(dirs: &Dirs, objects: Sha256) -> Result<bool, fs::Error> {
+    // A link goes to a place in memory.
+    if !is_directory(&dirs.build) {
+        return Ok(false);
+    }
+    let marker = fs::read_optional(dirs.beside_build(OBJECTS))?;
+    Ok(marker.is_some_and(|bytes| bytes == objects.to_string().as_bytes()))
+}
+
+pub(super) fn is_directory(path: &Utf8Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// How many symbols two configurations set differently, but for `CONFIG_LOCALVERSION`.
+fn differing(one: &str, other: &str) -> usize {
+    let [one, other] = [one, other].map(|text| {
+        let config = DotConfig::parse(text).map(|config| config.values().clone());
+        config.unwrap_or_default()
+    });
+    let differs = |symbol: &&Symbol| one.get(*symbol) != other.get(*symbol);
+    let names: BTreeSet<&Symbol> = one.keys().chain(other.keys()).filter(differs).collect();
+    names.len() - usize::from(names.iter().any(|name| name.as_str() == "LOCALVERSION"))
+}
+
+impl Neighbour {
+    /// Makes its objects those of `dirs`, whose build directory is replaced; a configuration that lies
+    /// there stays, and is the newest file.
+    pub(super) fn copy_to(&self, dirs: &Dirs) -> Result<(), Error> {
+        let new = unfinished(dirs);
+        fs::remove_dir_all(&new)?;
+        let copying = Copying {
+            from: &self.build,
+            to: &dirs.build,
+        };
+        copying.directory(&self.build, &new)?;
+        // Copied, it would be older than what the neighbour has made of its own.
+        if let Some(config) = fs::read_optional(dirs.build.join(CONFIG))? {
+            fs::write_atomic(new.join(CONFIG), &config)?;
+        }
+        fs::remove_dir_all(&dirs.build)?;
+        Ok(fs::rename(&new, &dirs.build)?)
+    }
+}
+
+/// Where a copy lies until it is whole.
+pub(super) fn unfinished(dirs: &Dirs) -> Utf8PathBuf {
+    dirs.beside_build("build.new")
+}
+
+/// A build directory on its way to another place.
+struct Copying<'a> {
+    from: &'a Utf8Path,
+    to: &'a Utf8Path,
+}
+
+impl Copying<'_> {
+    fn directory(&self, from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
+        fs::create_dir_all(to)?;
+        for entry in from.read_dir_utf8().context("read", from)? {
+            if exec::interrupted() {
+                return Err(Error::Exec(exec::Error::Interrupted));
+            }
+            // File names that are not UTF-8 are none that Kbuild makes.
+            let Ok(entry) = entry else { continue };
+            let (from, to) = (entry.path(), to.join(entry.file_name()));
+            let kind = entry.file_type().context("read", from)?;
+            if kind.is_dir() {
+                self.directory(from, &to)?;
+            } else if kind.is_symlink() {
+                let target = from.read_link_utf8().context("read", from)?;
+                let target = match target.strip_prefix(self.from) {
+                    Ok(inside) => self.to.join(inside),
+                    Err(_) => target,
+                };
+                symlink(target, &to).context("link", &to)?;
+            } else if kind.is_file() && !is_made_anew(entry.file_name()) {
+                self.file(from, &to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Commands name the build directory, and make runs those again that are not the same.
+    fn file(&self, from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
+        let modified = std::fs::metadata(from)
+            .and_then(|metadata| metadata.modified())
+            .context("look at", from)?;
+        if from.extension() == Some("cmd") {
+            let renamed = match String::from_utf8(fs::read(from)?) {
+                Ok(text) => renamed(&text, self.from.as_str(), self.to.as_str()).into_bytes(),
+                Err(bytes) => bytes.into_bytes(),
+            };
+            std::fs::write(to, renamed).context("write", to)?;
+        } else {
+            fs::copy(from, to)?;
+        }
+        std::fs::File::options()
+            .append(true)
+            .open(to)
+            .and_then(|file| file.set_modified(modified))
+            .context("set the time of", to)?;
+        Ok(())
+    }
+}
+
+fn is_made_anew(name: &str) -> bool {
+    name == CONFIG || MADE_ANEW.iter().any(|end| name.ends_with(end))
+}
+
+/// The text with another path in place of each that is `from` or below it.
+fn renamed(text: &str, from: &str, to: &str) -> String {
+    let mut parts = text.split(from);
+    let mut renamed = parts.next().unwrap_or_default().to_owned();
+    for after in parts {
+        let goes_on = |next: char| next.is_alphanumeric() || "-_.+~".contains(next);
+        renamed.push_str(if after.starts_with(goes_on) { from } else { to });
+        renamed.push_str(after);
+    }
+    renamed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_renamed_where_it_ends_there() {
+        let rows = [
+            ("-I/k/a/build -x", "-I/k/b/build -x"),
+            ("/k/a/build=/usr", "/k/b/build=/usr"),
+            ("/k/a/build/x.o /k/a/build", "/k/b/build/x.o /k/b/build"),
+            ("/k/a/build2/x.o", "/k/a/build2/x.o"),
+            ("/k/a/build.new", "/k/a/build.new"),
+            ("nothing", "nothing"),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(renamed(text, "/k/a/build", "/k/b/build"), expected);
+        }
+    }
+
+    /// Kernels with objects, each with its configuration.
+    struct Kernels(tempfile::TempDir);
+
+    const OURS: &str =
+        "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=\"c\"\nCONFIG_LOCALVERSION=\"-x\"\n";
+
+    impl Kernels {
+        fn new(kernels: &[(&str, &str)]) -> Self {
+            let all = Kernels(tempfile::tempdir().unwrap());
+            for (name, config) in kernels {
+                let dirs = all.dirs(name);
+                fs::write_atomic(dirs.build.join(CONFIG), config.as_bytes()).unwrap();
+                let objects = Sha256::of(b"objects").to_string();
+                fs::write_atomic(dirs.beside_build(OBJECTS), objects.as_bytes()).unwrap();
+            }
+            fs::write_atomic(all.dirs("x").state.join("../file"), b"").unwrap();
+            all
+        }
+
+        fn dirs(&self, name: &str) -> Dirs {
+            let root = Utf8Path::from_path(self.0.path()).unwrap();
+            fs::create_dir_all(root.join(name)).unwrap();
+            Dirs::new("/source".into(), &root.join(name))
+        }
+
+        fn found(&self, objects: &[u8]) -> Option<(String, usize)> {
+            let found = find(&self.dirs("ours"), Sha256::of(objects), OURS).unwrap();
+            found.map(|found| (found.name.clone(), found.symbols))
+        }
+    }
+
+    #[test]
+    fn the_nearest_finished_neighbour_with_the_same_objects_is_found() {
+        let near = OURS.replace("-x", "-y").replace("CONFIG_A=y", "CONFIG_A=m");
+        let far = "CONFIG_D=y\n";
+        let kernels = Kernels::new(&[("ours", OURS), ("b-near", &near), ("a-far", far)]);
+        assert_eq!(kernels.found(b"objects"), Some(("b-near".to_owned(), 1)));
+        assert_eq!(kernels.found(b"others"), None);
+        let held = kernels.dirs("b-near").state.join("lock");
+        let held = lock::try_acquire(&held, "a test").unwrap().unwrap();
+        assert_eq!(kernels.found(b"objects"), Some(("a-far".to_owned(), 4)));
+        drop(held);
+        let dirs = kernels.dirs("b-near");
+        fs::remove_dir_all(&dirs.build).unwrap();
+        symlink("../a-far/build", &dirs.build).unwrap();
+        assert_eq!(kernels.found(b"objects"), Some(("a-far".to_owned(), 4)));
+    }
+
+    #[test]
+    fn a_copy_has_the_same_times_its_own_paths_and_the_configuration_of_its_place() {
+        let kernels = Kernels::new(&[("ours", OURS), ("other", "CONFIG_A=m\n")]);
+        let (ours, other) = (kernels.dirs("ours"), kernels.dirs("other"));
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let files = [
+            "init/main.o",
+            "init/.main.o.cmd",
+            "scripts/fixdep",
+            "vmlinux",
+            "lib/test.ko",
+        ];
+        for name in files {
+            let path = other.build.join(name);
+            fs::write_atomic(&path, format!("{name} {}", other.build).as_bytes()).unwrap();
+            let file = std::fs::File::options().append(true).open(&path).unwrap();
+            file.set_modified(old).unwrap();
+        }
+        symlink("/source", other.build.join("source")).unwrap();
+        symlink(other.build.join("init"), other.build.join("link")).unwrap();
+        fs::write_atomic(ours.build.join("left.o"), b"").unwrap();
+        let found = find(&ours, Sha256::of(b"objects"), OURS).unwrap().unwrap();
+        found.copy_to(&ours).unwrap();
+        let read = |name: &str| fs::read_to_string(ours.build.join(name)).unwrap();
+        assert_eq!(read(CONFIG), OURS);
+        assert_eq!(read("init/main.o"), format!("init/main.o {}", other.build));
+        assert_eq!(
+            read("init/.main.o.cmd"),
+            format!("init/.main.o.cmd {}", ours.build)
+        );
+        for name in &files[..3] {
+            let metadata = std::fs::metadata(ours.build.join(name)).unwrap();
+            assert_eq!(metadata.modified().unwrap(), old, "{name}");
+        }
+        assert_eq!(
+            ours.build.join("source").read_link_utf8().unwrap(),
+            "/source"
+        );
+        assert_eq!(
+            ours.build.join("link").read_link_utf8().unwrap(),
+            ours.build.join("init")
+        );
+        for name in ["vmlinux", "lib/test.ko", "left.o"] {
+            assert!(!ours.build.join(name).exists(), "{name}");
+        }
+        assert!(!unfinished(&ours).exists());
+    }
+}
