@@ -4,6 +4,7 @@
 //! Everything is written below the plan's `dirs.state`. A run that is stopped at any moment
 //! leaves no manifest, and the next run of the same plan continues from the object files.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -349,6 +350,7 @@ impl<'a> Run<'a> {
                 after,
             });
         }
+        drop_stale_stamps(&dirs.build)?;
         let observed = observe(&dirs.build)?;
         let mismatches = plan.record.mismatches(&observed);
         let narrowed = plan.record.output(OutputKind::Image).is_none();
@@ -640,6 +642,32 @@ fn drop_unfinished(dirs: &Dirs) -> Result<(), fs::Error> {
     fs::remove_file(&marker)
 }
 
+/// Removes the stamps of symbols that are off. In a new directory `conf` makes none for them; in one where they
+/// were on it leaves them, and trees for out-of-tree modules would differ. Every object has been made by now.
+fn drop_stale_stamps(build: &Utf8Path) -> Result<(), fs::Error> {
+    let directory = build.join("include/config");
+    let Some(config) = fs::read_optional(directory.join("auto.conf"))? else {
+        return Ok(());
+    };
+    let config = String::from_utf8_lossy(&config);
+    let set: HashSet<&str> = config
+        .lines()
+        .filter_map(|line| line.strip_prefix("CONFIG_")?.split('=').next())
+        .collect();
+    for name in fs::file_names(&directory)? {
+        // The other files there have lower-case names.
+        if !set.contains(name.as_str()) && !name.contains(|letter: char| letter.is_lowercase()) {
+            let stamp = directory.join(&name);
+            if std::fs::metadata(&stamp)
+                .is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
+            {
+                fs::remove_file(&stamp)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn install_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
     if !from.exists() {
         return Err(Error::NoOutput {
@@ -716,6 +744,40 @@ pub(super) fn ccache_statistics(path: &Utf8Path) -> Result<(Option<u64>, Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stamps_of_symbols_that_are_off_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let build = Utf8Path::from_path(directory.path()).unwrap();
+        let config = build.join("include/config");
+        drop_stale_stamps(build).unwrap();
+        for (name, text) in [
+            ("auto.conf", "CONFIG_A=y\nCONFIG_NR_CPUS=8\nCONFIG_E=\n"),
+            ("auto.conf.cmd", ""),
+            ("kernel.release", ""),
+            ("A", ""),
+            ("AB", ""),
+            ("NR_CPUS", ""),
+            ("E", ""),
+            ("X86_64", ""),
+            ("README", "kept"),
+        ] {
+            fs::write_atomic(config.join(name), text.as_bytes()).unwrap();
+        }
+        drop_stale_stamps(build).unwrap();
+        assert_eq!(
+            fs::file_names(&config).unwrap(),
+            [
+                "A",
+                "E",
+                "NR_CPUS",
+                "README",
+                "auto.conf",
+                "auto.conf.cmd",
+                "kernel.release"
+            ]
+        );
+    }
 
     #[test]
     fn only_objects_without_a_newer_cmd_file_are_dropped_after_a_kill() {
