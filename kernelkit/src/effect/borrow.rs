@@ -45,48 +45,35 @@ pub(super) struct Neighbour {
 }
 
 /// The neighbour with these objects whose configuration is the nearest, if there is one that nobody builds.
-pub(super) fn find(
-    dirs: &Dirs,
-    objects: Sha256,
-    config: &str,
-) -> Result<Option<Neighbour>, fs::Error> {
-    let Some(kernels) = dirs.state.parent() else {
-        return Ok(None);
-    };
-    let mut found = Vec::new();
-    for (name, other) in neighbours(dirs, kernels, objects)? {
-        let there = fs::read_optional(other.build.join(CONFIG))?.unwrap_or_default();
-        let symbols = differing(config, &String::from_utf8_lossy(&there));
-        found.push((symbols, name, other));
-    }
+/// What cannot be read is no neighbour: this is for speed alone.
+pub(super) fn find(dirs: &Dirs, objects: Sha256, config: &str) -> Option<Neighbour> {
+    let mut found: Vec<_> = neighbours(dirs, objects)
+        .filter_map(|(name, other)| {
+            let there = fs::read_to_string(other.build.join(CONFIG)).ok()?;
+            Some((differing(config, &there), name, other))
+        })
+        .collect();
     found.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
-    for (symbols, name, other) in found {
-        let lock = lock::try_acquire(
-            &other.state.join("lock"),
-            "cargo kernel build, copying its objects",
-        )?;
-        if let Some(lock) = lock
-            && has(&other, objects)?
-        {
-            return Ok(Some(Neighbour {
-                name,
-                symbols,
-                build: other.build,
-                _lock: lock,
-            }));
-        }
-    }
-    Ok(None)
+    found.into_iter().find_map(|(symbols, name, other)| {
+        let purpose = "cargo kernel build, copying its objects";
+        let lock = lock::try_acquire(&other.state.join("lock"), purpose).ok()??;
+        has(&other, objects).then(|| Neighbour {
+            name,
+            symbols,
+            build: other.build.clone(),
+            _lock: lock,
+        })
+    })
 }
 
 /// The objects that a build would begin with if a neighbour had them. `None` where one has, or where the
 /// build has objects of its own.
 pub(super) fn missing(plan: &Plan) -> Result<Option<Sha256>, fs::Error> {
     let dirs = &plan.record.dirs;
-    let (Some(objects), Some(kernels)) = (plan.objects, dirs.state.parent()) else {
+    let Some(objects) = plan.objects else {
         return Ok(None);
     };
-    let are_there = has_own(dirs)? || !neighbours(dirs, kernels, objects)?.is_empty();
+    let are_there = has_own(dirs)? || neighbours(dirs, objects).next().is_some();
     Ok((!are_there).then_some(objects))
 }
 
@@ -98,32 +85,21 @@ pub(super) fn has_own(dirs: &Dirs) -> Result<bool, fs::Error> {
 }
 
 /// Names and places of the others that have these objects.
-fn neighbours(
-    dirs: &Dirs,
-    kernels: &Utf8Path,
-    objects: Sha256,
-) -> Result<Vec<(String, Dirs)>, fs::Error> {
-    let mut found = Vec::new();
-    if !kernels.exists() {
-        return Ok(found);
-    }
-    for name in fs::file_names(kernels)? {
+fn neighbours(dirs: &Dirs, objects: Sha256) -> impl Iterator<Item = (String, Dirs)> {
+    let kernels = dirs.state.parent().unwrap_or(&dirs.state);
+    let names = fs::file_names(kernels).unwrap_or_default();
+    names.into_iter().filter_map(move |name| {
         let other = Dirs::new(&dirs.source, &kernels.join(&name));
-        if other.state != dirs.state && has(&other, objects)? {
-            found.push((name, other));
-        }
-    }
-    Ok(found)
+        (other.state != dirs.state && has(&other, objects)).then_some((name, other))
+    })
 }
 
 /// Whether a kernel has these objects on disk.
-fn has(dirs: &Dirs, objects: Sha256) -> Result<bool, fs::Error> {
+fn has(dirs: &Dirs, objects: Sha256) -> bool {
     // A link goes to a place in memory.
-    if !is_directory(&dirs.build) {
-        return Ok(false);
-    }
-    let marker = fs::read_optional(dirs.beside_build(OBJECTS))?;
-    Ok(marker.is_some_and(|bytes| bytes == objects.to_string().as_bytes()))
+    is_directory(&dirs.build)
+        && fs::read(dirs.beside_build(OBJECTS))
+            .is_ok_and(|bytes| bytes == objects.to_string().as_bytes())
 }
 
 pub(super) fn is_directory(path: &Utf8Path) -> bool {
@@ -285,7 +261,7 @@ mod tests {
         }
 
         fn found(&self, objects: &[u8]) -> Option<(String, usize)> {
-            let found = find(&self.dirs("ours"), Sha256::of(objects), OURS).unwrap();
+            let found = find(&self.dirs("ours"), Sha256::of(objects), OURS);
             found.map(|found| (found.name.clone(), found.symbols))
         }
     }
@@ -328,7 +304,7 @@ mod tests {
         symlink("/source", other.build.join("source")).unwrap();
         symlink(other.build.join("init"), other.build.join("link")).unwrap();
         fs::write_atomic(ours.build.join("left.o"), b"").unwrap();
-        let found = find(&ours, Sha256::of(b"objects"), OURS).unwrap().unwrap();
+        let found = find(&ours, Sha256::of(b"objects"), OURS).unwrap();
         found.copy_to(&ours).unwrap();
         let read = |name: &str| fs::read_to_string(ours.build.join(name)).unwrap();
         assert_eq!(read(CONFIG), OURS);

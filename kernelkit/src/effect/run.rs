@@ -405,7 +405,7 @@ impl<'a> Run<'a> {
         if !borrow::is_directory(&dirs.build) || borrow::has_own(dirs)? {
             return Ok(None);
         }
-        let Some(neighbour) = borrow::find(dirs, objects, &plan.dot_config)? else {
+        let Some(neighbour) = borrow::find(dirs, objects, &plan.dot_config) else {
             return Ok(None);
         };
         match neighbour.copy_to(dirs) {
