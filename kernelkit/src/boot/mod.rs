@@ -125,6 +125,8 @@ pub fn compile(request: &Request, own: &str, headers: &Utf8Path) -> Call {
     // a compiler for 64-bit PCs has it for 32-bit ones only in a package of its own.
     let clang = request.cc.iter().any(|word| word.contains("clang"));
     match (clang, row.srcarch) {
+        // Like the kernel: lld up to 14 does not relax, and refuses what asks for it.
+        (true, "riscv") => call.args(["-mno-relax", "-fuse-ld=lld"]),
         (true, _) => call.arg("-fuse-ld=lld"),
         (false, "x86") => call,
         (false, _) => call.arg("-lgcc"),

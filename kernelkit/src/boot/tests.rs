@@ -197,6 +197,8 @@ fn init_is_compiled_against_nothing_but_the_kernel() {
     };
     let i386 = line("i386", &["gcc"]);
     assert!(i386.contains(" -m32 ") && !i386.contains("-lgcc"), "{i386}");
+    let riscv = line("riscv64", &["clang-16", "--target=riscv64-linux-gnu"]);
+    assert!(riscv.ends_with(" -mno-relax -fuse-ld=lld"), "{riscv}");
     insta::assert_snapshot!(line("arm64", &["aarch64-linux-gnu-gcc"]), @"cd /w && env -i aarch64-linux-gnu-gcc -Os -s -static -nostdlib -nostdinc -fno-builtin -fno-asynchronous-unwind-tables -fno-ident -fno-stack-protector -Wl,--build-id=none -isystem /gcc/include -I/src/tools/include/nolibc -I/w/headers/usr/include -o init init.c -lgcc");
     insta::assert_snapshot!(line("x86_64", &["clang", "--target=x86_64-linux-gnu"]), @"cd /w && env -i clang --target=x86_64-linux-gnu -Os -s -static -nostdlib -nostdinc -fno-builtin -fno-asynchronous-unwind-tables -fno-ident -fno-stack-protector -Wl,--build-id=none -isystem /gcc/include -I/src/tools/include/nolibc -I/w/headers/usr/include -m64 -o init init.c -fuse-ld=lld");
 }
