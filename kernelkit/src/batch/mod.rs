@@ -127,12 +127,21 @@ pub enum Outcome {
         /// What names the build: of kernels that share it only the first is built, and the
         /// others wait for it.
         release: String,
-        /// The objects it would begin with if another kernel had them: of kernels that name the same
-        /// ones the first is built alone.
-        objects: Option<Sha256>,
+        /// The objects it makes, where others can begin with them.
+        objects: Option<Objects>,
     },
     /// It is over.
     End(End),
+}
+
+/// What a kernel compiles, but for what its configuration changes. A kernel that has none of it waits for one
+/// that makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Objects {
+    /// Names them; kernels with the same name can begin with each other's.
+    pub id: Sha256,
+    /// Whether it has some to begin with.
+    pub are_there: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -140,7 +149,7 @@ struct Job {
     state: State,
     estimate: Estimate,
     release: Option<String>,
-    objects: Option<Sha256>,
+    objects: Option<Objects>,
 }
 
 /// A batch under way. Kernels are numbered as they were handed in.
@@ -184,8 +193,8 @@ impl Batch {
         self.jobs[kernel].estimate
     }
 
-    /// The objects it would begin with if another kernel had them.
-    pub fn objects(&self, kernel: usize) -> Option<Sha256> {
+    /// The objects it makes.
+    pub fn objects(&self, kernel: usize) -> Option<Objects> {
         self.jobs[kernel].objects
     }
 
@@ -258,11 +267,18 @@ impl Batch {
 
     /// Whether another kernel makes the objects right now that this one is to begin with.
     fn borrows(&self, kernel: usize) -> bool {
-        let objects = self.jobs[kernel].objects;
-        let others = || self.jobs.iter().filter(|job| job.objects == objects);
-        let are_there = || others().any(|job| job.state == State::Ended(End::Passed));
-        let are_made = || others().any(|job| job.state == State::Running(Stage::Build));
-        objects.is_some() && are_made() && !are_there()
+        let Some(Objects {
+            id,
+            are_there: false,
+        }) = self.jobs[kernel].objects
+        else {
+            return false;
+        };
+        let is_any = |state| {
+            let makes = |job: &&Job| job.objects.is_some_and(|objects| objects.id == id);
+            self.jobs.iter().filter(makes).any(|job| job.state == state)
+        };
+        is_any(State::Running(Stage::Build)) && !is_any(State::Ended(End::Passed))
     }
 
     /// Takes in how a stage went. `kernel` is one that [`Batch::next`] has begun.

@@ -23,12 +23,11 @@ use super::build::{self, Notice, Origin, Prepared, Session};
 use super::jobserver::{Jobserver, Token};
 use super::run::{self, Event as RunEvent};
 use super::{borrow, environment, exec, fs, lock, report as reporting, tmpfs};
-use crate::batch::{self, Batch, Budget, End, Estimate, KernelRecord, Record, Stage};
+use crate::batch::{self, Batch, Budget, End, Estimate, KernelRecord, Objects, Record, Stage};
 use crate::manifest::{self, Backend, Manifest};
 use crate::plan::Plan;
 use crate::report::{self, Report};
 use crate::reuse::Decision;
-use crate::source::Sha256;
 use crate::sourced;
 use crate::spec::{Jobs, KernelSpec};
 use crate::tmpfs::Place;
@@ -242,7 +241,7 @@ enum Step {
         stage: Stage,
         estimate: Estimate,
         release: String,
-        objects: Option<Sha256>,
+        objects: Option<Objects>,
     },
     Confirmed,
     Built {
@@ -437,7 +436,7 @@ impl<'a> Work<'a> {
         };
         let builds = stage == Stage::Confirm && !matches!(facts.place, Some(Place::Memory { .. }));
         let objects = match builds {
-            true => borrow::missing(&plan)?,
+            true => borrow::objects(&plan)?,
             false => None,
         };
         Ok(Step::Planned {

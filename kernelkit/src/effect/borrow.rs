@@ -14,6 +14,7 @@ use super::exec;
 use super::fs::{self, Context as _};
 use super::lock::{self, Lock};
 use super::run::{COMPILED, Error};
+use crate::batch::Objects;
 use crate::config::{DotConfig, Symbol};
 use crate::manifest::Dirs;
 use crate::plan::Plan;
@@ -66,15 +67,14 @@ pub(super) fn find(dirs: &Dirs, objects: Sha256, config: &str) -> Option<Neighbo
     })
 }
 
-/// The objects that a build would begin with if a neighbour had them. `None` where one has, or where the
-/// build has objects of its own.
-pub(super) fn missing(plan: &Plan) -> Result<Option<Sha256>, fs::Error> {
+/// The objects that a build makes, and whether it can begin with some.
+pub(super) fn objects(plan: &Plan) -> Result<Option<Objects>, fs::Error> {
     let dirs = &plan.record.dirs;
-    let Some(objects) = plan.objects else {
+    let Some(id) = plan.objects else {
         return Ok(None);
     };
-    let are_there = has_own(dirs)? || neighbours(dirs, objects).next().is_some();
-    Ok((!are_there).then_some(objects))
+    let are_there = has_own(dirs)? || neighbours(dirs, id).next().is_some();
+    Ok(Some(Objects { id, are_there }))
 }
 
 /// Whether what was compiled here is of use for the plan's tree.
