@@ -125,7 +125,7 @@ fn drv_100(setting: &Setting<'_>) -> Result<Sides> {
 
 /// From nothing both times: what the store has of the kernel is deleted before.
 fn overhead(setting: &Setting<'_>) -> Result<Sides> {
-    let settings = "toolchain = \"debian-12\"\nbackend = \"nix\"\n";
+    let settings = "toolchain = \"debian-12\"\nbackend = \"nix\"\nreuse = false\n";
     let project = Project::single(
         setting,
         "nix-overhead",
