@@ -56,9 +56,9 @@ fn run(pair: &mut Pair<'_>, python: &str, path: &str) -> Result {
             .arg(tree.dir.join("scripts/kconfig/tests"))
             .env("PATH", path)
             .env("KERNELKIT_CONF_DIALECT", tree.dialect);
-        let (output, _) = exec::capture_unchecked(&call)?;
-        fs::write_atomic(dir.join("output"), &output.stdout)?;
-        outcomes.push(parse(&output.text()));
+        let text = pytest(&call)?;
+        fs::write_atomic(dir.join("output"), text.as_bytes())?;
+        outcomes.push(parse(&text));
         calls.push(call);
     }
     let [theirs, ours] = outcomes.as_slice() else {
@@ -89,6 +89,23 @@ fn run(pair: &mut Pair<'_>, python: &str, path: &str) -> Result {
         ));
     }
     Ok(())
+}
+
+/// What pytest prints; it runs again where the fixture lost a race against conf.
+///
+/// The fixture writes newlines until it sees that conf has ended. Where the pipe is full, or
+/// conf ends just before a write, that write fails with `EPIPE`, whatever conf did. On a busy
+/// machine that is about one run in 300; a test that always fails so stays failed.
+fn pytest(call: &Call) -> Result<String> {
+    const TRIES: usize = 8;
+    let mut text = String::new();
+    for _ in 0..TRIES {
+        text = exec::capture_unchecked(call)?.0.text();
+        if !text.contains("BrokenPipeError") {
+            break;
+        }
+    }
+    Ok(text)
 }
 
 /// Tests that kernelkit-conf cannot pass, and why.
