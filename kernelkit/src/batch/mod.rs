@@ -118,20 +118,26 @@ impl Budget {
 /// How a stage of a kernel went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// On to this one.
-    Next {
-        /// A later one.
-        stage: Stage,
-        /// What it takes.
-        estimate: Estimate,
-        /// What names the build: of kernels that share it only the first is built, and the
-        /// others wait for it.
-        release: String,
-        /// The objects it makes, where others can begin with them.
-        objects: Option<Objects>,
-    },
+    /// It is known what there is to do.
+    Planned(Planned),
+    /// The kernel's own tools agree with its configuration: it can be built.
+    Confirmed,
     /// It is over.
     End(End),
+}
+
+/// What there is to do for a kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The next stage.
+    pub stage: Stage,
+    /// What that and the stages after it take.
+    pub estimate: Estimate,
+    /// What names the build: of kernels that share it only the first is built, and the
+    /// others wait for it.
+    pub release: String,
+    /// The objects it makes, where others can begin with them.
+    pub objects: Option<Objects>,
 }
 
 /// What a kernel compiles, but for what its configuration changes. A kernel that has none of it waits for one
@@ -147,9 +153,18 @@ pub struct Objects {
 #[derive(Clone, Debug)]
 struct Job {
     state: State,
-    estimate: Estimate,
-    release: Option<String>,
-    objects: Option<Objects>,
+    planned: Option<Planned>,
+}
+
+impl Job {
+    fn estimate(&self) -> Estimate {
+        let planned = self.planned.as_ref();
+        planned.map_or_else(Estimate::default, |planned| planned.estimate)
+    }
+
+    fn objects(&self) -> Option<Objects> {
+        self.planned.as_ref()?.objects
+    }
 }
 
 /// A batch under way. Kernels are numbered as they were handed in.
@@ -166,9 +181,7 @@ impl Batch {
     pub fn new(kernels: usize, budget: Budget, keep_going: bool) -> Self {
         let job = Job {
             state: State::Waiting(Stage::Plan),
-            estimate: Estimate::default(),
-            release: None,
-            objects: None,
+            planned: None,
         };
         Batch {
             jobs: vec![job; kernels],
@@ -186,16 +199,6 @@ impl Batch {
     /// Where a kernel stands.
     pub fn state(&self, kernel: usize) -> State {
         self.jobs[kernel].state
-    }
-
-    /// What its next or present stage takes.
-    pub fn estimate(&self, kernel: usize) -> Estimate {
-        self.jobs[kernel].estimate
-    }
-
-    /// The objects it makes.
-    pub fn objects(&self, kernel: usize) -> Option<Objects> {
-        self.jobs[kernel].objects
     }
 
     /// Whether every kernel has ended.
@@ -217,7 +220,7 @@ impl Batch {
             match job.state {
                 State::Running(Stage::Plan) => return None,
                 State::Waiting(Stage::Plan) => return Some(self.begin(kernel, Stage::Plan)),
-                State::Waiting(stage) => waiting.push((stage, job.estimate.milliseconds, kernel)),
+                State::Waiting(stage) => waiting.push((stage, job.estimate().milliseconds, kernel)),
                 State::Running(_) | State::Ended(_) => {}
             }
         }
@@ -239,9 +242,9 @@ impl Batch {
     fn fits(&self, kernel: usize) -> bool {
         let running = || {
             let running = |job: &&Job| matches!(job.state, State::Running(_));
-            self.jobs.iter().filter(running).map(|job| job.estimate)
+            self.jobs.iter().filter(running).map(Job::estimate)
         };
-        let wanted = self.jobs[kernel].estimate;
+        let wanted = self.jobs[kernel].estimate();
         let cores: usize = running().map(|estimate| estimate.cores).sum();
         let memory = running().fold(0_u64, |sum, estimate| sum.saturating_add(estimate.memory));
         let tmpfs = running().fold(0_u64, |sum, estimate| sum.saturating_add(estimate.tmpfs));
@@ -254,14 +257,17 @@ impl Batch {
 
     /// Whether another kernel is the same build, and goes first.
     fn repeats(&self, kernel: usize) -> bool {
-        let release = &self.jobs[kernel].release;
+        let release = |kernel: usize| {
+            let planned = self.jobs[kernel].planned.as_ref()?;
+            Some(planned.release.as_str())
+        };
         self.jobs.iter().enumerate().any(|(other, job)| {
             let goes_first = match job.state {
                 State::Running(_) => other != kernel,
                 State::Waiting(_) => other < kernel,
                 State::Ended(_) => false,
             };
-            goes_first && release.is_some() && job.release == *release
+            goes_first && release(kernel).is_some() && release(other) == release(kernel)
         })
     }
 
@@ -270,12 +276,12 @@ impl Batch {
         let Some(Objects {
             id,
             are_there: false,
-        }) = self.jobs[kernel].objects
+        }) = self.jobs[kernel].objects()
         else {
             return false;
         };
         let is_any = |state| {
-            let makes = |job: &&Job| job.objects.is_some_and(|objects| objects.id == id);
+            let makes = |job: &&Job| job.objects().is_some_and(|objects| objects.id == id);
             self.jobs.iter().filter(makes).any(|job| job.state == state)
         };
         is_any(State::Running(Stage::Build)) && !is_any(State::Ended(End::Passed))
@@ -286,17 +292,11 @@ impl Batch {
         let job = &mut self.jobs[kernel];
         debug_assert!(matches!(job.state, State::Running(_)));
         match outcome {
-            Outcome::Next {
-                stage,
-                estimate,
-                release,
-                objects,
-            } => {
-                job.state = State::Waiting(stage);
-                job.estimate = estimate;
-                job.release = Some(release);
-                job.objects = objects;
+            Outcome::Planned(planned) => {
+                job.state = State::Waiting(planned.stage);
+                job.planned = Some(planned);
             }
+            Outcome::Confirmed => job.state = State::Waiting(Stage::Build),
             Outcome::End(end) => job.state = State::Ended(end),
         }
         let failed = self

@@ -13,25 +13,16 @@ fn estimate(milliseconds: u64, memory: u64, cores: usize) -> Estimate {
     }
 }
 
-fn next(stage: Stage, estimate: Estimate, release: usize) -> Outcome {
-    with_objects(stage, estimate, release, None)
-}
-
-fn with_objects(
-    stage: Stage,
-    estimate: Estimate,
-    release: usize,
-    objects: Option<(usize, bool)>,
-) -> Outcome {
-    Outcome::Next {
-        stage,
+fn planned(estimate: Estimate, release: usize, objects: Option<(usize, bool)>) -> Outcome {
+    Outcome::Planned(Planned {
+        stage: Stage::Confirm,
         estimate,
         release: release.to_string(),
         objects: objects.map(|(objects, are_there)| Objects {
             id: Sha256::of(objects.to_string().as_bytes()),
             are_there,
         }),
-    }
+    })
 }
 
 const BUDGET: Budget = Budget {
@@ -103,10 +94,8 @@ fn carry_out(
             match stage {
                 stage if fate.fails_in == Some(stage) => Outcome::End(End::Failed),
                 Stage::Plan if fate.reused => Outcome::End(End::Reused),
-                Stage::Plan => with_objects(Stage::Confirm, fate.takes, fate.release, fate.objects),
-                Stage::Confirm => {
-                    with_objects(Stage::Build, fate.takes, fate.release, fate.objects)
-                }
+                Stage::Plan => planned(fate.takes, fate.release, fate.objects),
+                Stage::Confirm => Outcome::Confirmed,
                 Stage::Build => Outcome::End(End::Passed),
             },
         );
@@ -268,11 +257,11 @@ fn of_kernels_that_are_the_same_build_one_waits_for_the_other() {
     let mut batch = Batch::new(2, BUDGET, true);
     for kernel in 0..2 {
         assert_eq!(batch.next(), Some((kernel, Stage::Plan)));
-        batch.finish(kernel, next(Stage::Confirm, estimate(1, 1, 1), 7));
+        batch.finish(kernel, planned(estimate(1, 1, 1), 7, None));
     }
     assert_eq!(batch.next(), Some((0, Stage::Confirm)));
     assert_eq!(batch.next(), None);
-    batch.finish(0, next(Stage::Build, estimate(1, 1, 1), 7));
+    batch.finish(0, Outcome::Confirmed);
     assert_eq!(batch.next(), Some((0, Stage::Build)));
     assert_eq!(batch.next(), None);
     batch.finish(0, Outcome::End(End::Passed));

@@ -23,7 +23,7 @@ use super::build::{self, Notice, Origin, Prepared, Session};
 use super::jobserver::{Jobserver, Token};
 use super::run::{self, Event as RunEvent};
 use super::{borrow, environment, exec, fs, lock, report as reporting, tmpfs};
-use crate::batch::{self, Batch, Budget, End, Estimate, KernelRecord, Objects, Record, Stage};
+use crate::batch::{self, Batch, Budget, End, Estimate, KernelRecord, Planned, Record, Stage};
 use crate::manifest::{self, Backend, Manifest};
 use crate::plan::Plan;
 use crate::report::{self, Report};
@@ -237,12 +237,7 @@ struct Progress {
 
 /// What a stage came to.
 enum Step {
-    Planned {
-        stage: Stage,
-        estimate: Estimate,
-        release: String,
-        objects: Option<Objects>,
-    },
+    Planned(Planned),
     Confirmed,
     Built {
         outcome: build::Outcome,
@@ -297,23 +292,8 @@ impl<'a> Work<'a> {
                 }
                 let result = result.unwrap_or_else(|panic| resume_unwind(panic));
                 let outcome = match result {
-                    Ok(Step::Planned {
-                        stage,
-                        estimate,
-                        release,
-                        objects,
-                    }) => batch::Outcome::Next {
-                        stage,
-                        estimate,
-                        release,
-                        objects,
-                    },
-                    Ok(Step::Confirmed) => batch::Outcome::Next {
-                        stage: Stage::Build,
-                        estimate: batch.estimate(kernel),
-                        release: self.release(kernel),
-                        objects: batch.objects(kernel),
-                    },
+                    Ok(Step::Planned(planned)) => batch::Outcome::Planned(planned),
+                    Ok(Step::Confirmed) => batch::Outcome::Confirmed,
                     over => {
                         let over = self.end(kernel, stage, over)?;
                         let end = over.end;
@@ -338,12 +318,6 @@ impl<'a> Work<'a> {
     fn progress(&self, kernel: usize) -> std::sync::MutexGuard<'_, Progress> {
         let progress = self.progress[kernel].lock();
         progress.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn release(&self, kernel: usize) -> String {
-        let progress = self.progress(kernel);
-        let planned = progress.planned.as_ref();
-        planned.map_or_else(String::new, |planned| planned.release.clone())
     }
 
     fn is_for_nix(&self, kernel: usize) -> bool {
@@ -439,12 +413,12 @@ impl<'a> Work<'a> {
             true => borrow::objects(&plan)?,
             false => None,
         };
-        Ok(Step::Planned {
+        Ok(Step::Planned(Planned {
             stage,
             estimate,
             release,
             objects,
-        })
+        }))
     }
 
     /// How long a build from nothing of this kernel took, whatever its identity was.
@@ -528,7 +502,7 @@ impl<'a> Work<'a> {
                 finished.manifest = Some(*manifest);
                 finished.layers = layers;
             }
-            Ok(Step::Planned { .. } | Step::Confirmed) => {
+            Ok(Step::Planned(_) | Step::Confirmed) => {
                 unreachable!("a kernel has not ended before it is built")
             }
             // Whatever broke when the user stopped it is not the news.

@@ -5,7 +5,6 @@
 //! new configuration it compiles what that changes and nothing else, as in a build directory of one's own.
 //! A compiler cache has to preprocess every file for that.
 
-use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -13,9 +12,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::exec;
 use super::fs::{self, Context as _};
 use super::lock::{self, Lock};
-use super::run::{COMPILED, Error};
+use super::run::{Compiled, Error};
 use crate::batch::Objects;
-use crate::config::{DotConfig, Symbol};
+use crate::config::DotConfig;
+use crate::kconfig;
 use crate::manifest::Dirs;
 use crate::plan::Plan;
 use crate::source::Sha256;
@@ -48,10 +48,12 @@ pub(super) struct Neighbour {
 /// The neighbour with these objects whose configuration is the nearest, if there is one that nobody builds.
 /// What cannot be read is no neighbour: this is for speed alone.
 pub(super) fn find(dirs: &Dirs, objects: Sha256, config: &str) -> Option<Neighbour> {
+    let config = DotConfig::parse(config).ok()?;
     let mut found: Vec<_> = neighbours(dirs, objects)
         .filter_map(|(name, other)| {
             let there = fs::read_to_string(other.build.join(CONFIG)).ok()?;
-            Some((differing(config, &there), name, other))
+            let there = DotConfig::parse(&there).ok()?;
+            Some((differing(&config, &there), name, other))
         })
         .collect();
     found.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
@@ -79,9 +81,7 @@ pub(super) fn objects(plan: &Plan) -> Result<Option<Objects>, fs::Error> {
 
 /// Whether what was compiled here is of use for the plan's tree.
 pub(super) fn has_own(dirs: &Dirs) -> Result<bool, fs::Error> {
-    let compiled = fs::read_optional(dirs.beside_build(COMPILED))?;
-    let directory = format!(" {}", dirs.source);
-    Ok(compiled.is_some_and(|bytes| bytes.ends_with(directory.as_bytes())))
+    Ok(Compiled::before(dirs)?.is_some_and(|compiled| compiled.directory == dirs.source))
 }
 
 /// Names and places of the others that have these objects.
@@ -107,14 +107,10 @@ pub(super) fn is_directory(path: &Utf8Path) -> bool {
 }
 
 /// How many symbols two configurations set differently, but for `CONFIG_LOCALVERSION`.
-fn differing(one: &str, other: &str) -> usize {
-    let [one, other] = [one, other].map(|text| {
-        let config = DotConfig::parse(text).map(|config| config.values().clone());
-        config.unwrap_or_default()
-    });
-    let differs = |symbol: &&Symbol| one.get(*symbol) != other.get(*symbol);
-    let names: BTreeSet<&Symbol> = one.keys().chain(other.keys()).filter(differs).collect();
-    names.len() - usize::from(names.iter().any(|name| name.as_str() == "LOCALVERSION"))
+fn differing(one: &DotConfig, other: &DotConfig) -> usize {
+    let changes = kconfig::diff_texts(one, other);
+    let counts = |change: &&kconfig::Change| change.symbol != "LOCALVERSION";
+    changes.iter().filter(counts).count()
 }
 
 impl Neighbour {
@@ -177,9 +173,6 @@ impl Copying<'_> {
 
     /// Commands name the build directory, and make runs those again that are not the same.
     fn file(&self, from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
-        let modified = std::fs::metadata(from)
-            .and_then(|metadata| metadata.modified())
-            .context("look at", from)?;
         if from.extension() == Some("cmd") {
             let renamed = match String::from_utf8(fs::read(from)?) {
                 Ok(text) => renamed(&text, self.from.as_str(), self.to.as_str()).into_bytes(),
@@ -189,11 +182,13 @@ impl Copying<'_> {
         } else {
             fs::copy(from, to)?;
         }
-        std::fs::File::options()
-            .append(true)
-            .open(to)
-            .and_then(|file| file.set_modified(modified))
-            .context("set the time of", to)?;
+        if let Some(time) = fs::modified(from)? {
+            std::fs::File::options()
+                .append(true)
+                .open(to)
+                .and_then(|file| file.set_modified(time))
+                .context("set the time of", to)?;
+        }
         Ok(())
     }
 }

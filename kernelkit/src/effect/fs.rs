@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write};
+use std::time::SystemTime;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{ReadDirUtf8, Utf8DirEntry, Utf8Path, Utf8PathBuf};
 
 use crate::source::Sha256;
 
@@ -72,6 +73,15 @@ pub fn read(path: impl AsRef<Utf8Path>) -> Result<Vec<u8>, Error> {
 /// The whole file as UTF-8.
 pub fn read_to_string(path: impl AsRef<Utf8Path>) -> Result<String, Error> {
     fs::read_to_string(path.as_ref()).context("read", path)
+}
+
+/// When a file was written last, or `None` where there is none.
+pub fn modified(path: impl AsRef<Utf8Path>) -> Result<Option<SystemTime>, Error> {
+    let path = path.as_ref();
+    match fs::metadata(path).and_then(|metadata| metadata.modified()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        time => time.map(Some).context("look at", path),
+    }
 }
 
 /// The whole file, or `None` where there is none.
@@ -206,6 +216,53 @@ pub fn file_names(directory: impl AsRef<Utf8Path>) -> Result<Vec<String>, Error>
         .context("read", directory)?;
     names.sort_unstable();
     Ok(names)
+}
+
+/// Everything below a directory, in no order; names that are not UTF-8 are left out.
+pub fn below(directory: impl Into<Utf8PathBuf>) -> Below {
+    Below {
+        open: vec![directory.into()],
+        reading: None,
+    }
+}
+
+/// An iterator over everything below a directory; links are not followed.
+#[derive(Debug)]
+pub struct Below {
+    open: Vec<Utf8PathBuf>,
+    reading: Option<(Utf8PathBuf, ReadDirUtf8)>,
+}
+
+impl Iterator for Below {
+    type Item = Result<Utf8DirEntry, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some((directory, entries)) = &mut self.reading else {
+                let directory = self.open.pop()?;
+                match directory.read_dir_utf8().context("read", &directory) {
+                    Ok(entries) => self.reading = Some((directory, entries)),
+                    Err(error) => return Some(Err(error)),
+                }
+                continue;
+            };
+            let entry = match entries.next() {
+                Some(Ok(entry)) => entry,
+                Some(Err(error)) if error.kind() == io::ErrorKind::InvalidData => continue,
+                Some(Err(error)) => return Some(Err(error).context("read", directory)),
+                None => {
+                    self.reading = None;
+                    continue;
+                }
+            };
+            match entry.file_type().context("look at", entry.path()) {
+                Ok(kind) if kind.is_dir() => self.open.push(entry.path().to_owned()),
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
+            return Some(Ok(entry));
+        }
+    }
 }
 
 /// Removes a file; one that is not there is no error.

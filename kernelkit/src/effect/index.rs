@@ -6,7 +6,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use super::fs::{self, Context as _};
+use super::fs;
 
 /// One object's entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -27,24 +27,18 @@ pub fn entries(
     tree: &Utf8Path,
 ) -> Result<Vec<Entry>, fs::Error> {
     let mut entries = Vec::new();
-    let mut directories = vec![build.to_owned()];
-    while let Some(directory) = directories.pop() {
-        for entry in directory.read_dir_utf8().context("read", &directory)? {
-            let entry = entry.context("read", &directory)?;
-            let kind = entry.file_type().context("read", entry.path())?;
-            let name = entry.file_name();
-            if kind.is_dir() {
-                directories.push(entry.into_path());
-            } else if name.starts_with('.') && name.ends_with(".o.cmd") {
-                let bytes = fs::read(entry.path())?;
-                let text = String::from_utf8_lossy(&bytes);
-                let moved = |text: &str| replace_path(text, source.as_str(), tree.as_str());
-                entries.extend(parse(&text).map(|(command, file)| Entry {
-                    file: build.join(moved(file)),
-                    directory: build.to_owned(),
-                    command: moved(&command),
-                }));
-            }
+    for entry in fs::below(build) {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.starts_with('.') && name.ends_with(".o.cmd") {
+            let bytes = fs::read(entry.path())?;
+            let text = String::from_utf8_lossy(&bytes);
+            let moved = |text: &str| replace_path(text, source.as_str(), tree.as_str());
+            entries.extend(parse(&text).map(|(command, file)| Entry {
+                file: build.join(moved(file)),
+                directory: build.to_owned(),
+                command: moved(&command),
+            }));
         }
     }
     entries.sort_unstable();

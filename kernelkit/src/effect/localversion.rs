@@ -4,28 +4,30 @@
 //! hangs on that symbol, so neither `olddefconfig` nor `syncconfig` has anything new to find out; they would
 //! take seconds, most of them for questions to the compiler.
 
-use std::time::SystemTime;
-
 use camino::Utf8Path;
 
-use super::fs::{self, Context as _};
-
-/// What `syncconfig` writes the symbol to, with what stands before its value. The first two
-/// are always there; `auto.conf` comes last, as the one that make looks at.
-const SYNCED: [(&str, &str); 3] = [
-    ("include/generated/rustc_cfg", "--cfg=CONFIG_LOCALVERSION="),
-    (
-        "include/generated/autoconf.h",
-        "#define CONFIG_LOCALVERSION ",
-    ),
-    ("include/config/auto.conf", CONFIG),
-];
-
-/// Make's rules for what `auto.conf` is made from; itself a target beside it.
-const DEPENDENCIES: &str = "include/config/auto.conf.cmd";
+use super::fs;
 
 /// What object files that use the symbol depend on.
 const STAMP: &str = "include/config/LOCALVERSION";
+
+/// What `syncconfig` writes, with what stands before the symbol's value there. `auto.conf` comes last, as the
+/// one that make looks at.
+const SYNCED: [(&str, Option<&str>); 4] = [
+    (RUST, Some("--cfg=CONFIG_LOCALVERSION=")),
+    (
+        "include/generated/autoconf.h",
+        Some("#define CONFIG_LOCALVERSION "),
+    ),
+    // Make's rules for what `auto.conf` is made from have to be as new as it.
+    (DEPENDENCIES, None),
+    ("include/config/auto.conf", Some(CONFIG)),
+];
+
+/// Trees before Rust do not have it.
+const RUST: &str = "include/generated/rustc_cfg";
+
+const DEPENDENCIES: &str = "include/config/auto.conf.cmd";
 
 const CONFIG: &str = "CONFIG_LOCALVERSION=";
 
@@ -55,46 +57,29 @@ type Files = Vec<(&'static str, Vec<u8>)>;
 
 /// The files to write, in order; `None` where make has to.
 fn synced(build: &Utf8Path, old: &str, new: &str) -> Result<Option<Files>, fs::Error> {
-    let Some(configured) = modified(&build.join(".config"))? else {
+    let Some(configured) = fs::modified(build.join(".config"))? else {
         return Ok(None);
     };
     let mut files = vec![(STAMP, Vec::new())];
     for (name, start) in SYNCED {
-        if name == SYNCED[2].0 {
-            // Its time has to be the new one, too.
-            match read_if_newer(&build.join(DEPENDENCIES), configured)? {
-                Some(bytes) => files.push((DEPENDENCIES, bytes)),
-                None => return Ok(None),
-            }
-        }
         let path = build.join(name);
-        // Trees before Rust do not have it.
-        if name == SYNCED[0].0 && !path.exists() {
+        if name == RUST && !path.exists() {
             continue;
         }
-        let text =
-            read_if_newer(&path, configured)?.and_then(|bytes| String::from_utf8(bytes).ok());
-        match text.and_then(|text| replaced(&text, start, old, new)) {
+        let text = match fs::modified(&path)? {
+            Some(time) if time >= configured => fs::read_to_string(&path).ok(),
+            _ => None,
+        };
+        let text = match start {
+            Some(start) => text.and_then(|text| replaced(&text, start, old, new)),
+            None => text,
+        };
+        match text {
             Some(text) => files.push((name, text.into_bytes())),
             None => return Ok(None),
         }
     }
     Ok(Some(files))
-}
-
-/// The contents of a file that is there and not older than that.
-fn read_if_newer(path: &Utf8Path, than: SystemTime) -> Result<Option<Vec<u8>>, fs::Error> {
-    match modified(path)? {
-        Some(time) if time >= than => fs::read_optional(path),
-        _ => Ok(None),
-    }
-}
-
-fn modified(path: &Utf8Path) -> Result<Option<SystemTime>, fs::Error> {
-    match std::fs::metadata(path).and_then(|metadata| metadata.modified()) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        time => time.map(Some).context("look at", path),
-    }
 }
 
 /// The symbol's value in a `.config`, where it reads the same in make, C and Rust.
@@ -129,7 +114,7 @@ fn replaced(text: &str, start: &str, old: &str, new: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
 
@@ -197,7 +182,7 @@ mod tests {
         }
 
         fn time(&self, name: &str) -> SystemTime {
-            modified(&self.dir().join(name)).unwrap().unwrap()
+            fs::modified(self.dir().join(name)).unwrap().unwrap()
         }
     }
 

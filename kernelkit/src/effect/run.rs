@@ -5,6 +5,7 @@
 //! leaves no manifest, and the next run of the same plan continues from the object files.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -457,20 +458,25 @@ impl<'a> Run<'a> {
         let dirs = &self.plan.record.dirs;
         let marker = dirs.beside_build(CONFIRMED);
         // The digest stands for the tools, which `conf` asks.
-        let inputs = self.plan.config_inputs;
-        let confirmed = format!("{sha256} {} {inputs}", self.plan.record.digest);
-        let before = fs::read_optional(&marker)?
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default();
-        let present = present.map(|bytes| Sha256::of(&bytes));
-        if present == Some(sha256)
+        let [file, identity, inputs] = [
+            sha256.to_string(),
+            self.plan.record.digest.to_string(),
+            self.plan.config_inputs.to_string(),
+        ];
+        let confirmed = [&file, &identity, &inputs].map(String::as_str).join(" ");
+        let before = fs::read_optional(&marker)?.unwrap_or_default();
+        let before = String::from_utf8_lossy(&before);
+        let present = present.map(|bytes| Sha256::of(&bytes).to_string());
+        if present.as_ref() == Some(&file)
             && (before == confirmed || dirs.build.join("include/config/auto.conf").exists())
         {
             return Ok(());
         }
-        let has_another_release = present.is_some_and(|present| {
-            before.starts_with(&format!("{present} ")) && before.ends_with(&format!(" {inputs}"))
-        });
+        let before: Vec<&str> = before.split(' ').collect();
+        let has_another_release = match before.as_slice() {
+            [file, _, asked] => present.as_deref() == Some(*file) && *asked == inputs,
+            _ => false,
+        };
         if has_another_release && localversion::replace(&dirs.build, &self.plan.dot_config)? {
             self.log.line(
                 "configure: nothing but CONFIG_LOCALVERSION differs from the configuration that conf has confirmed here",
@@ -503,7 +509,7 @@ impl<'a> Run<'a> {
         let dirs = &self.plan.record.dirs;
         let marker = dirs.beside_build(UNFINISHED);
         fs::write_atomic(&marker, b"")?;
-        let compiled = format!("{} {}", self.plan.record.identity.source, dirs.source);
+        let compiled = Compiled::now(self.plan).to_string();
         fs::write_atomic(dirs.beside_build(COMPILED), compiled.as_bytes())?;
         let result = self.stage("compile", Some(call), |run| run.make("compile", call));
         // After a failure that make itself reported every object file is whole.
@@ -517,30 +523,22 @@ impl<'a> Run<'a> {
     /// compiled here: make would keep the old objects, and one identity would name two kernels.
     fn drop_what_make_would_miss(&mut self) -> Result<(), Error> {
         let dirs = &self.plan.record.dirs;
-        let marker = dirs.beside_build(COMPILED);
-        let now = format!("{} {}", self.plan.record.identity.source, dirs.source);
-        let before =
-            fs::read_optional(&marker)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let same_directory = before.as_ref().is_some_and(|before| {
-            *before != now
-                && before
-                    .split_once(' ')
-                    .is_some_and(|(_, directory)| dirs.source == directory)
-        });
-        if self.plan.volatile && same_directory {
-            let time = std::fs::metadata(&marker)
-                .and_then(|metadata| metadata.modified())
-                .context("look at", &marker)?;
-            if source::changed_behind_make(&dirs.source, time)? {
-                let message = format!(
-                    "files in {} changed but kept old times, which make would not notice: compiling afresh",
-                    dirs.source
-                );
-                self.log.line(&format!("warning: {message}"))?;
-                (self.on_event)(Event::Warning { message });
-                fs::remove_dir_all(&dirs.build)?;
-                fs::create_dir_all(&dirs.build)?;
-            }
+        let now = Compiled::now(self.plan);
+        let has_changed = Compiled::before(dirs)?
+            .is_some_and(|before| before != now && before.directory == now.directory);
+        if self.plan.volatile
+            && has_changed
+            && let Some(time) = fs::modified(dirs.beside_build(COMPILED))?
+            && source::changed_behind_make(&dirs.source, time)?
+        {
+            let message = format!(
+                "files in {} changed but kept old times, which make would not notice: compiling afresh",
+                dirs.source
+            );
+            self.log.line(&format!("warning: {message}"))?;
+            (self.on_event)(Event::Warning { message });
+            fs::remove_dir_all(&dirs.build)?;
+            fs::create_dir_all(&dirs.build)?;
         }
         Ok(())
     }
@@ -603,8 +601,42 @@ const UNFINISHED: &str = "compiling";
 /// and what its answer hung on.
 const CONFIRMED: &str = "confirmed";
 
-/// Which tree was compiled last, and in which directory; its time is when that began.
-pub(super) const COMPILED: &str = "compiled";
+/// Holds a [`Compiled`]; its time is when that began.
+const COMPILED: &str = "compiled";
+
+/// Which tree is compiled in a build directory, and where it lies.
+#[derive(PartialEq, Eq)]
+pub(super) struct Compiled {
+    source: String,
+    pub(super) directory: Utf8PathBuf,
+}
+
+impl Compiled {
+    fn now(plan: &Plan) -> Self {
+        Compiled {
+            source: plan.record.identity.source.to_string(),
+            directory: plan.record.dirs.source.clone(),
+        }
+    }
+
+    /// What was compiled last.
+    pub(super) fn before(dirs: &Dirs) -> Result<Option<Self>, fs::Error> {
+        let marker = fs::read_optional(dirs.beside_build(COMPILED))?;
+        Ok(marker.and_then(|bytes| {
+            let (source, directory) = std::str::from_utf8(&bytes).ok()?.split_once(' ')?;
+            Some(Compiled {
+                source: source.to_owned(),
+                directory: directory.into(),
+            })
+        }))
+    }
+}
+
+impl fmt::Display for Compiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.source, self.directory)
+    }
+}
 
 /// After a kill an object file can be half written, and Kbuild would take it for finished.
 /// Kbuild writes `.x.o.cmd` once `x.o` is whole, so an object that is newer than its `.cmd`
@@ -614,29 +646,20 @@ fn drop_unfinished(dirs: &Dirs) -> Result<(), fs::Error> {
     if !marker.exists() {
         return Ok(());
     }
-    let mut directories = vec![dirs.build.clone()];
-    while let Some(directory) = directories.pop() {
-        for entry in directory.read_dir_utf8().context("read", &directory)? {
-            // File names that are not UTF-8 are none that Kbuild makes.
-            let Ok(entry) = entry else { continue };
-            let kind = entry.file_type().context("read", entry.path())?;
-            if kind.is_dir() {
-                directories.push(entry.into_path());
-            } else if kind.is_file() && !entry.file_name().starts_with('.') {
-                let command = directory.join(format!(".{}.cmd", entry.file_name()));
-                let time = |path: &Utf8Path| {
-                    std::fs::metadata(path)
-                        .and_then(|metadata| metadata.modified())
-                        .ok()
-                };
-                let unfinished = match time(&command) {
-                    Some(finished) => time(entry.path()).is_some_and(|written| written > finished),
-                    None => matches!(entry.path().extension(), Some("o" | "a" | "ko")),
-                };
-                if unfinished {
-                    fs::remove_file(entry.path())?;
-                }
-            }
+    for entry in fs::below(&dirs.build) {
+        let entry = entry?;
+        let kind = entry.file_type().context("look at", entry.path())?;
+        if !kind.is_file() || entry.file_name().starts_with('.') {
+            continue;
+        }
+        let path = entry.path();
+        let command = path.with_file_name(format!(".{}.cmd", entry.file_name()));
+        let unfinished = match fs::modified(command)? {
+            Some(finished) => fs::modified(path)?.is_some_and(|written| written > finished),
+            None => matches!(path.extension(), Some("o" | "a" | "ko")),
+        };
+        if unfinished {
+            fs::remove_file(path)?;
         }
     }
     fs::remove_file(&marker)

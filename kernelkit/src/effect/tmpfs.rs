@@ -129,17 +129,11 @@ pub(super) fn measured(state: &Utf8Path) -> Result<Option<u64>, fs::Error> {
 
 /// Bytes that the files below `directory` take.
 fn allocated(directory: &Utf8Path) -> Result<u64, fs::Error> {
-    let (mut size, mut open) = (0, vec![directory.to_owned()]);
-    while let Some(directory) = open.pop() {
-        for entry in directory.read_dir_utf8().context("read", &directory)? {
-            // A name that is not UTF-8 is none that Kbuild makes.
-            let Ok(entry) = entry else { continue };
-            let metadata = entry.metadata().context("look at", entry.path())?;
-            size += metadata.blocks() * 512;
-            if metadata.is_dir() {
-                open.push(entry.into_path());
-            }
-        }
+    let mut size = 0;
+    for entry in fs::below(directory) {
+        let entry = entry?;
+        let metadata = entry.metadata().context("look at", entry.path())?;
+        size += metadata.blocks() * 512;
     }
     Ok(size)
 }

@@ -243,15 +243,11 @@ fn count_modules(directory: &Utf8Path) -> Result<Option<u64>, fs::Error> {
         return Ok(None);
     }
     let mut count = 0;
-    let mut directories = vec![directory.to_owned()];
-    while let Some(directory) = directories.pop() {
-        for entry in directory.read_dir_utf8().context("read", &directory)? {
-            let entry = entry.context("read", &directory)?;
-            if entry.file_type().context("read", entry.path())?.is_dir() {
-                directories.push(entry.into_path());
-            } else if entry.file_name().contains(".ko") {
-                count += 1;
-            }
+    for entry in fs::below(directory) {
+        let entry = entry?;
+        let kind = entry.file_type().context("look at", entry.path())?;
+        if !kind.is_dir() && entry.file_name().contains(".ko") {
+            count += 1;
         }
     }
     Ok(Some(count))
