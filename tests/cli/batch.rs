@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use super::lock::{commit, git};
 use super::{Said, run, run_json, said};
 use crate::support::{Sandbox, StandIn, require_tool, require_user_namespaces, signal, wait_for};
 
@@ -394,6 +395,37 @@ fn most(sandbox: &Sandbox, file: &str) -> usize {
         .map(|line| line.trim().parse().unwrap())
         .max()
         .unwrap()
+}
+
+#[test]
+fn a_branch_that_moves_meanwhile_is_built_where_the_batch_found_it() {
+    let kernels = ["a", "b"];
+    let farm = Farm::new(&kernels, "true");
+    let toml = farm.sandbox.path("project/Cargo.toml");
+    let text = std::fs::read_to_string(&toml).unwrap();
+    let branch = "source = { git = \"../tree\", ref = \"main\" }";
+    std::fs::write(&toml, text.replace("source = \"../tree\"", branch)).unwrap();
+    let repository = farm.tree.dir().to_owned();
+    // Whichever kernel is compiled first moves it.
+    let moves = format!("git -C {repository} update-ref refs/heads/main refs/heads/later");
+    let tree = fast(&farm.sandbox, "tree", &moves);
+    git(&repository, &["init", "-q", "-b", "main"]);
+    commit(&tree);
+    git(&repository, &["checkout", "-q", "-b", "later"]);
+    commit(&tree.version(["6", "12", "118", ""]));
+    run_json(&farm.sandbox, &["build", "--all", "--builds", "1"], 0);
+    let release = |kernel: &str| {
+        let state = farm.sandbox.path("project/target/kernel").join(kernel);
+        let manifest = read(&state.join("manifest.json"));
+        manifest["release"].as_str().unwrap().to_owned()
+    };
+    for kernel in kernels {
+        assert!(release(kernel).starts_with("6.12.117-"), "{kernel}");
+    }
+    run_json(&farm.sandbox, &["build", "--all"], 0);
+    for kernel in kernels {
+        assert!(release(kernel).starts_with("6.12.118-"), "{kernel}");
+    }
 }
 
 #[test]

@@ -221,7 +221,7 @@ struct Work<'a> {
     began: Instant,
     dir: Utf8PathBuf,
     progress: Vec<Mutex<Progress>>,
-    /// For the plans, which are made in one go.
+    /// What the plans, which are made in one go, were made of.
     prepared: Prepared,
     record: Record,
 }
@@ -360,8 +360,19 @@ impl<'a> Work<'a> {
         }
         match stage {
             Stage::Plan => self.plan(kernel, spec, notify),
-            Stage::Confirm => self.session.confirm(spec, notify).map(|()| Step::Confirmed),
+            Stage::Confirm => self
+                .session()
+                .confirm(spec, notify)
+                .map(|()| Step::Confirmed),
             Stage::Build => self.build(spec, notify),
+        }
+    }
+
+    /// For what comes after the plans.
+    fn session(&self) -> Session<'_> {
+        Session {
+            planned: Some(&self.prepared),
+            ..self.session.clone()
         }
     }
 
@@ -435,13 +446,14 @@ impl<'a> Work<'a> {
     }
 
     fn build(&self, spec: &KernelSpec, notify: &mut dyn FnMut(Notice<'_>)) -> Worked {
-        let (outcome, manifest) = self.session.build(spec, notify)?;
+        let session = self.session();
+        let (outcome, manifest) = session.build(spec, notify)?;
         let mut layers = Vec::new();
         if manifest.record.backend != Backend::Nix {
             let asked = matches!(spec.publish.origin, sourced::Origin::CommandLine { .. });
             let is_new = !matches!(outcome, build::Outcome::Ready);
             if spec.publish.value && (is_new || asked) {
-                match self.session.publish_layers(spec, &manifest, notify) {
+                match session.publish_layers(spec, &manifest, notify) {
                     Ok(published) => layers.extend(published),
                     Err(error) if asked => return Err(error),
                     Err(error) => notify(Notice::Warning(format!(
@@ -450,7 +462,7 @@ impl<'a> Work<'a> {
                 }
             }
             if self.options.register {
-                layers.extend(self.session.register(spec, &manifest, notify)?);
+                layers.extend(session.register(spec, &manifest, notify)?);
             }
         }
         Ok(Step::Built {

@@ -66,6 +66,9 @@ pub struct Session<'a> {
     /// Sources that were prepared before in this command, for what plans many kernels of one
     /// tree; a build looks at its source itself.
     pub prepared: Option<&'a Prepared>,
+    /// Sources that were prepared for the plans of what is built now: a branch or a selector means what it
+    /// meant then.
+    pub planned: Option<&'a Prepared>,
     /// The program that times the commands of builds; none are timed without it.
     pub recorder: Option<&'a Utf8Path>,
     /// Have build directories in memory where they fit: the room that there is, or why there is none.
@@ -83,6 +86,10 @@ pub struct Prepared {
 impl Prepared {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, sources::Tree>> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, key: &str) -> Option<sources::Tree> {
+        self.lock().get(key).cloned()
     }
 }
 
@@ -455,6 +462,7 @@ impl<'a> Session<'a> {
             update: false,
             surroundings: Surroundings::default(),
             prepared: None,
+            planned: None,
             recorder: None,
             tmpfs: None,
         }
@@ -1066,24 +1074,15 @@ impl Session<'_> {
         })
     }
 
-    /// The kernel's own worktree, where `cargo kernel tree` has laid one out.
+    /// The kernel's own worktree, moved to where it is to be.
     fn prepare_warm(
         &self,
         spec: &KernelSpec,
-        source: &Source,
+        dir: &Utf8Path,
+        repository: &str,
+        reference: &str,
         notify: &mut dyn FnMut(Notice<'_>),
-    ) -> Result<Option<sources::Tree>, Error> {
-        let Source::Git {
-            repository,
-            reference,
-        } = source
-        else {
-            return Ok(None);
-        };
-        let dir = self.warm_dir(spec);
-        if !dir.join(".git").exists() {
-            return Ok(None);
-        }
+    ) -> Result<sources::Tree, Error> {
         // A build that is going on must not have its tree moved.
         let lock = self.state(spec).join("lock");
         let _lock = locking::acquire(&lock, "a look at the tree", &mut |holder| {
@@ -1093,10 +1092,10 @@ impl Session<'_> {
             )));
         })?;
         let context = self.source_context();
-        let tree = worktree::prepare(&dir, repository, reference, &context, &mut |progress| {
+        let tree = worktree::prepare(dir, repository, reference, &context, &mut |progress| {
             notify(Notice::Source(progress));
         })?;
-        Ok(Some(tree))
+        Ok(tree)
     }
 
     /// The id of a tree's files now; a kernel's own worktree is looked at where it is, and not moved.
@@ -1119,26 +1118,48 @@ impl Session<'_> {
     ) -> Result<sources::Tree, Error> {
         let pinned = self.pinned(spec, &spec.source.value)?;
         let source = self.resolve_source(spec)?;
-        if patches.is_empty()
-            && let Some(tree) = self.prepare_warm(spec, &source, notify)?
-        {
-            return Ok(tree);
-        }
-        let key = format!("{source:?} {patches:?}");
-        let before = self
-            .prepared
-            .and_then(|prepared| prepared.lock().get(&key).cloned());
-        let mut tree = match before {
-            Some(tree) => tree,
-            None => sources::prepare(&source, patches, &self.source_context(), &mut |progress| {
-                notify(Notice::Source(progress))
-            })?,
+        // The kernel's own worktree, where `cargo kernel tree` has laid one out.
+        let warm = Some(self.warm_dir(spec)).filter(|dir| {
+            let is_git = matches!(source, Source::Git { .. });
+            is_git && patches.is_empty() && dir.join(".git").exists()
+        });
+        let key = match &warm {
+            Some(dir) => dir.to_string(),
+            None => format!("{source:?} {patches:?}"),
         };
+        let then = self.planned.and_then(|planned| planned.get(&key));
+        // Directories mean what they hold now.
+        let then = then.filter(|then| !matches!(then.resolved, Source::Directory { .. }));
+        let source = then.as_ref().map_or(&source, |then| &then.resolved);
+        let before = self.prepared.and_then(|prepared| prepared.get(&key));
+        let mut tree = match (before, &warm, source) {
+            (Some(tree), _, _) => tree,
+            (
+                None,
+                Some(dir),
+                Source::Git {
+                    repository,
+                    reference,
+                },
+            ) => self.prepare_warm(spec, dir, repository, reference, notify)?,
+            (None, _, source) => {
+                let context = self.source_context();
+                sources::prepare(source, patches, &context, &mut |progress| {
+                    notify(Notice::Source(progress));
+                })?
+            }
+        };
+        if let Some(then) = then
+            && then.dirty == tree.dirty
+        {
+            (tree.label, tree.description) = (then.label, then.description);
+        }
         if let Some(prepared) = self.prepared {
             prepared.lock().insert(key, tree.clone());
         }
         if let Some((_, Some(label))) = pinned
             && tree.patches.is_empty()
+            && warm.is_none()
         {
             tree.label = LabelHint::Reference { name: label };
         }
