@@ -5,6 +5,8 @@
 //! new configuration it compiles what that changes and nothing else, as in a build directory of one's own.
 //! A compiler cache has to preprocess every file for that.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::os::unix::fs::symlink;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -45,8 +47,11 @@ pub(super) struct Neighbour {
     _lock: Lock,
 }
 
-/// The neighbour with these objects whose configuration is the nearest, if there is one that nobody builds.
-/// What cannot be read is no neighbour: this is for speed alone.
+/// Of so many neighbours, those with the fewest symbols that differ, objects are counted.
+const COUNTED: usize = 8;
+
+/// The neighbour with these objects of which the fewest have to be compiled again, if there is one that nobody
+/// builds. What cannot be read is no neighbour: this is for speed alone.
 pub(super) fn find(dirs: &Dirs, objects: Sha256, config: &str) -> Option<Neighbour> {
     let config = DotConfig::parse(config).ok()?;
     let mut found: Vec<_> = neighbours(dirs, objects)
@@ -56,17 +61,51 @@ pub(super) fn find(dirs: &Dirs, objects: Sha256, config: &str) -> Option<Neighbo
             Some((differing(&config, &there), name, other))
         })
         .collect();
-    found.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+    found.sort_by(|one, other| (one.0.len(), &one.1).cmp(&(other.0.len(), &other.1)));
+    // One symbol that a header of everything uses outweighs all others.
+    let counted = found.len().min(COUNTED);
+    if counted > 1 {
+        found[..counted]
+            .sort_by_cached_key(|(symbols, _, other)| dependents(&other.build, symbols));
+    }
     found.into_iter().find_map(|(symbols, name, other)| {
         let purpose = "cargo kernel build, copying its objects";
         let lock = lock::try_acquire(&other.state.join("lock"), purpose).ok()??;
         has(&other, objects).then(|| Neighbour {
             name,
-            symbols,
+            symbols: symbols.len(),
             build: other.build.clone(),
             _lock: lock,
         })
     })
+}
+
+/// How many files of a build depend on one of these symbols, by what Kbuild has noted of each.
+fn dependents(build: &Utf8Path, symbols: &HashSet<String>) -> usize {
+    let commands = fs::below(build).filter_map(|entry| {
+        let entry = entry.ok()?;
+        let is_command = entry.path().extension() == Some("cmd");
+        is_command.then(|| fs::read_to_string(entry.path()).ok())?
+    });
+    commands
+        .filter(|command| {
+            let mut noted = command.split(STAMP).skip(1);
+            noted.any(|rest| {
+                let end = rest.find(')').unwrap_or(rest.len());
+                symbols.contains(&*symbol_of(&rest[..end]))
+            })
+        })
+        .count()
+}
+
+const STAMP: &str = "$(wildcard include/config/";
+
+/// The symbol of a stamp's path. Up to 5.13, `FOO_BAR` had `foo/bar.h`.
+fn symbol_of(stamp: &str) -> Cow<'_, str> {
+    match stamp.strip_suffix(".h") {
+        Some(path) => path.replace('/', "_").to_uppercase().into(),
+        None => stamp.into(),
+    }
 }
 
 /// The objects that a build makes, and whether it can begin with some.
@@ -106,11 +145,11 @@ pub(super) fn is_directory(path: &Utf8Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
-/// How many symbols two configurations set differently, but for `CONFIG_LOCALVERSION`.
-fn differing(one: &DotConfig, other: &DotConfig) -> usize {
-    let changes = kconfig::diff_texts(one, other);
-    let counts = |change: &&kconfig::Change| change.symbol != "LOCALVERSION";
-    changes.iter().filter(counts).count()
+/// The symbols that two configurations set differently, but for `CONFIG_LOCALVERSION`.
+fn differing(one: &DotConfig, other: &DotConfig) -> HashSet<String> {
+    let changes = kconfig::diff_texts(one, other).into_iter();
+    let symbols = changes.map(|change| change.symbol);
+    symbols.filter(|symbol| symbol != "LOCALVERSION").collect()
 }
 
 impl Neighbour {
@@ -276,6 +315,36 @@ mod tests {
         fs::remove_dir_all(&dirs.build).unwrap();
         symlink("../a-far/build", &dirs.build).unwrap();
         assert_eq!(kernels.found(b"objects"), Some(("a-far".to_owned(), 4)));
+    }
+
+    #[test]
+    fn of_several_the_one_with_the_fewest_objects_to_compile_is_found() {
+        let header = format!("{OURS}CONFIG_IN_A_HEADER=y\n");
+        let own = format!("{OURS}CONFIG_D=y\nCONFIG_E=y\n");
+        let kernels = Kernels::new(&[("few-symbols", &header), ("many-symbols", &own)]);
+        for (symbol, object) in [
+            ("IN_A_HEADER", "a"),
+            ("in/a/header.h", "b"),
+            ("D", "a"),
+            ("IN_A_HEADER_TOO", "c"),
+            ("A", "d"),
+        ] {
+            for kernel in ["few-symbols", "many-symbols"] {
+                let command = kernels
+                    .dirs(kernel)
+                    .build
+                    .join(format!("lib/.{object}.o.cmd"));
+                let before = fs::read_to_string(&command).unwrap_or_default();
+                let text = format!("{before}    $(wildcard include/config/{symbol}) \\\n");
+                fs::write_atomic(&command, text.as_bytes()).unwrap();
+            }
+        }
+        assert_eq!(kernels.found(b"objects"), Some(("many-symbols".into(), 2)));
+        let symbols = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let build = kernels.dirs("few-symbols").build;
+        assert_eq!(dependents(&build, &symbols(&["IN_A_HEADER"])), 2);
+        assert_eq!(dependents(&build, &symbols(&["D", "A"])), 2);
+        assert_eq!(dependents(&build, &symbols(&["NONE"])), 0);
     }
 
     #[test]
