@@ -13,6 +13,8 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+use std::hash::{DefaultHasher, Hasher as _};
+
 use serde::Serialize;
 
 use crate::source::Sha256;
@@ -140,14 +142,55 @@ pub struct Planned {
     pub objects: Option<Objects>,
 }
 
-/// What a kernel compiles, but for what its configuration changes. A kernel that has none of it waits for one
-/// that makes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a kernel compiles, but for what its configuration changes. A kernel waits for another one that makes
+/// objects that are much nearer to its own than all there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objects {
     /// Names them; kernels with the same name can begin with each other's.
     pub id: Sha256,
-    /// Whether it has some to begin with.
-    pub are_there: bool,
+    /// What they are made for.
+    pub settings: Settings,
+    /// How far those are that it can begin with; `None` where there are none.
+    pub nearest: Option<usize>,
+}
+
+/// The settings of a configuration, to tell how far it is from another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings(Vec<u64>);
+
+impl Settings {
+    /// Those of a `.config`, but for its `CONFIG_LOCALVERSION`.
+    pub fn of(config: &str) -> Self {
+        let is_setting = |line: &&str| {
+            line.trim_start_matches("# ").starts_with("CONFIG_")
+                && !line.starts_with("CONFIG_LOCALVERSION=")
+        };
+        let hash = |line: &str| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(line.as_bytes());
+            hasher.finish()
+        };
+        let mut hashes: Vec<u64> = config.lines().filter(is_setting).map(hash).collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        Settings(hashes)
+    }
+
+    /// How many settings only one of them has.
+    pub fn distance(&self, other: &Self) -> usize {
+        let (mut ours, mut theirs) = (self.0.as_slice(), other.0.as_slice());
+        let mut distance = 0;
+        while let ([our, our_rest @ ..], [their, their_rest @ ..]) = (ours, theirs) {
+            distance += usize::from(our != their);
+            if our <= their {
+                ours = our_rest;
+            }
+            if their <= our {
+                theirs = their_rest;
+            }
+        }
+        distance + ours.len() + theirs.len()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -162,8 +205,8 @@ impl Job {
         planned.map_or_else(Estimate::default, |planned| planned.estimate)
     }
 
-    fn objects(&self) -> Option<Objects> {
-        self.planned.as_ref()?.objects
+    fn objects(&self) -> Option<&Objects> {
+        self.planned.as_ref()?.objects.as_ref()
     }
 }
 
@@ -228,7 +271,7 @@ impl Batch {
         let &(stage, _, kernel) = waiting.iter().find(|(stage, _, kernel)| {
             self.fits(*kernel)
                 && !self.repeats(*kernel)
-                && !(*stage == Stage::Build && self.borrows(*kernel))
+                && !(*stage == Stage::Build && self.is_to_borrow(*kernel))
         })?;
         Some(self.begin(kernel, stage))
     }
@@ -271,20 +314,35 @@ impl Batch {
         })
     }
 
-    /// Whether another kernel makes the objects right now that this one is to begin with.
-    fn borrows(&self, kernel: usize) -> bool {
-        let Some(Objects {
-            id,
-            are_there: false,
-        }) = self.jobs[kernel].objects()
-        else {
+    /// Whether another kernel makes the objects right now that this one is to begin with: there are none, or
+    /// those are at most half as far.
+    fn is_to_borrow(&self, kernel: usize) -> bool {
+        let Some(wanted) = self.jobs[kernel].objects() else {
             return false;
         };
-        let is_any = |state| {
-            let makes = |job: &&Job| job.objects().is_some_and(|objects| objects.id == id);
-            self.jobs.iter().filter(makes).any(|job| job.state == state)
+        let is_built = |job: &&Job| job.state == State::Running(Stage::Build);
+        let made = self.jobs.iter().filter(is_built).filter_map(Job::objects);
+        let mut near = made.filter(|made| made.id == wanted.id);
+        near.any(|made| {
+            let distance = made.settings.distance(&wanted.settings);
+            wanted
+                .nearest
+                .is_none_or(|nearest| 2 * distance <= nearest && distance < nearest)
+        })
+    }
+
+    /// Others can begin with what this kernel has made.
+    fn offer(&mut self, kernel: usize) {
+        let Some(made) = self.jobs[kernel].objects().cloned() else {
+            return;
         };
-        is_any(State::Running(Stage::Build)) && !is_any(State::Ended(End::Passed))
+        let planned = self.jobs.iter_mut().filter_map(|job| job.planned.as_mut());
+        for wanted in planned.filter_map(|planned| planned.objects.as_mut()) {
+            if wanted.id == made.id {
+                let distance = made.settings.distance(&wanted.settings);
+                wanted.nearest = Some(wanted.nearest.map_or(distance, |one| one.min(distance)));
+            }
+        }
     }
 
     /// Takes in how a stage went. `kernel` is one that [`Batch::next`] has begun.
@@ -298,6 +356,9 @@ impl Batch {
             }
             Outcome::Confirmed => job.state = State::Waiting(Stage::Build),
             Outcome::End(end) => job.state = State::Ended(end),
+        }
+        if self.jobs[kernel].state == State::Ended(End::Passed) {
+            self.offer(kernel);
         }
         let failed = self
             .states()

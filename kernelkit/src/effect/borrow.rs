@@ -15,7 +15,7 @@ use super::exec;
 use super::fs::{self, Context as _};
 use super::lock::{self, Lock};
 use super::run::{Compiled, Error};
-use crate::batch::Objects;
+use crate::batch::{Objects, Settings};
 use crate::config::DotConfig;
 use crate::kconfig;
 use crate::manifest::Dirs;
@@ -108,15 +108,30 @@ fn symbol_of(stamp: &str) -> Cow<'_, str> {
     }
 }
 
-/// The objects that a build makes, and whether it can begin with some.
+/// The objects that a build makes, and how near those are that it can begin with.
 pub(super) fn objects(plan: &Plan) -> Result<Option<Objects>, fs::Error> {
     let dirs = &plan.record.dirs;
     let Some(id) = plan.objects else {
         return Ok(None);
     };
-    let are_there = has_own(dirs)? || neighbours(dirs, id).next().is_some();
-    Ok(Some(Objects { id, are_there }))
+    let settings = Settings::of(&plan.dot_config);
+    let nearest = match has_own(dirs)? {
+        true => Some(0),
+        false => neighbours(dirs, id)
+            .take(MEASURED)
+            .filter_map(|(_, other)| fs::read_to_string(other.build.join(CONFIG)).ok())
+            .map(|config| Settings::of(&config).distance(&settings))
+            .min(),
+    };
+    Ok(Some(Objects {
+        id,
+        settings,
+        nearest,
+    }))
 }
+
+/// Of so many neighbours a batch looks how near they are.
+const MEASURED: usize = 64;
 
 /// Whether what was compiled here is of use for the plan's tree.
 pub(super) fn has_own(dirs: &Dirs) -> Result<bool, fs::Error> {
