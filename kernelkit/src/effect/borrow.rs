@@ -70,7 +70,7 @@ pub(super) fn find(dirs: &Dirs, objects: Sha256, config: &str) -> Option<Neighbo
     }
     found.into_iter().find_map(|(symbols, name, other)| {
         let purpose = "cargo kernel build, copying its objects";
-        let lock = lock::try_acquire(&other.state.join("lock"), purpose).ok()??;
+        let lock = lock::try_share(&other.state.join("lock"), purpose).ok()??;
         has(&other, objects).then(|| Neighbour {
             name,
             symbols: symbols.len(),
@@ -326,6 +326,12 @@ mod tests {
         let held = lock::try_acquire(&held, "a test").unwrap().unwrap();
         assert_eq!(kernels.found(b"objects"), Some(("a-far".to_owned(), 4)));
         drop(held);
+        // Others may copy them at the same time.
+        let near = kernels.dirs("b-near").state.join("lock");
+        let shared = lock::try_share(&near, "a test").unwrap().unwrap();
+        assert_eq!(kernels.found(b"objects"), Some(("b-near".to_owned(), 1)));
+        assert!(lock::try_acquire(&near, "a test").unwrap().is_none());
+        drop(shared);
         let dirs = kernels.dirs("b-near");
         fs::remove_dir_all(&dirs.build).unwrap();
         symlink("../a-far/build", &dirs.build).unwrap();

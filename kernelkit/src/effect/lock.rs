@@ -92,9 +92,22 @@ pub fn acquire(
 
 /// Takes the lock at `path` if it is free.
 pub fn try_acquire(path: &Utf8Path, purpose: &str) -> Result<Option<Lock>, Error> {
+    try_lock(path, purpose, FlockOperation::NonBlockingLockExclusive)
+}
+
+/// Takes the lock at `path` together with others who only read what it guards, if nobody writes there.
+pub fn try_share(path: &Utf8Path, purpose: &str) -> Result<Option<Lock>, Error> {
+    try_lock(path, purpose, FlockOperation::NonBlockingLockShared)
+}
+
+fn try_lock(
+    path: &Utf8Path,
+    purpose: &str,
+    operation: FlockOperation,
+) -> Result<Option<Lock>, Error> {
     loop {
         let file = open(path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match flock(&file, operation) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
             Err(errno) => return Err(errno.into()).context("lock", path),
