@@ -355,10 +355,12 @@ impl Batch {
                 job.planned = Some(planned);
             }
             Outcome::Confirmed => job.state = State::Waiting(Stage::Build),
-            Outcome::End(end) => job.state = State::Ended(end),
-        }
-        if self.jobs[kernel].state == State::Ended(End::Passed) {
-            self.offer(kernel);
+            Outcome::End(end) => {
+                job.state = State::Ended(end);
+                if end == End::Passed {
+                    self.offer(kernel);
+                }
+            }
         }
         let failed = self
             .states()
