@@ -4,10 +4,11 @@
 
 use super::diagnostic::Diagnostic;
 use super::model::{
-    Expr, ExprId, M, Model, N, NONE, NodeId, NodeKind, Position, Property, PropertyKind, Step,
-    SymbolId, Type, Y,
+    Expr, ExprId, Model, NONE, NodeId, NodeKind, Position, Property, PropertyKind, Step, SymbolId,
+    Type, Y,
 };
-use super::{Dialect, Error};
+use super::simplify::{Condition, MAX_COMPARISONS, same};
+use super::{CircleLink, Dialect, Error};
 
 impl Model {
     pub(super) fn link(
@@ -79,7 +80,7 @@ impl Model {
             let mut members = Vec::new();
             for node in self.nodes_of(symbol) {
                 if dialect.choice_is_symbol {
-                    self.members_without_submenus(node, &mut members);
+                    self.members_without_submenus(node, dialect, &mut members);
                 } else {
                     let inside = node + 1..self.nodes[node as usize].end;
                     members.extend(inside.filter(|node| self.is_config(*node)));
@@ -142,30 +143,41 @@ impl Model {
 
     /// Before 6.9, an entry of a choice that needs the entry before it became that
     /// entry's submenu and no member; such entries are left out here.
-    fn members_without_submenus(&self, block: NodeId, members: &mut Vec<NodeId>) {
+    fn members_without_submenus(&self, block: NodeId, dialect: Dialect, members: &mut Vec<NodeId>) {
         let mut blocks = vec![block];
         while let Some(block) = blocks.pop() {
-            let mut open: Vec<NodeId> = Vec::new();
+            let mut open: Vec<Entry> = Vec::new();
             let mut node = block + 1;
             while node < self.nodes[block as usize].end {
-                while let Some(holder) = open.last()
-                    && !self.needs(node, *holder)
+                let entry = self.entry(node, dialect);
+                while open
+                    .last()
+                    .is_some_and(|holder| !entry.belongs_to(holder, dialect))
                 {
                     open.pop();
                 }
-                let entry = &self.nodes[node as usize];
-                if entry.kind == NodeKind::If && open.is_empty() {
+                if self.nodes[node as usize].kind == NodeKind::If && open.is_empty() {
                     blocks.push(node);
                 } else if self.is_config(node) && open.is_empty() {
                     members.push(node);
                 }
                 if entry.symbol != NONE {
-                    open.push(node);
+                    open.push(entry);
                 }
-                node = entry.end;
+                node = self.nodes[node as usize].end;
             }
         }
         members.sort_unstable();
+    }
+
+    /// A node as what is shown next to it sees it.
+    pub(super) fn entry(&self, node: NodeId, dialect: Dialect) -> Entry {
+        Entry {
+            node,
+            symbol: self.nodes[node as usize].symbol,
+            is_prompted: self.nodes[node as usize].prompt != NONE,
+            terms: self.terms(self.shown_if(node), dialect),
+        }
     }
 
     /// The condition of a node's prompt, or else of the node.
@@ -179,127 +191,6 @@ impl Model {
             symbol => self.properties(symbol).iter().rfind(prompt),
         };
         prompt.map_or(entry.dep, |prompt| prompt.condition)
-    }
-
-    /// Whether `node` is shown below `holder`: it can only be seen with the holder's
-    /// symbol on, or it mentions that and needs all that the holder needs.
-    pub(super) fn needs(&self, node: NodeId, holder: NodeId) -> bool {
-        let symbol = self.nodes[holder as usize].symbol;
-        let terms = self.terms(self.shown_if(node));
-        let on = |term: &Term| *term == Term::On(symbol);
-        if terms.iter().any(on) {
-            return true;
-        }
-        let mentions = |term: &Term| match term {
-            Term::On(leaf) => *leaf == symbol,
-            Term::Other(expr) => self.mentions(*expr, symbol),
-        };
-        if !terms.iter().any(mentions) {
-            return false;
-        }
-        let needed = self.terms(self.shown_if(holder));
-        // Each is compared with each: no tree of this world comes near.
-        needed.len() * terms.len() <= MAX_COMPARISONS
-            && needed
-                .iter()
-                .all(|needed| terms.iter().any(|term| self.same(term, needed)))
-    }
-
-    /// From 7.3 on, an entry that is only seen without the one before it stays beside that.
-    pub(super) fn stays(&self, node: NodeId, holder: NodeId, dialect: Dialect) -> bool {
-        let symbol = self.nodes[holder as usize].symbol;
-        !dialect.negations_end_submenus || !self.negates(self.shown_if(node), symbol)
-    }
-
-    /// Whether `symbol` is somewhere asked for to be off, or not to be m or y.
-    fn negates(&self, expr: ExprId, symbol: SymbolId) -> bool {
-        use super::model::Comparison::{Equal, Unequal};
-        let mut pending = vec![(expr, false)];
-        while let Some((expr, negated)) = pending.pop() {
-            match expr.split() {
-                Ok(leaf) if leaf == symbol && negated => return true,
-                Ok(_) => {}
-                Err(index) => match self.exprs.get(index) {
-                    Expr::Not(a) => pending.push((a, !negated)),
-                    Expr::And(a, b) | Expr::Or(a, b) => {
-                        pending.extend([(a, negated), (b, negated)]);
-                    }
-                    Expr::Compare(comparison @ (Equal | Unequal), a, b)
-                        if (a == symbol && b <= Y) || (b == symbol && a <= Y) =>
-                    {
-                        let constant = if a == symbol { b } else { a };
-                        let equal = (comparison == Equal) != negated;
-                        if equal == (constant == N) {
-                            return true;
-                        }
-                    }
-                    Expr::Compare(..) => {}
-                },
-            }
-        }
-        false
-    }
-
-    /// What must all hold for `expr` to.
-    fn terms(&self, expr: ExprId) -> Vec<Term> {
-        use super::model::Comparison::{Equal, Unequal};
-        let mut terms = Vec::new();
-        let mut pending = vec![expr];
-        while let Some(expr) = pending.pop() {
-            terms.push(match expr.split() {
-                Ok(Y) => continue,
-                Ok(symbol) => Term::On(symbol),
-                Err(index) => match self.exprs.get(index) {
-                    Expr::And(a, b) => {
-                        pending.extend([b, a]);
-                        continue;
-                    }
-                    Expr::Compare(Equal, a, b) if b == Y || b == M => Term::On(a),
-                    Expr::Compare(Unequal, a, b) if b == N => Term::On(a),
-                    _ => Term::Other(expr),
-                },
-            });
-        }
-        terms
-    }
-
-    fn mentions(&self, expr: ExprId, symbol: SymbolId) -> bool {
-        let mut pending = vec![expr];
-        while let Some(expr) = pending.pop() {
-            match expr.split() {
-                Ok(leaf) if leaf == symbol => return true,
-                Ok(_) => {}
-                Err(index) => match self.exprs.get(index) {
-                    Expr::Not(a) => pending.push(a),
-                    Expr::And(a, b) | Expr::Or(a, b) => pending.extend([a, b]),
-                    Expr::Compare(_, a, b) if a == symbol || b == symbol => return true,
-                    Expr::Compare(..) => {}
-                },
-            }
-        }
-        false
-    }
-
-    fn same(&self, left: &Term, right: &Term) -> bool {
-        let (Term::Other(left), Term::Other(right)) = (left, right) else {
-            return left == right;
-        };
-        let mut pending = vec![(*left, *right)];
-        while let Some((left, right)) = pending.pop() {
-            match (left.split(), right.split()) {
-                _ if left == right => {}
-                (Err(a), Err(b)) => match (self.exprs.get(a), self.exprs.get(b)) {
-                    (Expr::Not(a), Expr::Not(b)) => pending.push((a, b)),
-                    (Expr::And(a, b), Expr::And(c, d)) | (Expr::Or(a, b), Expr::Or(c, d)) => {
-                        pending.extend([(a, c), (b, d)]);
-                    }
-                    (a, b) if a == b => {}
-                    _ => return false,
-                },
-                _ => return false,
-            }
-        }
-        true
     }
 
     fn collect_dependencies(&mut self, dialect: Dialect) {
@@ -469,13 +360,51 @@ impl Model {
             self.schedule = schedule;
             Ok(())
         } else {
-            let place = walk.circles.place;
+            let circles = walk.circles.links.iter();
+            let circles = circles.map(|links| self.circle(links, dialect, files));
             Err(Error::RecursiveDependency {
-                file: files[place.file as usize].clone(),
-                line: place.line,
-                circles: walk.circles.links,
+                circles: circles.collect(),
             })
         }
+    }
+
+    /// A circle in the kernel's words.
+    fn circle(
+        &self,
+        links: &[(SymbolId, Via)],
+        dialect: Dialect,
+        files: &[String],
+    ) -> Vec<CircleLink> {
+        let name = |symbol: SymbolId| match self.names.get(symbol) {
+            b"" => "<choice>".to_owned(),
+            name => String::from_utf8_lossy(name).into_owned(),
+        };
+        let place = |symbol: SymbolId| {
+            let place = self.place_of(symbol);
+            (files[place.file as usize].clone(), place.line)
+        };
+        let old = dialect.choice_is_symbol;
+        let link = |index: usize| {
+            let (symbol, via) = links[index];
+            let to = links[(index + 1) % links.len()].0;
+            let text = match (self.is_choice(symbol), self.symbol(symbol).choice != NONE) {
+                (true, _) if old => format!("choice {} contains symbol {}", name(symbol), name(to)),
+                (_, true) if old => {
+                    format!("symbol {} is part of choice {}", name(symbol), name(to))
+                }
+                (_, true) if self.is_choice(to) => {
+                    let (file, line) = place(to);
+                    format!(
+                        "symbol {} is part of choice block at {file}:{line}",
+                        name(symbol)
+                    )
+                }
+                _ => format!("symbol {} {} {}", name(symbol), via.words(), name(to)),
+            };
+            let (file, line) = place(symbol);
+            CircleLink { file, line, text }
+        };
+        (0..links.len()).map(link).collect()
     }
 
     /// Whether a choice's default is no member of it.
@@ -574,16 +503,14 @@ impl Model {
         }
     }
 
-    /// Where one of a circle's symbols is defined; where none is, where one is selected.
-    fn place_of(&self, links: &[(SymbolId, Via)]) -> Position {
-        let mut nodes = links
-            .iter()
-            .map(|(symbol, _)| self.symbol(*symbol).first_node);
-        if let Some(node) = nodes.find(|node| *node != NONE) {
+    /// Where a symbol is defined; where it is not, where it is selected.
+    fn place_of(&self, symbol: SymbolId) -> Position {
+        let node = self.symbol(symbol).first_node;
+        if node != NONE {
             return self.node(node).position;
         }
         let selects = |property: &&Property| match property.kind {
-            PropertyKind::Select(target) | PropertyKind::Imply(target) => target == links[0].0,
+            PropertyKind::Select(target) | PropertyKind::Imply(target) => target == symbol,
             _ => false,
         };
         let property = self.properties.iter().find(selects);
@@ -621,8 +548,30 @@ impl Model {
             if via == Via::Range {
                 return;
             }
-            if let Step::Symbol(symbol) = open {
-                links.push((*symbol, via));
+            match *open {
+                Step::Expr(_) => {}
+                Step::Symbol(symbol) => links.push((symbol, via)),
+                Step::Choice(choice) => {
+                    let symbol = self.choices[choice as usize].symbol;
+                    match self.member_at(choice, next - 1) {
+                        Some(member) => links.extend([(symbol, Via::Member), (member, via)]),
+                        None => links.push((symbol, Via::Prompt)),
+                    }
+                }
+            }
+        }
+        // Before 6.9 a choice is also a symbol.
+        links.dedup_by_key(|(symbol, _)| *symbol);
+        if let [(first, _), .., (last, _)] = links.as_slice()
+            && first == last
+        {
+            links.pop();
+        }
+        // One circle a choice says enough: its members have the same.
+        if let Some(choice) = links.iter().position(|(symbol, _)| self.is_choice(*symbol)) {
+            links.rotate_left(choice);
+            if circles.covers(&[links[0].0]) {
+                return;
             }
         }
         let mut symbols: Vec<SymbolId> = links.iter().map(|(symbol, _)| *symbol).collect();
@@ -630,26 +579,20 @@ impl Model {
         if links.is_empty() || circles.covers(&symbols) {
             return;
         }
-        if circles.links.is_empty() {
-            circles.place = self.place_of(&links);
-        }
         circles.known.push(symbols);
-        let name = |symbol: SymbolId| {
-            let name = self.names.get(symbol);
-            if name.is_empty() {
-                "<choice>".to_owned()
-            } else {
-                String::from_utf8_lossy(name).into_owned()
-            }
-        };
-        let links = (0..links.len())
-            .map(|index| {
-                let (symbol, via) = links[index];
-                let next = links[(index + 1) % links.len()].0;
-                format!("symbol {} {} {}", name(symbol), via.words(), name(next))
-            })
-            .collect();
         circles.links.push(links);
+    }
+
+    /// The member whose prompt is what a choice depends on by its number.
+    fn member_at(&self, choice: u32, index: usize) -> Option<SymbolId> {
+        let entry = &self.choices[choice as usize];
+        let index = index.checked_sub(1 + self.properties(entry.symbol).len())?;
+        let prompts = entry.members.iter().flat_map(|member| {
+            let own = self.properties(*member).iter();
+            let prompts = own.filter(|own| matches!(own.kind, PropertyKind::Prompt(_)));
+            prompts.map(|_| *member)
+        });
+        prompts.skip(index).next()
     }
 }
 
@@ -665,15 +608,32 @@ impl Circles {
     }
 }
 
-/// Pairs of terms that are compared to find a submenu.
-const MAX_COMPARISONS: usize = 10_000;
+/// A node, its symbol or [`NONE`], and what must all hold for it to be shown.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) node: NodeId,
+    pub(super) symbol: SymbolId,
+    is_prompted: bool,
+    terms: Vec<Condition>,
+}
 
-/// A part of a conjunction.
-#[derive(PartialEq)]
-enum Term {
-    /// The symbol itself, or a comparison that says as much.
-    On(SymbolId),
-    Other(ExprId),
+impl Entry {
+    /// Whether it is shown below `holder`: it can only be seen with the holder's symbol on, or
+    /// it mentions that and needs all that the holder needs, which is nothing if nobody is
+    /// asked for the holder; from 7.3 on not if it avoids it.
+    pub(super) fn belongs_to(&self, holder: &Entry, dialect: Dialect) -> bool {
+        let symbol = holder.symbol;
+        if self.terms.iter().any(|term| term.asks_for(symbol)) {
+            return true;
+        }
+        let avoids = |term: &Condition| dialect.negations_end_submenus && term.negates(symbol);
+        let is_term = |needed: &Condition| self.terms.iter().any(|term| same(term, needed));
+        self.terms.iter().any(|term| term.mentions(symbol))
+            && !self.terms.iter().any(avoids)
+            && (!holder.is_prompted
+                || self.terms.len() * holder.terms.len() <= MAX_COMPARISONS
+                    && holder.terms.iter().all(is_term))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -832,9 +792,8 @@ const MAX_MEETINGS: usize = 1000;
 struct Circles {
     /// The symbols of each, sorted: one circle is often met on several ways.
     known: Vec<Vec<SymbolId>>,
-    links: Vec<Vec<String>>,
-    /// Where a symbol of the first one is defined.
-    place: Position,
+    /// Each symbol and why it depends on the next; the last on the first.
+    links: Vec<Vec<(SymbolId, Via)>>,
     /// How often the way came back to where it had been.
     met: usize,
 }
@@ -847,7 +806,7 @@ pub(super) enum Child {
 }
 
 /// Why a symbol depends on another.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Via {
     Operand,
     Depends,
@@ -857,6 +816,7 @@ pub(super) enum Via {
     Default,
     DefaultCondition,
     Range,
+    Member,
 }
 
 impl Via {
@@ -869,6 +829,7 @@ impl Via {
             Via::Default => "default value contains",
             Via::DefaultCondition => "default is visible depending on",
             Via::Range => "is limited by",
+            Via::Member => "unknown is visible depending on",
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use super::Dialect;
 use super::eval::Values;
+use super::link::Entry;
 use super::model::{Model, NONE, NodeId, NodeKind, PropertyKind, SymbolId};
 
 /// Submenus within submenus are not followed further than this.
@@ -35,7 +36,7 @@ impl Model {
         let mut around = vec![NONE; count];
         let mut inside: Vec<Vec<NodeId>> = vec![Vec::new(); count];
         // Entries that the next one may belong to, for each open block.
-        let mut holders: Vec<Vec<NodeId>> = vec![Vec::new()];
+        let mut holders: Vec<Vec<Entry>> = vec![Vec::new()];
         let mut blocks: Vec<NodeId> = vec![0];
         for node in 1..count as NodeId {
             while let Some(block) = blocks.last()
@@ -46,19 +47,19 @@ impl Model {
             }
             let block = *blocks.last().expect("the root ends behind all");
             let open = holders.last_mut().expect("each block has its own");
-            while let Some(holder) = open.last()
-                && !(self.needs(node, *holder) && self.stays(node, *holder, dialect))
-            {
+            let entry = self.entry(node, dialect);
+            let stays = |holder: &Entry| !entry.belongs_to(holder, dialect);
+            while open.last().is_some_and(stays) {
                 open.pop();
             }
-            let parent = open.last().copied().unwrap_or(block);
+            let parent = open.last().map_or(block, |holder| holder.node);
             around[node as usize] = parent;
             inside[parent as usize].push(node);
             if self.node(node).end > node + 1 {
                 blocks.push(node);
                 holders.push(Vec::new());
             } else if self.node(node).symbol != NONE && open.len() < MAX_DEPTH {
-                open.push(node);
+                open.push(entry);
             }
         }
         // Innermost first: what is inside an untitled one follows it.

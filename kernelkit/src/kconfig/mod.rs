@@ -133,6 +133,7 @@ mod save;
 mod search;
 mod sentence;
 mod show;
+mod simplify;
 #[cfg(test)]
 mod situations;
 #[cfg(test)]
@@ -293,15 +294,28 @@ pub enum Error {
         diagnostics: Vec<Diagnostic>,
     },
     /// Symbols that depend on each other in a circle.
-    #[error("{file}:{line}: recursive dependency: {}", circles[0].join(", "))]
+    #[error("{}", recursive_dependency(&circles[0]))]
     RecursiveDependency {
-        /// The file that defines a symbol of the first circle.
-        file: String,
-        /// Its line there.
-        line: u32,
-        /// Each circle, one sentence a link: `symbol A depends on B`. Never empty.
-        circles: Vec<Vec<String>>,
+        /// Each circle, link by link. Neither is ever empty.
+        circles: Vec<Vec<CircleLink>>,
     },
+}
+
+/// Why a symbol of a circle depends on the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CircleLink {
+    /// The file that defines the symbol, or selects it.
+    pub file: String,
+    /// The line there.
+    pub line: u32,
+    /// In the kernel's words: `symbol A depends on B`.
+    pub text: String,
+}
+
+fn recursive_dependency(circle: &[CircleLink]) -> String {
+    let texts: Vec<_> = circle.iter().map(|link| link.text.as_str()).collect();
+    let CircleLink { file, line, .. } = &circle[0];
+    format!("{file}:{line}: recursive dependency: {}", texts.join(", "))
 }
 
 impl Error {

@@ -162,6 +162,18 @@ impl Comparison {
         }
     }
 
+    /// The one that holds where this does not.
+    pub(super) fn negated(self) -> Self {
+        match self {
+            Comparison::Equal => Comparison::Unequal,
+            Comparison::Unequal => Comparison::Equal,
+            Comparison::Less => Comparison::GreaterEqual,
+            Comparison::LessEqual => Comparison::Greater,
+            Comparison::Greater => Comparison::LessEqual,
+            Comparison::GreaterEqual => Comparison::Less,
+        }
+    }
+
     /// How it is written.
     pub(super) fn sign(self) -> &'static str {
         match self {

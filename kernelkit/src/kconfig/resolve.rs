@@ -417,7 +417,13 @@ impl Values<'_> {
     /// Replaces user values of effective tristates, then evaluates again.
     fn rewrite(&mut self, from: u8, to: u8) {
         for index in 3..self.user.len() {
-            if self.effective(index as SymbolId) == Type::Tristate
+            let symbol = index as SymbolId;
+            // Before 6.9, those members of a choice that is y can only be y or n.
+            let decided = self.kconfig.dialect.choice_is_symbol
+                && self.model().choice_of(symbol).is_some()
+                && self.visible(symbol) == 2;
+            if self.effective(symbol) == Type::Tristate
+                && !decided
                 && self.user[index].tristate() == Some(from)
             {
                 self.user[index].tristate = to;

@@ -386,7 +386,7 @@ pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result {
     let runs = all.passed + all.known + all.failed;
     println!(
         "{} of {} cases, {runs} runs compared: {} passed, {} with known differences, {} failed; \
-         in {} more the tree's conf crashed or did not end",
+         in {} more the tree's conf crashed, did not end, or read a wrong place in memory",
         done.into_inner(),
         cases.len(),
         all.passed,

@@ -11,7 +11,7 @@ use super::super::fs::{self, Context as _};
 use super::probe::{NotRecorded, Prober, Record, RecordError, Runner};
 use super::{TreeReader, detect_dialect, image};
 use crate::kconfig::{
-    Answer, Dialect, Error as KconfigError, Extent, Input, Interview, Kconfig, Mode,
+    Answer, CircleLink, Dialect, Error as KconfigError, Extent, Input, Interview, Kconfig, Mode,
     ProbabilityError, ProbeResult, Reader as _, Request, Resolution, Severity, Tristate, Unmet,
     parse_seed,
 };
@@ -142,6 +142,12 @@ pub fn run(options: &Options, console: &mut dyn Console) -> Result<Outcome, Erro
             Dialect::V7,
         )?,
     };
+    let seed = variable("KCONFIG_SEED").and_then(parse_seed);
+    let seed = seed.unwrap_or(options.now as u32);
+    if options.goal == Goal::Randconfig {
+        let message = format!("KCONFIG_SEED=0x{seed:X}\n");
+        outcome.stdout.extend_from_slice(message.as_bytes());
+    }
     let reader = TreeReader::new(options.directory.clone());
     let recorded = match &options.probes {
         Probes::Run => None,
@@ -184,7 +190,7 @@ pub fn run(options: &Options, console: &mut dyn Console) -> Result<Outcome, Erro
     let kconfig = match loaded {
         Ok(kconfig) => kconfig,
         Err(error) => {
-            report(&error, &mut outcome);
+            report(&error, dialect, &mut outcome);
             outcome.status = 1;
             return Ok(outcome);
         }
@@ -195,6 +201,7 @@ pub fn run(options: &Options, console: &mut dyn Console) -> Result<Outcome, Erro
         reader: &reader,
         source_tree: variable("srctree"),
         kconfig: &kconfig,
+        seed,
         config: options
             .directory
             .join(variable("KCONFIG_CONFIG").unwrap_or(".config")),
@@ -218,7 +225,7 @@ fn show(diagnostics: &[crate::kconfig::Diagnostic], outcome: &mut Outcome) {
 }
 
 /// A fatal error in the words of the kernel's reader.
-fn report(error: &KconfigError, outcome: &mut Outcome) {
+fn report(error: &KconfigError, dialect: Dialect, outcome: &mut Outcome) {
     let text = match error {
         KconfigError::Invalid { diagnostics } => {
             show(diagnostics, outcome);
@@ -246,9 +253,14 @@ fn report(error: &KconfigError, outcome: &mut Outcome) {
         KconfigError::RecursiveDependency { circles, .. } => {
             let mut text = String::new();
             for circle in circles {
+                let place = |link: &CircleLink| match dialect.choice_is_symbol {
+                    true => format!("{}:{}:", link.file, link.line),
+                    false => String::new(),
+                };
+                text.push_str(&place(&circle[0]));
                 text.push_str("error: recursive dependency detected!\n");
                 for link in circle {
-                    text.push_str(&format!("\t{link}\n"));
+                    text.push_str(&format!("{}\t{}\n", place(link), link.text));
                 }
                 text.push_str(
                     "For a resolution refer to Documentation/kbuild/kconfig-language.rst\n\
@@ -339,6 +351,8 @@ struct Session<'a> {
     reader: &'a TreeReader,
     source_tree: Option<&'a str>,
     kconfig: &'a Kconfig,
+    /// Of a randconfig.
+    seed: u32,
     config: Utf8PathBuf,
     config_name: &'a str,
     warn_unknown: bool,
@@ -434,24 +448,21 @@ impl Session<'_> {
     }
 
     /// The random mode, or what is wrong with its variables.
-    fn seed(&self, outcome: &mut Outcome) -> Result<Mode, String> {
-        let given = self.variable("KCONFIG_SEED").and_then(parse_seed);
-        let seed = given.unwrap_or(self.options.now as u32);
-        if self.options.goal == Goal::Randconfig {
-            let message = format!("KCONFIG_SEED=0x{seed:X}\n");
-            outcome.stdout.extend_from_slice(message.as_bytes());
-        }
+    fn randconfig(&self) -> Result<Mode, String> {
         let probability = self.variable("KCONFIG_PROBABILITY").unwrap_or("");
         let probability = probability
             .parse()
             .map_err(|error: ProbabilityError| format!("KCONFIG_PROBABILITY: {error}\n"))?;
-        Ok(Mode::Randconfig { seed, probability })
+        Ok(Mode::Randconfig {
+            seed: self.seed,
+            probability,
+        })
     }
 
     fn run(&self, console: &mut dyn Console, outcome: &mut Outcome) -> Result<(), Error> {
         let goal = &self.options.goal;
-        let seed = match self.seed(outcome) {
-            Ok(seed) => seed,
+        let randconfig = match self.randconfig() {
+            Ok(mode) => mode,
             Err(message) => {
                 outcome.stderr.extend_from_slice(message.as_bytes());
                 outcome.status = 1;
@@ -459,7 +470,7 @@ impl Session<'_> {
             }
         };
         let special = match goal {
-            Goal::Randconfig => Some((seed, "allrandom.config")),
+            Goal::Randconfig => Some((randconfig, "allrandom.config")),
             Goal::Alldefconfig => Some((Mode::Alldefconfig, "alldef.config")),
             Goal::Allnoconfig => Some((Mode::Allnoconfig, "allno.config")),
             Goal::Allyesconfig => Some((Mode::Allyesconfig, "allyes.config")),
