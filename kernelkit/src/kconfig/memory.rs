@@ -4,10 +4,11 @@
 //! changes. Mostly nobody can tell; but of a choice it matters when it was looked at last, and
 //! who asked for it. See "What conf asks, as observed" in the book's page on the oracle.
 
+use super::Kconfig;
 use super::eval::{User, Values};
 use super::link::{Child, Guide, Via, Walk};
 use super::menus::Menus;
-use super::model::{ExprId, Model, NONE, NodeId, Property, PropertyKind, Step, SymbolId};
+use super::model::{ExprId, NONE, NodeId, Property, PropertyKind, Step, SymbolId};
 use super::resolve::Resolution;
 
 /// Which values are known.
@@ -16,6 +17,8 @@ pub(super) struct Memory {
     walk: Walk,
     /// Of each choice, the member that asked for it and so had to wait for it.
     waiting: Vec<SymbolId>,
+    /// Members that never ask: their prompts are plainly off.
+    silent: Vec<SymbolId>,
 }
 
 impl Memory {
@@ -29,21 +32,31 @@ impl Memory {
             return Memory::forgotten(values);
         }
         let model = values.model();
-        Memory::of(model, Walk::finished(model))
+        Memory::of(values.kconfig, Walk::finished(model))
     }
 
     /// Nothing is known for sure but MODULES.
     pub(super) fn forgotten(values: &mut Values<'_>) -> Self {
         let model = values.model();
         values.forget();
-        let mut memory = Memory::of(model, Walk::new(model));
+        let mut memory = Memory::of(values.kconfig, Walk::new(model));
         memory.look(values, Step::Symbol(model.modules));
         memory
     }
 
-    fn of(model: &Model, walk: Walk) -> Self {
+    fn of(kconfig: &Kconfig, walk: Walk) -> Self {
+        let model = &kconfig.model;
         let waiting = vec![NONE; model.choices.len()];
-        Memory { walk, waiting }
+        let mut silent = Vec::new();
+        if kconfig.dialect.choice_is_symbol {
+            let members = model.choices.iter().flat_map(|choice| &choice.members);
+            silent.extend(members.filter(|member| model.is_plainly_off(**member, kconfig.dialect)));
+        }
+        Memory {
+            walk,
+            waiting,
+            silent,
+        }
     }
 
     /// Something changed.
@@ -53,8 +66,12 @@ impl Memory {
 
     /// Works out a value, and what is needed for it.
     fn look(&mut self, values: &mut Values<'_>, step: Step) {
-        let waiting = &mut self.waiting;
-        self.walk.follow(step, &mut Look { values, waiting });
+        let look = &mut Look {
+            values,
+            waiting: &mut self.waiting,
+            silent: &self.silent,
+        };
+        self.walk.follow(step, look);
     }
 
     /// Works out a symbol's value; that of a choice with the member that is on.
@@ -111,6 +128,7 @@ impl Memory {
 struct Look<'a, 'k> {
     values: &'a mut Values<'k>,
     waiting: &'a mut [SymbolId],
+    silent: &'a [SymbolId],
 }
 
 /// Nothing to look at.
@@ -182,7 +200,10 @@ impl Look<'_, '_> {
         let properties = model.properties(symbol);
         let count = properties.len();
         let Some(index) = index.checked_sub(1) else {
-            return model.choice_of(symbol).map_or(NOTHING, Child::Choice);
+            return match model.choice_of(symbol) {
+                Some(_) if self.silent.contains(&symbol) => Child::End,
+                choice => choice.map_or(NOTHING, Child::Choice),
+            };
         };
         let decided = model
             .choice_of(symbol)

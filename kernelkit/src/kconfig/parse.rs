@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use camino::Utf8Path;
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Severity};
 use super::intern::Names;
 use super::lex::{Keyword, Lexer, Token};
 use super::model::{
@@ -54,7 +54,6 @@ struct Parser<'a> {
     inclusions: usize,
     bytes: usize,
     main_menu: Option<Vec<u8>>,
-    errors: Vec<Diagnostic>,
 }
 
 /// Reads the tree from `Kconfig` file `root` on.
@@ -117,7 +116,6 @@ pub(super) fn parse<'a>(
         inclusions: 0,
         bytes: 0,
         main_menu: None,
-        errors: Vec::new(),
     };
     parser.open(root)?;
     parser.statements()?;
@@ -543,11 +541,11 @@ impl Parser<'_> {
                 Token::Newline => continue,
                 Token::Keyword(Keyword::Prompt) => self.prompt(node, symbol)?,
                 Token::Keyword(Keyword::Bool) if self.dialect.choice_bool => {
-                    self.set_type(symbol, Type::Bool);
+                    self.set_type(node, symbol, Type::Bool);
                     self.optional_prompt(node, symbol)?;
                 }
                 Token::Keyword(Keyword::Tristate) if old => {
-                    self.set_type(symbol, Type::Tristate);
+                    self.set_type(node, symbol, Type::Tristate);
                     self.optional_prompt(node, symbol)?;
                 }
                 Token::Keyword(Keyword::Optional) if old => {
@@ -570,12 +568,8 @@ impl Parser<'_> {
                 }
             }
         }
-        if !old_or_prompted(self.dialect, &self.model.nodes[node as usize]) {
-            self.errors.push(Diagnostic::error(
-                self.lexer.file_name(),
-                position.line,
-                "choice must have a prompt",
-            ));
+        if !self.dialect.choice_is_symbol && self.model.nodes[node as usize].prompt == NONE {
+            self.say(Diagnostic::error, position, "choice must have a prompt");
         }
         self.open_block(node)
     }
@@ -606,11 +600,11 @@ impl Parser<'_> {
                 Keyword::String => self.typed(node, symbol, Type::String)?,
                 Keyword::DefBool => {
                     self.default(node, symbol, line)?;
-                    self.set_type(symbol, Type::Bool);
+                    self.set_type(node, symbol, Type::Bool);
                 }
                 Keyword::DefTristate => {
                     self.default(node, symbol, line)?;
-                    self.set_type(symbol, Type::Tristate);
+                    self.set_type(node, symbol, Type::Tristate);
                 }
                 Keyword::Default => self.default(node, symbol, line)?,
                 Keyword::Prompt => self.prompt(node, symbol)?,
@@ -633,8 +627,15 @@ impl Parser<'_> {
                 }
                 Keyword::Modules => {
                     self.end_of_statement()?;
-                    if self.model.modules != N && self.model.modules != symbol {
-                        self.lexer.warn("symbol for modules already set");
+                    let old = self.model.modules;
+                    if old != N && old != symbol {
+                        let name = |symbol| String::from_utf8_lossy(self.model.names.get(symbol));
+                        let message = format!(
+                            "symbol '{}' redefines option 'modules' already defined by symbol '{}'",
+                            name(symbol),
+                            name(old)
+                        );
+                        self.say(Diagnostic::error, Position { line, ..position }, message);
                     } else {
                         self.model.modules = symbol;
                     }
@@ -651,37 +652,58 @@ impl Parser<'_> {
                 }
             }
         }
-        let entry = &self.model.nodes[node as usize];
-        if kind == NodeKind::Menuconfig && entry.prompt == NONE {
-            let file = &self.lexer.files[position.file as usize];
+        let is_prompted = self.model.nodes[node as usize].prompt != NONE;
+        if kind == NodeKind::Menuconfig && !is_prompted {
             let message = "menuconfig statement without prompt";
-            if self.dialect.transitional {
-                self.errors
-                    .push(Diagnostic::error(file, position.line, message));
-            } else {
-                let warning = Diagnostic::warning(file, position.line, message);
-                self.lexer.macros.diagnostics.push(warning);
+            match self.dialect.transitional {
+                true => self.say(Diagnostic::error, position, message),
+                false => self.say(Diagnostic::warning, position, message),
+            }
+        }
+        if !self.dialect.choice_is_symbol && self.model.choice_around(node).is_some() {
+            if !is_prompted {
+                self.say(
+                    Diagnostic::error,
+                    position,
+                    "choice member must have a prompt",
+                );
+            }
+            if self.model.symbols[symbol as usize].kind != Type::Bool {
+                self.say(Diagnostic::error, position, "choice member must be bool");
             }
         }
         Ok(())
     }
 
-    fn set_type(&mut self, symbol: SymbolId, kind: Type) {
+    fn say<M>(
+        &mut self,
+        severity: impl Fn(&str, u32, M) -> Diagnostic,
+        place: Position,
+        message: M,
+    ) {
+        let file = &self.lexer.files[place.file as usize];
+        let diagnostic = severity(file, place.line, message);
+        self.lexer.macros.diagnostics.push(diagnostic);
+    }
+
+    fn set_type(&mut self, node: NodeId, symbol: SymbolId, kind: Type) {
         let declared = self.model.symbols[symbol as usize].kind;
         if declared == Type::Unknown {
             self.model.symbols[symbol as usize].kind = kind;
         } else if declared != kind {
             let name = String::from_utf8_lossy(self.model.names.get(symbol)).into_owned();
-            self.lexer.warn(format!(
+            let message = format!(
                 "ignoring type redefinition of '{name}' from '{}' to '{}'",
                 declared.keyword(),
                 kind.keyword()
-            ));
+            );
+            let place = self.model.nodes[node as usize].position;
+            self.say(Diagnostic::warning, place, message);
         }
     }
 
     fn typed(&mut self, node: NodeId, symbol: SymbolId, kind: Type) -> Result<(), Error> {
-        self.set_type(symbol, kind);
+        self.set_type(node, symbol, kind);
         self.optional_prompt(node, symbol)
     }
 
@@ -699,10 +721,16 @@ impl Parser<'_> {
         let own = self.optional_condition()?;
         let mut menus = ExprId::Y;
         self.end_of_statement()?;
-        let entry = &mut self.model.nodes[node as usize];
+        let entry = &self.model.nodes[node as usize];
         if entry.prompt != NONE {
-            self.lexer.warn("prompt redefined");
+            let file = entry.position.file;
+            self.say(
+                Diagnostic::warning,
+                Position { file, line },
+                "prompt redefined",
+            );
         }
+        let entry = &mut self.model.nodes[node as usize];
         entry.prompt = title;
         let mut around = entry.parent;
         while around != NONE {
@@ -778,7 +806,7 @@ impl Parser<'_> {
                 "blank help text"
             };
             let error = Diagnostic::error(self.lexer.file_name(), line, message);
-            self.errors.push(error);
+            self.lexer.macros.diagnostics.push(error);
         }
         self.model.nodes[node as usize].help = help;
         Ok(())
@@ -929,11 +957,14 @@ impl Parser<'_> {
         self.model.nodes[0].end = nodes;
         let files = self.lexer.files;
         let mut diagnostics = self.lexer.macros.diagnostics;
-        let mut errors = self.errors;
-        self.model
-            .link(self.dialect, &files, &mut diagnostics, &mut errors);
-        if !errors.is_empty() {
-            diagnostics.extend(errors);
+        let failed = |diagnostics: &[Diagnostic]| {
+            let mut severities = diagnostics.iter().map(|diagnostic| diagnostic.severity);
+            severities.any(|severity| severity == Severity::Error)
+        };
+        if !failed(&diagnostics) {
+            self.model.link(self.dialect, &files, &mut diagnostics);
+        }
+        if failed(&diagnostics) {
             return Err(Error::Invalid { diagnostics });
         }
         self.model.order(self.dialect, &files)?;
@@ -947,8 +978,4 @@ impl Parser<'_> {
             main_menu: self.main_menu.unwrap_or_else(|| b"Main menu".to_vec()),
         })
     }
-}
-
-fn old_or_prompted(dialect: Dialect, node: &Node) -> bool {
-    dialect.choice_is_symbol || node.prompt != NONE
 }

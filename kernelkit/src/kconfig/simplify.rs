@@ -3,11 +3,11 @@
 //! the oracle.
 
 use super::Dialect;
-use super::model::{Comparison, Expr, ExprId, M, Model, N, SymbolId, Type, Y};
+use super::model::{Comparison, Expr, ExprId, M, Model, N, PropertyKind, SymbolId, Type, Y};
 use Comparison::{Equal, Unequal};
 
 /// An expression whose negations are at its leaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Condition {
     /// A symbol, or a constant.
     On(SymbolId),
@@ -47,6 +47,15 @@ impl Model {
             All(terms) => terms,
             other => vec![other],
         }
+    }
+
+    /// Whether the conditions of all its prompts come down to n.
+    pub(super) fn is_plainly_off(&self, symbol: SymbolId, dialect: Dialect) -> bool {
+        let mut prompts = self
+            .properties(symbol)
+            .iter()
+            .filter(|property| matches!(property.kind, PropertyKind::Prompt(_)));
+        prompts.all(|prompt| self.terms(prompt.condition, dialect) == [On(N)])
     }
 
     /// Brings the negations to the leaves; none where it is nested too deeply.
@@ -149,6 +158,8 @@ impl Model {
                 left += 1;
             }
         }
+        // So that what says the same is the same.
+        parts.sort_unstable();
         if let [_] = parts.as_slice() {
             *condition = parts.pop().expect("it has one part");
         }
@@ -157,7 +168,7 @@ impl Model {
 
     /// What stands for both where all, or any, must hold.
     fn joined(&self, all: bool, a: &Condition, b: &Condition) -> Option<Condition> {
-        if same(a, b) {
+        if a == b {
             return Some(a.clone());
         }
         if let (On(on), Off(off)) | (Off(off), On(on)) = (a, b) {
@@ -224,20 +235,6 @@ fn fold(condition: &mut Condition) -> bool {
         _ => return false,
     }
     true
-}
-
-/// Whether both say the same, in whatever order.
-pub(super) fn same(a: &Condition, b: &Condition) -> bool {
-    match (a, b) {
-        (All(a), All(b)) | (Any(a), Any(b)) => {
-            let found = |part: &Condition, parts: &[Condition]| parts.iter().any(|b| same(part, b));
-            a.len() == b.len()
-                && a.len() * b.len() <= MAX_COMPARISONS
-                && a.iter().all(|part| found(part, b))
-                && b.iter().all(|part| found(part, a))
-        }
-        _ => a == b,
-    }
 }
 
 impl Condition {

@@ -1,5 +1,6 @@
 mod ask;
 mod hostile;
+mod menus;
 
 use std::collections::BTreeMap;
 

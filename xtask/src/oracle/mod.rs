@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Only these architectures
     #[arg(long, value_name = "ARCH", value_delimiter = ',')]
     arch: Vec<String>,
+    /// Only the cases of these names, as reports of differences give them
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    case: Vec<String>,
     /// Cases that run at a time
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     jobs: u32,
@@ -309,6 +312,7 @@ pub(crate) fn sample(workspace: &Workspace) -> Result {
         seed: 1,
         only: Vec::new(),
         arch: Vec::new(),
+        case: Vec::new(),
         jobs: 2,
         binary: None,
     };
@@ -568,6 +572,9 @@ fn choose<'a>(
                 Cases::Configured(_) | Cases::Tree(_) => {}
             }
         }
+    }
+    if !args.case.is_empty() {
+        cases.retain(|case| args.case.contains(&case.name));
     }
     Ok(cases)
 }
