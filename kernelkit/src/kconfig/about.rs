@@ -2,7 +2,7 @@
 
 use super::eval::Values;
 use super::menus::Menus;
-use super::model::{Expr, ExprId, NONE, NodeId, Property, PropertyKind, SymbolId, Type, Y};
+use super::model::{Expr, ExprId, NONE, NodeId, PropertyKind, SymbolId, Type, Y};
 
 /// Of more menus within menus only the innermost are told.
 const MAX_DEPTH: usize = 8;
@@ -58,10 +58,7 @@ impl Values<'_> {
         let entry = model.node(node);
         let place = kconfig.place(node, entry.position.line);
         out.push_str(&format!("Defined at {place}\n"));
-        let prompts = |property: &&Property| {
-            property.node == node && matches!(property.kind, PropertyKind::Prompt(_))
-        };
-        let prompt = model.properties(symbol).iter().rfind(prompts);
+        let prompt = model.prompts(symbol).rfind(|prompt| prompt.node == node);
         if let Some(text) = kconfig.prompt_text(node) {
             out.push_str(&format!("  Prompt: {text}\n"));
         }

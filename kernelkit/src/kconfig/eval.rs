@@ -263,9 +263,7 @@ impl<'k> Values<'k> {
             return 2;
         }
         let visible = model
-            .properties(symbol)
-            .iter()
-            .filter(|property| matches!(property.kind, PropertyKind::Prompt(_)))
+            .prompts(symbol)
             .map(|property| self.expr(property.condition))
             .max()
             .unwrap_or(0);

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 
 use super::eval::{User, Values};
-use super::model::{PropertyKind, SymbolId, Type};
+use super::model::{SymbolId, Type};
 use super::number;
 use super::refusal::{Target, target_holds};
 use super::resolve::{Resolution, Value};
@@ -178,11 +178,7 @@ fn combine(way: &Way, next: Way, symbol: SymbolId) -> Way {
 }
 
 fn has_prompt(values: &Values<'_>, symbol: SymbolId) -> bool {
-    values
-        .model()
-        .properties(symbol)
-        .iter()
-        .any(|property| matches!(property.kind, PropertyKind::Prompt(_)))
+    values.model().prompts(symbol).next().is_some()
 }
 
 /// A setting as a line.

@@ -2,6 +2,7 @@
 //! tree, properties sorted to their symbols, reverse dependencies, and an order in
 //! which everything comes after what it depends on.
 
+use super::check::Check;
 use super::diagnostic::Diagnostic;
 use super::model::{
     Expr, ExprId, Model, NONE, NodeId, NodeKind, Position, Property, PropertyKind, Step, SymbolId,
@@ -24,7 +25,14 @@ impl Model {
         let declared: Vec<Type> = kinds.collect();
         self.find_members(dialect);
         self.collect_dependencies(dialect);
-        self.check(dialect, &declared, files, diagnostics);
+        Check {
+            model: self,
+            dialect,
+            declared: &declared,
+            files,
+            diagnostics,
+        }
+        .run();
     }
 
     fn hand_down_dependencies(&mut self, dialect: Dialect) {
@@ -105,11 +113,9 @@ impl Model {
             if dialect.choice_is_symbol {
                 self.share_type(symbol, &symbols);
             }
-            let properties = symbols.iter().flat_map(|member| self.properties(*member));
-            self.choices[index].prompts = properties
-                .filter(|property| matches!(property.kind, PropertyKind::Prompt(_)))
-                .map(|property| property.condition)
-                .collect();
+            let prompts = symbols.iter().flat_map(|member| self.prompts(*member));
+            let conditions = prompts.map(|prompt| prompt.condition);
+            self.choices[index].prompts = conditions.collect();
             self.choices[index].members = symbols;
         }
     }
@@ -184,12 +190,10 @@ impl Model {
     /// The condition of a node's prompt, or else of the node.
     fn shown_if(&self, node: NodeId) -> ExprId {
         let entry = &self.nodes[node as usize];
-        let prompt = |property: &&Property| {
-            property.node == node && matches!(property.kind, PropertyKind::Prompt(_))
-        };
+        let own = |prompt: &&Property| prompt.node == node;
         let prompt = match entry.symbol {
             NONE => None,
-            symbol => self.properties(symbol).iter().rfind(prompt),
+            symbol => self.prompts(symbol).rfind(own),
         };
         prompt.map_or(entry.dep, |prompt| prompt.condition)
     }
@@ -249,175 +253,10 @@ impl Model {
         }
     }
 
-    /// Warns of what is odd and refuses what is wrong, in the order of the kernel's tool.
-    fn check(
-        &self,
-        dialect: Dialect,
-        declared: &[Type],
-        files: &[String],
-        diagnostics: &mut Vec<Diagnostic>,
-    ) {
-        let mut open: Vec<NodeId> = Vec::new();
-        for index in 0..self.nodes.len() as NodeId {
-            while let Some(choice) = open.pop_if(|choice| self.node(*choice).end <= index) {
-                self.check_choice(choice, dialect, declared, files, diagnostics);
-            }
-            if self.node(index).kind == NodeKind::Choice {
-                open.push(index);
-            } else if self.is_config(index) {
-                self.check_config(index, dialect, declared, files, diagnostics);
-            }
-        }
-        while let Some(choice) = open.pop() {
-            self.check_choice(choice, dialect, declared, files, diagnostics);
-        }
-    }
-
-    fn check_config(
-        &self,
-        index: NodeId,
-        dialect: Dialect,
-        declared: &[Type],
-        files: &[String],
-        diagnostics: &mut Vec<Diagnostic>,
-    ) {
-        let node = self.node(index);
-        let symbol = self.symbol(node.symbol);
-        let file = &files[node.position.file as usize];
-        let line = node.position.line;
-        // What is right below a choice has its type by now, if it has one.
-        let parent = self.node(node.parent);
-        let is_typed = parent.kind == NodeKind::Choice && self.has_type(parent.symbol, declared);
-        let is_untyped = declared[node.symbol as usize] == Type::Unknown && !is_typed;
-        if is_untyped && symbol.first_node == index {
-            let message = "config symbol defined without type";
-            diagnostics.push(Diagnostic::warning(file, line, message));
-        }
-        if symbol.transitional {
-            let message = "transitional symbols can only have help sections";
-            let own = self.properties(node.symbol).iter();
-            let own = own.filter(|property| property.node == index);
-            diagnostics.extend(own.map(|property| Diagnostic::error(file, property.line, message)));
-            if node.dep != ExprId::Y {
-                diagnostics.push(Diagnostic::error(file, line, message));
-            }
-        }
-        if let Some(choice) = self
-            .choice_around(index)
-            .filter(|_| !dialect.choice_is_symbol)
-        {
-            let (is_its_own, message): (&dyn Fn(NodeId) -> bool, _) = if dialect.transitional {
-                let message = "choice value must not have a prompt in another entry";
-                (&|node| node == index, message)
-            } else {
-                let message = "choice value has a prompt outside its choice group";
-                (&|node| self.choice_around(node) == Some(choice), message)
-            };
-            self.check_member(
-                node.symbol,
-                Diagnostic::error,
-                (is_its_own, message),
-                files,
-                diagnostics,
-            );
-        }
-    }
-
-    /// What a choice is not to have, after what is inside it.
-    fn check_choice(
-        &self,
-        index: NodeId,
-        dialect: Dialect,
-        declared: &[Type],
-        files: &[String],
-        diagnostics: &mut Vec<Diagnostic>,
-    ) {
-        let node = self.node(index);
-        let symbol = self.symbol(node.symbol);
-        if !dialect.choice_is_symbol {
-            self.check_defaults(index, files, diagnostics);
-            return;
-        }
-        let is_inside = |node: NodeId| self.choice_around(node) == Some(index);
-        for member in &self.choices[symbol.own_choice as usize].members {
-            let first = self.node(self.symbol(*member).first_node);
-            if first.prompt == NONE {
-                let file = &files[first.position.file as usize];
-                let message = "choice value must have a prompt";
-                diagnostics.push(Diagnostic::warning(file, first.position.line, message));
-            }
-            let message = "choice value used outside its choice group";
-            self.check_member(
-                *member,
-                Diagnostic::warning,
-                (&is_inside, message),
-                files,
-                diagnostics,
-            );
-        }
-        self.check_defaults(index, files, diagnostics);
-        let file = &files[node.position.file as usize];
-        let line = node.position.line;
-        if !self.has_type(node.symbol, declared) {
-            let message = "config symbol defined without type";
-            diagnostics.push(Diagnostic::warning(file, line, message));
-        }
-        if node.prompt == NONE {
-            let message = "choice must have a prompt";
-            diagnostics.push(Diagnostic::warning(file, line, message));
-        }
-    }
-
-    /// Whether a choice was given a type, or one of its members was.
-    fn has_type(&self, choice: SymbolId, declared: &[Type]) -> bool {
-        let members = &self.choices[self.symbol(choice).own_choice as usize].members;
-        let mut symbols = std::iter::once(&choice).chain(members);
-        symbols.any(|symbol| declared[*symbol as usize] != Type::Unknown)
-    }
-
-    /// A member is only asked for in the choice, and has no defaults.
-    fn check_member(
-        &self,
-        member: SymbolId,
-        severity: fn(&str, u32, &'static str) -> Diagnostic,
-        (is_its_own, outside): (&dyn Fn(NodeId) -> bool, &'static str),
-        files: &[String],
-        diagnostics: &mut Vec<Diagnostic>,
-    ) {
-        for property in self.properties(member) {
-            let message = match property.kind {
-                PropertyKind::Default(_) => "defaults for choice values not supported",
-                PropertyKind::Prompt(_) if !is_its_own(property.node) => outside,
-                _ => continue,
-            };
-            let file = &files[self.node(property.node).position.file as usize];
-            diagnostics.push(severity(file, property.line, message));
-        }
-    }
-
     /// The choice a node is inside of.
     pub(super) fn choice_around(&self, node: NodeId) -> Option<NodeId> {
         let is_choice = |parent: &NodeId| self.nodes[*parent as usize].kind == NodeKind::Choice;
         self.parents(node).find(is_choice)
-    }
-
-    /// A choice whose default is no member of it may end up without any that is y.
-    fn check_defaults(&self, node: NodeId, files: &[String], diagnostics: &mut Vec<Diagnostic>) {
-        let entry = &self.nodes[node as usize];
-        let choice = self.symbols[entry.symbol as usize].own_choice;
-        let own = self.properties(entry.symbol).iter();
-        for property in own.filter(|property| property.node == node) {
-            if let PropertyKind::Default(default) = property.kind
-                && let Ok(symbol) = default.split()
-                && self.symbols[symbol as usize].choice != choice
-            {
-                let file = &files[entry.position.file as usize];
-                let name = String::from_utf8_lossy(self.names.get(symbol));
-                let message =
-                    format!("choice default symbol '{name}' is not contained in the choice");
-                diagnostics.push(Diagnostic::warning(file, property.line, message));
-            }
-        }
     }
 
     /// The nodes around `node`, nearest first.
@@ -677,11 +516,10 @@ impl Model {
     fn member_at(&self, choice: u32, index: usize) -> Option<SymbolId> {
         let entry = &self.choices[choice as usize];
         let index = index.checked_sub(1 + self.properties(entry.symbol).len())?;
-        let mut prompts = entry.members.iter().flat_map(|member| {
-            let own = self.properties(*member).iter();
-            let prompts = own.filter(|own| matches!(own.kind, PropertyKind::Prompt(_)));
-            prompts.map(|_| *member)
-        });
+        let mut prompts = entry
+            .members
+            .iter()
+            .flat_map(|member| self.prompts(*member).map(|_| *member));
         prompts.nth(index)
     }
 }

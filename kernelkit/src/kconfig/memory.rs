@@ -38,9 +38,8 @@ impl Memory {
     /// Nothing is known for sure but MODULES.
     pub(super) fn forgotten(values: &mut Values<'_>) -> Self {
         let model = values.model();
-        values.forget();
-        let mut memory = Memory::of(values.kconfig, Walk::new(model));
-        memory.look(values, Step::Symbol(model.modules));
+        let mut memory = Memory::of(values.kconfig, Walk::finished(model));
+        memory.forget(values);
         memory
     }
 
@@ -61,7 +60,11 @@ impl Memory {
 
     /// Something changed.
     pub(super) fn forget(&mut self, values: &mut Values<'_>) {
-        *self = Memory::forgotten(values);
+        let model = values.model();
+        values.forget();
+        self.walk = Walk::new(model);
+        self.waiting.fill(NONE);
+        self.look(values, Step::Symbol(model.modules));
     }
 
     /// Works out a value, and what is needed for it.

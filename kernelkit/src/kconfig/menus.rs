@@ -5,7 +5,7 @@
 use super::Dialect;
 use super::eval::Values;
 use super::link::Entry;
-use super::model::{Model, NONE, NodeId, NodeKind, PropertyKind, SymbolId};
+use super::model::{Model, NONE, NodeId, NodeKind, SymbolId};
 
 /// Submenus within submenus are not followed further than this.
 const MAX_DEPTH: usize = 500;
@@ -149,11 +149,8 @@ impl Values<'_> {
         if member && self.is_kept(entry.symbol) {
             return true;
         }
-        model.properties(entry.symbol).iter().any(|property| {
-            matches!(property.kind, PropertyKind::Prompt(_))
-                && property.node == node
-                && self.expr(property.condition) != 0
-        })
+        let mut prompts = model.prompts(entry.symbol);
+        prompts.any(|prompt| prompt.node == node && self.expr(prompt.condition) != 0)
     }
 
     /// Whether it is shown: its prompt is on, or it is on itself and holds something shown.

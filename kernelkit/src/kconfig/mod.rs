@@ -107,6 +107,7 @@
 //! ```
 mod about;
 mod ask;
+mod check;
 mod config_file;
 mod diagnostic;
 mod diff;

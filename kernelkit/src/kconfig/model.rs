@@ -499,6 +499,12 @@ impl Model {
         &self.properties[start as usize..end as usize]
     }
 
+    /// Those of its properties that are prompts.
+    pub(super) fn prompts(&self, symbol: SymbolId) -> impl DoubleEndedIterator<Item = &Property> {
+        let is_prompt = |property: &&Property| matches!(property.kind, PropertyKind::Prompt(_));
+        self.properties(symbol).iter().filter(is_prompt)
+    }
+
     pub(super) fn node(&self, node: NodeId) -> &Node {
         &self.nodes[node as usize]
     }

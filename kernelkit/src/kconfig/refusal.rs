@@ -447,11 +447,7 @@ impl Resolution<'_> {
         let model = self.values.model();
         let old_choices = kconfig.dialect.choice_is_symbol;
         let mut conditions = Vec::new();
-        let prompts: Vec<&Property> = model
-            .properties(symbol)
-            .iter()
-            .filter(|property| matches!(property.kind, PropertyKind::Prompt(_)))
-            .collect();
+        let prompts: Vec<&Property> = model.prompts(symbol).collect();
         let nodes: Vec<NodeId> = if prompts.is_empty() {
             model.nodes_of(symbol).collect()
         } else {

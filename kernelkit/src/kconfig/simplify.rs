@@ -3,7 +3,7 @@
 //! the oracle.
 
 use super::Dialect;
-use super::model::{Comparison, Expr, ExprId, M, Model, N, PropertyKind, SymbolId, Type, Y};
+use super::model::{Comparison, Expr, ExprId, M, Model, N, SymbolId, Type, Y};
 use Comparison::{Equal, Unequal};
 
 /// An expression whose negations are at its leaves.
@@ -51,10 +51,7 @@ impl Model {
 
     /// Whether the conditions of all its prompts come down to n.
     pub(super) fn is_plainly_off(&self, symbol: SymbolId, dialect: Dialect) -> bool {
-        let mut prompts = self
-            .properties(symbol)
-            .iter()
-            .filter(|property| matches!(property.kind, PropertyKind::Prompt(_)));
+        let mut prompts = self.prompts(symbol);
         prompts.all(|prompt| self.terms(prompt.condition, dialect) == [On(N)])
     }
 

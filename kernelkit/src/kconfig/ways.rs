@@ -324,7 +324,7 @@ impl<'v, 'k> Search<'v, 'k> {
                 ways.extend(self.at_most(b, level, depth, nesting + 1));
                 self.cheapest(ways)
             }
-            Expr::Compare(comparison, a, b) => self.compare(inverse(comparison), a, b, depth),
+            Expr::Compare(comparison, a, b) => self.compare(comparison.negated(), a, b, depth),
         }
     }
 
@@ -500,17 +500,6 @@ fn add(way: &mut Way, symbol: SymbolId, target: &Target) -> bool {
             true
         }
         (old, new) => old == new,
-    }
-}
-
-fn inverse(comparison: Comparison) -> Comparison {
-    match comparison {
-        Comparison::Equal => Comparison::Unequal,
-        Comparison::Unequal => Comparison::Equal,
-        Comparison::Less => Comparison::GreaterEqual,
-        Comparison::LessEqual => Comparison::Greater,
-        Comparison::Greater => Comparison::LessEqual,
-        Comparison::GreaterEqual => Comparison::Less,
     }
 }
 

@@ -250,7 +250,7 @@ fn report(error: &KconfigError, dialect: Dialect, outcome: &mut Outcome) {
             "{file}:{line}: error: repeated inclusion of {name}\n\
              {first_file}:{first_line}: note: location of first inclusion of {name}\n"
         ),
-        KconfigError::RecursiveDependency { circles, .. } => {
+        KconfigError::RecursiveDependency { circles } => {
             let mut text = String::new();
             for circle in circles {
                 let place = |link: &CircleLink| match dialect.choice_is_symbol {
