@@ -85,6 +85,12 @@ if [ -z "${layerFiles-}" ]; then
         exit 1
     fi
 
+    # The path is the value of CONFIG_SYSTEM_TRUSTED_KEYS.
+    if [ -n "${trustedCertificates-}" ]; then
+        mkdir -p "$build/certs"
+        cp "$trustedCertificates" "$build/certs/kernelkit-trusted.pem"
+    fi
+
     echo "kernel: building $release for $arch"
     kernel_make "${goals[@]}"
     found=$("${clean[@]}" make -s -C "$source" "O=$build" --no-print-directory "${variables[@]}" kernelrelease)

@@ -12,8 +12,10 @@ let
       throw "there is no kernel.lock; run `cargo kernel lock`, and `git add` what it writes"
     else
       let read = fromTOML (builtins.readFile lockFile); in
-      if read.version == 1 then read
-      else throw "kernel.lock has version ${toString read.version}; this flake reads version 1";
+      if read.version == 2 then read
+      else if read.version == 1 then
+        throw "kernel.lock has format 1; run `cargo kernel lock`, which rewrites it in format 2 with the same sources"
+      else throw "kernel.lock has format ${toString read.version}; this flake reads format 2";
   # A pin of Debian packages beside the lock is a toolchain too.
   unpinned = import ./unpinned.nix;
   pinFile = id: "kernel.lock.d/${id}.toml";

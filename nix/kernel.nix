@@ -41,8 +41,17 @@ let
       throw "${kernel.config.path} is not the file that kernel.lock names; run `cargo kernel lock`"
     else
       builtins.toFile "${name}.config" configText;
-  drv = derivation (toolchain.environment // {
-    name = "linux-${kernel.release}";
+  # Only kernels that need it have the attribute.
+  trust =
+    if !(kernel ? trust) then { }
+    else
+      let text = builtins.readFile (directory + "/${kernel.trust.path}"); in
+      if builtins.hashString "sha256" text != kernel.trust.sha256 then
+        throw "${kernel.trust.path} is not the file that kernel.lock names; run `cargo kernel lock`"
+      else { trustedCertificates = builtins.toFile "trusted-certificates.pem" text; };
+  drv = derivation (toolchain.environment // trust // {
+    # A release may have `~`, a store name may not.
+    name = "linux-${builtins.replaceStrings [ "~" ] [ "-" ] kernel.release}";
     inherit (toolchain) system builder;
     args = toolchain.arguments (script ./build-kernel.sh);
     outputs = [ "out" "modules" "dev" "debug" ];

@@ -211,9 +211,18 @@ pub(crate) struct Overrides {
     /// Look for fragments in this directory too (repeatable)
     #[arg(long = "fragment-dir", value_name = "DIR")]
     fragment_dirs: Vec<String>,
-    /// The words in `uname -r`
+    /// Label to put into the kernel release (`uname -r`)
     #[arg(long)]
     label: Option<String>,
+    /// Compose the kernel release by this template, such as {version}-{build}.{dist}
+    #[arg(long, value_name = "TEMPLATE")]
+    release_template: Option<String>,
+    /// Value of {build} in release and package names
+    #[arg(long, value_name = "BUILD")]
+    build_number: Option<String>,
+    /// Value of {dist} in release and package names
+    #[arg(long)]
+    dist: Option<String>,
     /// gcc or clang
     #[arg(long)]
     compiler: Option<String>,
@@ -304,8 +313,8 @@ pub(crate) struct Overrides {
     /// Take a finished build of this identity
     #[arg(long, overrides_with = "no_reuse", hide = true)]
     reuse: bool,
-    /// Build even if this identity has been built before
-    #[arg(long)]
+    /// Build even if this identity has been built before, and do not store the result
+    #[arg(long, visible_alias = "unstored")]
     no_reuse: bool,
     /// Start from the objects of a kernel that differs in its configuration alone
     #[arg(long, overrides_with = "no_borrow_objects", hide = true)]
@@ -349,6 +358,9 @@ impl Overrides {
             fragments: self.fragments.clone(),
             fragment_dirs: self.fragment_dirs.clone(),
             label: self.label.clone(),
+            release: self.release_template.clone(),
+            build: self.build_number.clone(),
+            dist: self.dist.clone(),
             compiler: self.compiler.clone(),
             toolchain: self.toolchain.clone(),
             backend: match self.shell {

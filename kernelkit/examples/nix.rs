@@ -55,7 +55,11 @@ fn plan(file: &Utf8Path) -> Result {
         let Some(toolchain) = toolchains.get(&entry.toolchain) else {
             continue;
         };
-        let plan = kernel::plan(&store, name, entry, &config, toolchain)?;
+        let trusted = match &entry.trust {
+            Some(trust) => fs::read_to_string(directory.join(&trust.path))?,
+            None => String::new(),
+        };
+        let plan = kernel::plan(&store, name, entry, &config, &trusted, toolchain)?;
         println!("{}", store.display(&plan.path));
     }
     Ok(())

@@ -388,6 +388,7 @@ mod tests {
     fn a_hazard_of_the_configuration_is_the_first_suspect() {
         let hazards = crate::hazard::hazards(
             &crate::config::DotConfig::parse("CONFIG_RANDSTRUCT=y\n").unwrap(),
+            false,
         );
         let tree = |bytes: &[u8]| BTreeMap::from([(Utf8PathBuf::from("x"), file(bytes))]);
         let background = Background {

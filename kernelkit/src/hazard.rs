@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::DotConfig;
+use crate::trust;
 
 /// A setting that keeps a build from being reproducible.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,8 +30,6 @@ pub struct Hazard {
 enum When {
     /// The symbol is `y` or `m`.
     Enabled,
-    /// The string is this one.
-    Is(&'static str),
     /// The string is neither empty nor this one.
     Names(&'static str),
 }
@@ -43,30 +42,25 @@ struct Row {
 }
 
 /// The key that the build makes where it is not there (`certs/Makefile`).
-const SIGNING_KEY: &str = "certs/signing_key.pem";
+pub const SIGNING_KEY: &str = "certs/signing_key.pem";
 
-const OWN_KEY: &str = "sign after the build, with CONFIG_MODULE_SIG_KEY=\"\" and \
-                       CONFIG_MODULE_SIG_ALL off, or do without signatures";
+/// How a kernel takes signed modules without a key in its build.
+pub const TRUST: &str = "sign after the build: name the certificates in `sign.trust`, which empties \
+                         CONFIG_MODULE_SIG_KEY and turns CONFIG_MODULE_SIG_ALL off";
 const IN_TREE: &str = "put the file into the source tree, whose id covers it";
 
 const ROWS: &[Row] = &[
     Row {
         symbol: "MODULE_SIG_KEY",
-        when: When::Is(SIGNING_KEY),
-        effect: "each build makes a key of its own, and modules and image carry it",
-        cure: OWN_KEY,
-    },
-    Row {
-        symbol: "MODULE_SIG_KEY",
         when: When::Names(SIGNING_KEY),
         effect: "the image holds the certificate of a key that is no part of the identity",
-        cure: OWN_KEY,
+        cure: TRUST,
     },
     Row {
         symbol: "SYSTEM_TRUSTED_KEYS",
         when: When::Names(""),
         effect: "the image holds certificates of a file that is no part of the identity",
-        cure: IN_TREE,
+        cure: "name the certificates in `sign.trust`, or put the file into the source tree, whose id covers it",
     },
     Row {
         symbol: "SYSTEM_REVOCATION_KEYS",
@@ -112,17 +106,20 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// Everything in `config` that an identity does not cover.
-pub fn hazards(config: &DotConfig) -> Vec<Hazard> {
+/// Everything in `config` that an identity does not cover. `trusted` says whether the certificates of
+/// [`trust::FILE`] are those that the identity names.
+pub fn hazards(config: &DotConfig, trusted: bool) -> Vec<Hazard> {
     ROWS.iter()
         .filter_map(|row| {
             let value = match row.when {
                 When::Enabled => config.is_enabled(row.symbol).then_some("y"),
-                When::Is(text) => config.text_of(row.symbol).filter(|value| *value == text),
                 When::Names(text) => config
                     .text_of(row.symbol)
                     .filter(|value| !value.is_empty() && *value != text),
             }?;
+            if trusted && row.symbol == "SYSTEM_TRUSTED_KEYS" && value == trust::FILE {
+                return None;
+            }
             Some(Hazard {
                 symbol: row.symbol.to_owned(),
                 value: value.to_owned(),
@@ -160,10 +157,6 @@ mod tests {
                 format!("CONFIG_{symbol}=y"),
                 format!("# CONFIG_{symbol} is not set"),
             ),
-            When::Is(text) => (
-                format!("CONFIG_{symbol}=\"{text}\""),
-                format!("CONFIG_{symbol}=\"\""),
-            ),
             When::Names(text) => (
                 format!("CONFIG_{symbol}=\"/etc/x\""),
                 format!("CONFIG_{symbol}=\"{text}\""),
@@ -175,7 +168,7 @@ mod tests {
     fn every_row_is_told_where_it_holds_and_only_there() {
         for row in ROWS {
             let told = |text: &str| {
-                hazards(&DotConfig::parse(text).unwrap())
+                hazards(&DotConfig::parse(text).unwrap(), false)
                     .iter()
                     .any(|hazard| hazard.symbol == row.symbol && hazard.effect == row.effect)
             };
@@ -184,5 +177,16 @@ mod tests {
             assert!(!told(&good), "{good}");
             assert!(!told(""), "{}", row.symbol);
         }
+    }
+
+    #[test]
+    fn certificates_of_the_identity_are_no_hazard_and_others_are() {
+        let told = |path: &str, trusted| {
+            let config = format!("CONFIG_SYSTEM_TRUSTED_KEYS=\"{path}\"\n");
+            hazards(&DotConfig::parse(&config).unwrap(), trusted).len()
+        };
+        assert_eq!(told(trust::FILE, true), 0);
+        assert_eq!(told(trust::FILE, false), 1);
+        assert_eq!(told("certs/other.pem", true), 1);
     }
 }

@@ -25,7 +25,10 @@ pub const FILE: &str = "kernel.lock";
 pub const DIRECTORY: &str = "kernel.lock.d";
 
 /// Version of the format; it changes when a reader of the old one would misread the new one.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The oldest format whose sources can be taken over; everything else in it is written again.
+const OLDEST: u32 = 1;
 
 const HEADER: &str = "# Written by `cargo kernel lock`; commit it together with kernel.lock.d.\n";
 
@@ -52,6 +55,9 @@ pub struct Kernel {
     pub version: String,
     /// The predicted `uname -r`.
     pub release: String,
+    /// The same with the digest left open, as the identity has it; empty in locks of format 1.
+    #[serde(default)]
+    pub pattern: String,
     /// The words in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -67,6 +73,9 @@ pub struct Kernel {
     pub source: LockedSource,
     /// The configuration.
     pub config: Config,
+    /// The certificates that the kernel is to trust.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<LockedTrust>,
     /// What make is told.
     pub make: Make,
     /// What is installed.
@@ -185,6 +194,18 @@ pub struct Config {
     pub request: Sha256,
 }
 
+/// The certificates that a kernel is to trust.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedTrust {
+    /// The file that the build reads, relative to the lock.
+    pub path: Utf8PathBuf,
+    /// Its hash.
+    pub sha256: Sha256,
+    /// SHA-256 of each certificate (DER) in it, sorted: what the identity has.
+    pub certificates: Vec<Sha256>,
+}
+
 /// What make is told, wherever the build lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -250,10 +271,16 @@ pub enum Error {
         source: Box<toml::de::Error>,
     },
     /// A later format.
-    #[error("{path} has format {found}; this kernelkit reads {VERSION}")]
+    #[error("{path} has format {found}; this kernelkit reads {OLDEST} to {VERSION}")]
     Version {
         /// The file.
         path: Utf8PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// An earlier format: its identities are no longer those of the kernels.
+    #[error("kernel.lock has format {found}, and this kernelkit writes {VERSION}")]
+    Outdated {
         /// Its format.
         found: u32,
     },
@@ -285,6 +312,10 @@ impl Error {
                 "`cargo kernel lock` writes a new one when this one is removed".to_owned()
             }
             Error::Version { .. } => "use the kernelkit that wrote it, or a later one".to_owned(),
+            Error::Outdated { .. } => {
+                "`cargo kernel lock` rewrites it; sources stay as they are, releases change"
+                    .to_owned()
+            }
             Error::Unpinned { .. } => {
                 "name a version, a Debian package, a URL with its sha256, or a git commit; \
                  kernels from directories build without a lock"
@@ -319,7 +350,7 @@ impl Lock {
             source: Box::new(source),
         };
         let Format { version } = toml::from_str(text).map_err(invalid)?;
-        if version != VERSION {
+        if !(OLDEST..=VERSION).contains(&version) {
             return Err(Error::Version {
                 path: path.to_owned(),
                 found: version,
@@ -328,9 +359,31 @@ impl Lock {
         toml::from_str(text).map_err(invalid)
     }
 
-    /// The file's text.
+    /// Whether it is of an earlier format: its sources are good, and nothing else.
+    pub fn is_outdated(&self) -> bool {
+        self.version != VERSION
+    }
+
+    /// Refuses a lock of an earlier format.
+    ///
+    /// # Errors
+    /// It is of one.
+    pub fn check_format(&self) -> Result<(), Error> {
+        match self.is_outdated() {
+            true => Err(Error::Outdated {
+                found: self.version,
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// The file's text, in the format of this kernelkit.
     pub fn to_text(&self) -> String {
-        let body = toml::to_string_pretty(self).expect("a lock has only string keys");
+        let current = Lock {
+            version: VERSION,
+            ..self.clone()
+        };
+        let body = toml::to_string_pretty(&current).expect("a lock has only string keys");
         format!("{HEADER}{body}")
     }
 
@@ -415,6 +468,7 @@ impl LockedSource {
             }),
         };
         match (&tree.resolved, &tree.archive) {
+            _ if tree.dirty => return Err(unpinned("has uncommitted edits")),
             (Source::Directory { .. }, _) => {
                 return Err(unpinned("is a directory, which can change at any time"));
             }
@@ -496,6 +550,11 @@ pub fn mailed_path(sha256: Sha256) -> Utf8PathBuf {
     Utf8Path::new(DIRECTORY).join(format!("series/{sha256}.patch"))
 }
 
+/// Where certificates stand, relative to the lock; `sha256` is that of the file.
+pub fn trust_path(sha256: Sha256) -> Utf8PathBuf {
+    Utf8Path::new(DIRECTORY).join(format!("trust/{sha256}.pem"))
+}
+
 /// Where the pin of a Debian root stands, relative to the lock.
 pub fn pin_path(toolchain: &str) -> Utf8PathBuf {
     Utf8Path::new(DIRECTORY).join(format!("{toolchain}.toml"))
@@ -519,6 +578,7 @@ pub fn kernel(
         arch: Arch::name(record.arch).to_owned(),
         version: record.version.clone(),
         release: record.release.clone(),
+        pattern: record.identity.release.clone(),
         label: record.label.as_ref().map(ToString::to_string),
         digest: record.digest.to_string(),
         toolchain: spec.toolchain.to_string(),
@@ -530,6 +590,14 @@ pub fn kernel(
             sha256: record.config.sha256,
             request: Sha256::of(facts.request.text().as_bytes()),
         },
+        trust: (!facts.trust.is_empty()).then(|| {
+            let sha256 = Sha256::of(plan.trusted.as_bytes());
+            LockedTrust {
+                path: trust_path(sha256),
+                sha256,
+                certificates: facts.trust.hashes(),
+            }
+        }),
         make: Make {
             variables,
             kcflags: plan::own_flags(spec, "KCFLAGS"),
@@ -657,12 +725,13 @@ mod tests {
     use super::*;
 
     const TEXT: &str = r#"# Written by `cargo kernel lock`; commit it together with kernel.lock.d.
-version = 1
+version = 2
 
 [kernels.tiny]
 arch = "x86_64"
 version = "6.12.117"
 release = "6.12.117-debian-1-0123456789ab"
+pattern = "6.12.117-debian-1-{digest}"
 label = "debian-1"
 digest = "0123456789ab"
 toolchain = "host"
@@ -740,13 +809,30 @@ kind = "host"
             "w/kernel.lock is not a lock of this kernelkit",
         );
         check(
-            TEXT.replace("version = 1\n", "version = 2\n"),
-            "w/kernel.lock has format 2; this kernelkit reads 1",
+            TEXT.replace("version = 2\n", "version = 3\n"),
+            "w/kernel.lock has format 3; this kernelkit reads 1 to 2",
         );
         check(
             String::new(),
             "w/kernel.lock is not a lock of this kernelkit",
         );
+    }
+
+    #[test]
+    fn sources_of_the_earlier_format_are_taken_over_and_nothing_else() {
+        let earlier = TEXT
+            .replace("version = 2\n", "version = 1\n")
+            .replace("pattern = \"6.12.117-debian-1-{digest}\"\n", "");
+        let earlier = Lock::parse(&earlier, Utf8Path::new(FILE)).unwrap();
+        assert_eq!(
+            earlier.kernels["tiny"].source,
+            lock().kernels["tiny"].source
+        );
+        assert!(earlier.check_format().is_err() && lock().check_format().is_ok());
+        assert!(earlier.to_text().contains("\nversion = 2\n"));
+        let fields = changes(earlier.kernels.get("tiny"), &lock().kernels["tiny"]);
+        assert_eq!(fields.len(), 1, "{fields:?}");
+        assert_eq!(fields[0].field, "pattern");
     }
 
     #[test]
@@ -772,7 +858,7 @@ kind = "host"
                 ),
             ]
         );
-        assert_eq!(changes(None, old).len(), 26);
+        assert_eq!(changes(None, old).len(), 27);
     }
 
     #[test]

@@ -9,13 +9,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
-use crate::identity::{Digest, Identity, Label};
+use crate::identity::{Digest, Identity};
+use crate::release::Label;
 use crate::report::Ccache;
 use crate::source::Sha256;
 use crate::spec::{Compiler, KernelName};
 
 /// Version of the schema; it changes when a reader of the old one would misread the new one.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What plan and manifest have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +39,9 @@ pub struct Record {
     pub label: Option<Label>,
     /// The short name of the identity.
     pub digest: Digest,
+    /// Where the tree is being edited: the digest that the release has, which is that of the tree before the edits.
+    #[serde(default)]
+    pub base: Option<Digest>,
     /// What decides the bytes.
     pub identity: Identity,
     /// How it is built.
@@ -413,7 +417,7 @@ pub enum Error {
     #[error("not a manifest")]
     Json(#[from] serde_json::Error),
     /// Written by another generation of kernelkit.
-    #[error("manifest has schema {0}, this kernelkit reads {SCHEMA}")]
+    #[error("manifest has schema {0}, this kernelkit reads up to {SCHEMA}")]
     Schema(u64),
 }
 
@@ -422,7 +426,7 @@ impl Manifest {
     pub fn parse(bytes: &[u8]) -> Result<Manifest, Error> {
         let value: serde_json::Value = serde_json::from_slice(bytes)?;
         match value.get("schema").and_then(serde_json::Value::as_u64) {
-            Some(schema) if schema != u64::from(SCHEMA) => Err(Error::Schema(schema)),
+            Some(schema) if schema > u64::from(SCHEMA) => Err(Error::Schema(schema)),
             _ => Ok(serde_json::from_value(value)?),
         }
     }
@@ -468,7 +472,7 @@ mod tests {
         let error = Manifest::parse(br#"{"schema": 99}"#).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "manifest has schema 99, this kernelkit reads 1"
+            "manifest has schema 99, this kernelkit reads up to 2"
         );
     }
 }

@@ -12,19 +12,23 @@ use serde::Serialize;
 use crate::backend;
 use crate::config::DotConfig;
 use crate::hazard::{self, Hazard};
-use crate::identity::{self, Identity, Label};
+use crate::identity::{Digest, Identity};
 use crate::make::{self, Kbuild};
 use crate::manifest::{
     Backend, ConfigRecord, Dirs, Output, OutputKind, Predicted, Record, Resolver, SCHEMA,
     SourceRecord, ToolchainRecord,
 };
 use crate::process::Call;
+use crate::release::{DIRTY, InvalidLabel, Label, Pattern, Release, ReleaseTooLong, Words};
 use crate::request::{self, ConfigRequest};
-use crate::source::{LabelHint, Sha256, Tree};
-use crate::sourced::Sourced;
-use crate::spec::{Jobs, KernelSpec, NamedCompiler, Timestamp, ToolchainRule};
+use crate::source::{LabelHint, Sha256, Source, Tree};
+use crate::sourced::{Origin, Sourced};
+use crate::spec::{
+    BackendChoice, DirtyRelease, Jobs, KernelSpec, NamedCompiler, Timestamp, ToolchainRule,
+};
 use crate::tmpfs::Place;
 use crate::toolchain::{Role, Toolchain};
+use crate::trust::{self, Trust};
 
 /// The announcement of Linux in comp.os.minix, the timestamp of every build that asks for none.
 pub const FIXED_TIMESTAMP: &str = "Sun Aug 25 20:57:08 UTC 1991";
@@ -52,6 +56,8 @@ pub struct Facts {
     pub resolver: Resolver,
     /// What the configuration was asked to be.
     pub request: ConfigRequest,
+    /// The certificates that the kernel is to trust.
+    pub trust: Trust,
     /// The environment every tool gets.
     pub environment: BTreeMap<String, String>,
     /// Cores this process may use.
@@ -87,8 +93,10 @@ pub struct Plan {
     pub toolchain_rule: Option<ChosenBy>,
     /// In order.
     pub steps: Vec<Step>,
-    /// Whether a finished build of this identity may be taken instead, and this one kept.
+    /// Whether a finished build of this identity may be taken instead.
     pub reuse: bool,
+    /// Whether finished builds are taken from the store, and this one is put there.
+    pub stored: bool,
     /// What the identity does not cover, where the build is to be reproducible.
     pub hazards: Vec<Hazard>,
     /// The configuration, complete.
@@ -97,6 +105,9 @@ pub struct Plan {
     /// The merged fragments, as they were asked for.
     #[serde(skip)]
     pub requests: String,
+    /// The certificates that the kernel is to trust, as the build reads them; empty where there are none.
+    #[serde(skip)]
+    pub trusted: String,
     /// The compiler cache's configuration, where one is used.
     #[serde(skip)]
     pub ccache: Option<(Ccache, String)>,
@@ -150,6 +161,15 @@ pub enum Step {
         sha256: Sha256,
         /// `make olddefconfig`.
         confirm: Call,
+    },
+    /// Puts the certificates that the kernel is to trust where the build reads them.
+    Certificates {
+        /// The file.
+        #[schemars(with = "String")]
+        path: Utf8PathBuf,
+        /// Its SHA-256.
+        #[schemars(with = "String")]
+        sha256: Sha256,
     },
     /// Compiles.
     Compile {
@@ -205,10 +225,37 @@ pub enum Error {
     },
     /// The release is too long.
     #[error(transparent)]
-    Release(#[from] identity::ReleaseTooLong),
+    Release(#[from] ReleaseTooLong),
     /// The label is unusable.
     #[error(transparent)]
-    Label(#[from] identity::InvalidLabel),
+    Label(#[from] InvalidLabel),
+    /// Only directories are edited.
+    #[error("`{kernel}` has `edit`, which {origin} sets, but its source is not a directory")]
+    NotEdited {
+        /// The kernel.
+        kernel: String,
+        /// Who sets it.
+        origin: String,
+    },
+    /// The build would make a key.
+    #[error(
+        "`{kernel}` is to be reproducible, but its build would make a key of its own: CONFIG_MODULE_SIG_KEY=\"{}\"",
+        hazard::SIGNING_KEY
+    )]
+    OwnKey {
+        /// The kernel.
+        kernel: String,
+    },
+    /// Something else than the library's fragment decides where certificates come from.
+    #[error(
+        "`{kernel}` is to trust the certificates of `sign.trust`, but CONFIG_SYSTEM_TRUSTED_KEYS is \"{found}\""
+    )]
+    OtherTrust {
+        /// The kernel.
+        kernel: String,
+        /// Its value.
+        found: String,
+    },
     /// A path that make would split.
     #[error(
         "Kbuild cannot work with the {role} directory `{path}`: its path has white space, a colon or a character that is special to make"
@@ -243,6 +290,17 @@ impl Error {
             ),
             Error::Release(error) => Some(error.hint()),
             Error::Label(_) => Some("choose another `label`".to_owned()),
+            Error::NotEdited { .. } => Some(
+                "remove it; git work trees with uncommitted edits need no name".to_owned(),
+            ),
+            Error::OwnKey { .. } => Some(format!(
+                "{}; `reproducible = false` lets the build make its key",
+                hazard::TRUST
+            )),
+            Error::OtherTrust { .. } => Some(format!(
+                "leave CONFIG_SYSTEM_TRUSTED_KEYS to the fragment `{}`",
+                trust::FRAGMENT
+            )),
             Error::Path { role: "build", .. } => Some("set CARGO_TARGET_DIR to a directory without such characters in its path".to_owned()),
             Error::Path { .. } => Some("move the tree; a symbolic link does not help, because Kbuild goes by the real path".to_owned()),
             Error::NoCommit { .. } => Some("use a git source, or `timestamp = \"fixed\"`".to_owned()),
@@ -278,25 +336,17 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         });
     }
 
+    check_keys(spec, facts)?;
     let predicted = predicted(spec, &facts.tree)?;
     let row = spec.arch.row();
-    let identity = Identity::new(
-        facts.tree.id,
-        &facts.config,
-        facts.toolchain.id(&facts.config),
-        identity_flags(spec, row.kernel_arch, predicted.as_ref()),
-    );
-    let digest = identity.digest();
     let label = label(spec, &facts.tree)?;
-    let existing = facts.config.text_of("LOCALVERSION").unwrap_or_default();
     let version = facts.tree.version.to_string();
-    let release = identity::release(
-        &version,
-        &facts.tree.localversion,
-        existing,
-        label.as_ref(),
-        &digest,
-    )?;
+    let Named {
+        identity,
+        release,
+        base,
+    } = name(spec, facts, label.as_ref(), predicted.as_ref())?;
+    let digest = identity.digest();
     let config = facts.config.with_localversion(&release.localversion);
     let modules = config.is_enabled("MODULES");
 
@@ -327,14 +377,19 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
     // Nobody has looked into what Rust's objects hold of the directory they were made in.
     let borrows = spec.borrow_objects.value && !config.is_enabled("RUST");
     let objects = borrows.then(|| objects(&identity, &dirs, &compile));
-    let mut steps = vec![
-        Step::Configure {
-            path: dirs.build.join(".config"),
-            sha256: Sha256::of(config.text().as_bytes()),
-            confirm,
-        },
-        Step::Compile { call: compile },
-    ];
+    let mut steps = vec![Step::Configure {
+        path: dirs.build.join(".config"),
+        sha256: Sha256::of(config.text().as_bytes()),
+        confirm,
+    }];
+    let trusted = facts.trust.pem();
+    if !facts.trust.is_empty() {
+        steps.push(Step::Certificates {
+            path: dirs.build.join(trust::FILE),
+            sha256: Sha256::of(trusted.as_bytes()),
+        });
+    }
+    steps.push(Step::Compile { call: compile });
     let mut outputs = Vec::new();
     let mut output = |kind, path: Utf8PathBuf| {
         outputs.push(Output {
@@ -418,6 +473,7 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         release: release.text,
         label,
         digest,
+        base,
         identity,
         backend: Backend::Host,
         source: SourceRecord {
@@ -460,25 +516,140 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         .iter()
         .all(|goal| kept.contains(&goal.as_str()));
     let hazards = if spec.reproducible.value {
-        hazard::hazards(&config)
+        hazard::hazards(&config, !facts.trust.is_empty())
     } else {
         Vec::new()
     };
     let reuse = spec.reuse.value && spec.reproducible.value && only_kept && hazards.is_empty();
+    let stored = reuse && record.base.is_none();
     Ok(Plan {
         record,
         backend_reason: backend::Reason::NotLocked,
         toolchain_rule: facts.rule.as_ref().map(ChosenBy::new),
         steps,
         reuse,
+        stored,
         hazards,
         dot_config: config.text().to_owned(),
         requests: facts.request.merged.to_config_text(),
+        trusted,
         ccache,
         config_inputs,
         objects,
         volatile: !facts.tree.pinned,
     })
+}
+
+/// What a kernel is called, and by what.
+struct Named {
+    identity: Identity,
+    release: Release,
+    /// Where the tree is being edited: the digest that the release has.
+    base: Option<Digest>,
+}
+
+/// The identity and the release, each of which has a part of the other.
+fn name(
+    spec: &KernelSpec,
+    facts: &Facts,
+    label: Option<&Label>,
+    predicted: Option<&Predicted>,
+) -> Result<Named, Error> {
+    let tree = &facts.tree;
+    let version = tree.version.to_string();
+    let series = tree.version.series().to_string();
+    let words = Words {
+        version: &version,
+        in_tree: &tree.localversion,
+        existing: facts.config.text_of("LOCALVERSION").unwrap_or_default(),
+        series: &series,
+        flavour: spec.flavour.as_ref().map(|flavour| flavour.value.as_str()),
+        arch: spec.arch.name(),
+        dist: spec.dist.as_ref().map(|dist| dist.value.as_str()),
+        build: spec.build.as_ref().map(|build| build.value.as_str()),
+        label,
+    };
+    let identity = |release: &Pattern| {
+        Identity::new(
+            release,
+            facts.trust.hashes(),
+            tree.id,
+            &facts.config,
+            facts.toolchain.id(&facts.config),
+            identity_flags(spec, spec.arch.row().kernel_arch, predicted),
+        )
+    };
+    let base = edited(spec, tree)?;
+    let room = base.as_ref().map_or(0, |_| DIRTY.len());
+    let clean = spec.release.pattern(&words, room)?;
+    let named = identity(&clean);
+    Ok(match base {
+        None => Named {
+            release: clean.with(&named.digest()),
+            identity: named,
+            base: None,
+        },
+        Some(base) => {
+            let base = named.digest_with(&base);
+            let pattern = clean.dirty(&base);
+            let named = identity(&pattern);
+            Named {
+                release: pattern.with(&named.digest()),
+                identity: named,
+                base: Some(base),
+            }
+        }
+    })
+}
+
+/// What stands for the source of a tree that is being edited, in the digest that its release has: the name that
+/// the directory was given, or the tree of the commit that was edited, and the patches on top. `None` where the
+/// release is that of the files.
+fn edited(spec: &KernelSpec, tree: &Tree) -> Result<Option<String>, Error> {
+    let is_flag = matches!(spec.source.origin, Origin::CommandLine { .. });
+    let named = match (&spec.edit, &tree.resolved) {
+        (None, _) => None,
+        (Some(name), Source::Directory { .. }) => Some(name),
+        (Some(_), _) if is_flag => None,
+        (Some(name), _) => {
+            return Err(Error::NotEdited {
+                kernel: spec.name.to_string(),
+                origin: name.origin.to_string(),
+            });
+        }
+    };
+    // A derivation is named by its inputs alone.
+    if spec.backend.value == BackendChoice::Only(Backend::Nix) {
+        return Ok(None);
+    }
+    let commit = tree.head.filter(|_| tree.dirty);
+    let commit = commit.filter(|_| spec.dirty_release.value == DirtyRelease::Stable);
+    let mut base = match (named, commit) {
+        (Some(name), _) => name.value.clone(),
+        (None, Some(commit)) => commit.to_string(),
+        (None, None) => return Ok(None),
+    };
+    for patch in &tree.patches {
+        base.push_str(&format!(" {} {} {}", patch.sha256, patch.strip, patch.fuzz));
+    }
+    Ok(Some(base))
+}
+
+/// Refuses keys that are made in the build, and certificates that are not those that were asked for.
+fn check_keys(spec: &KernelSpec, facts: &Facts) -> Result<(), Error> {
+    let kernel = || spec.name.to_string();
+    let is = |symbol: &str, value: &str| facts.config.text_of(symbol) == Some(value);
+    if spec.reproducible.value && is("MODULE_SIG_KEY", hazard::SIGNING_KEY) {
+        return Err(Error::OwnKey { kernel: kernel() });
+    }
+    if !facts.trust.is_empty() && !is("SYSTEM_TRUSTED_KEYS", trust::FILE) {
+        let found = facts.config.text_of("SYSTEM_TRUSTED_KEYS");
+        return Err(Error::OtherTrust {
+            kernel: kernel(),
+            found: found.unwrap_or_default().to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// Names what the objects of a build hang on, but for the configuration and where they lie.

@@ -68,6 +68,7 @@ pub fn request(
         preset,
         fragments: &spec.fragments.value,
         debug: spec.debug.value,
+        trust: !spec.trust.is_empty(),
         arch: spec.arch.value,
         version: &tree.version,
     })?;

@@ -27,6 +27,8 @@ pub enum Decision {
 pub enum Reason {
     /// The user, or an irreproducible build, said so.
     Forced,
+    /// The source is being edited: such a build is neither stored nor taken from a store.
+    Edited,
     /// Nobody has built this identity here.
     Unknown,
     /// The store's copy is damaged.
@@ -47,6 +49,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Forced => f.write_str("reuse is off"),
+            Reason::Edited => f.write_str("the source has uncommitted edits"),
             Reason::Unknown => f.write_str("this identity has not been built here"),
             Reason::Damaged { what } => write!(f, "the store's copy is damaged: {what}"),
             Reason::Newer => f.write_str("a newer kernelkit wrote the store's copy"),
@@ -77,6 +80,9 @@ pub fn decide(
             .all(|output| intact(&manifest, output))
     {
         return Decision::Ready(Box::new(manifest));
+    }
+    if !plan.stored {
+        return Decision::Build(Reason::Edited);
     }
     match find(&plan.record.release) {
         Lookup::Miss => Decision::Build(Reason::Unknown),

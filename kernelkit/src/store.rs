@@ -1,16 +1,17 @@
 //! The store of finished builds: what an entry is, and which entries may go.
 //!
-//! An entry is found again by its release (`6.12.117-tiny-0123456789ab`), whose last part is the
-//! digest of the identity: equal release, equal bytes. This module holds the rules; the store on
-//! disk is [`effect::store`](crate::effect::store).
+//! An entry is found again by its release (`6.12.117-tiny-0123456789ab`). Most releases have the digest of the
+//! identity in them; for those that do not, the register says which identity a release names, for good. So equal
+//! release, equal bytes. This module holds the rules; the store on disk is [`effect::store`](crate::effect::store).
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use crate::identity::{Digest, Identity};
 use crate::source::Sha256;
 
 /// Version of `entry.json`; it changes when a reader of the old one would misread the new one.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Where finished builds are kept and found again.
 ///
@@ -116,7 +117,78 @@ pub enum Kind {
     },
 }
 
+/// What a release names: a line of the register, which keeps it when the entry is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The release.
+    pub release: String,
+    /// What it names.
+    pub identity: Identity,
+    /// The kernel's name in the workspace that built it.
+    pub kernel: String,
+    /// When it was registered, in seconds since 1970.
+    pub created: i64,
+}
+
+/// A release that names another kernel already.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the release {release} is taken: it names the identity {taken} of `{by}`, and `{kernel}` has the identity {wanted}; they differ in {fields}"
+)]
+pub struct Taken {
+    /// The release.
+    pub release: String,
+    /// The digest of the identity that it names.
+    pub taken: Digest,
+    /// The kernel that was built under it.
+    pub by: String,
+    /// The kernel that is planned.
+    pub kernel: String,
+    /// The digest of its identity.
+    pub wanted: Digest,
+    /// The fields in which the two differ, as a list.
+    pub fields: String,
+}
+
+impl Taken {
+    /// What to do next.
+    pub fn hint(&self) -> String {
+        "a release names one identity for good: raise `{build}`, put `{digest}` into the template `release`, \
+         or build with `--unstored`"
+            .to_owned()
+    }
+}
+
+impl Registered {
+    /// Whether the release may name `identity`, too.
+    ///
+    /// # Errors
+    /// It names another one.
+    pub fn admits(&self, kernel: &str, identity: &Identity) -> Result<(), Box<Taken>> {
+        let differences = self.identity.differences(identity);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let fields: Vec<_> = differences.iter().map(|one| one.field).collect();
+        Err(Box::new(Taken {
+            release: self.release.clone(),
+            taken: self.identity.digest(),
+            by: self.kernel.clone(),
+            kernel: kernel.to_owned(),
+            wanted: identity.digest(),
+            fields: fields.join(", "),
+        }))
+    }
+}
+
 impl Entry {
+    /// The digest of what it is a build of, as its manifest has it.
+    pub fn digest(&self) -> Option<&str> {
+        self.manifest.get("digest")?.as_str()
+    }
+
     /// Bytes of all its files.
     pub fn size(&self) -> u64 {
         self.files
@@ -171,13 +243,6 @@ pub fn is_entry_name(release: &str) -> bool {
     !release.is_empty() && !release.starts_with('.') && !release.contains(['/', '\0'])
 }
 
-/// Whether `release` is that of the digest.
-pub fn has_digest(release: &str, digest: &str) -> bool {
-    release
-        .rsplit_once('-')
-        .is_some_and(|(_, last)| last == digest)
-}
-
 /// One line of the store's list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
@@ -185,6 +250,11 @@ pub struct Summary {
     pub release: String,
     /// Whether it can be used.
     pub state: State,
+    /// Its format: [`SCHEMA`], or an older one, whose identities nothing has any more. 0 where its record cannot be
+    /// read.
+    pub schema: u32,
+    /// The digest of what it is a build of; empty where its record cannot be read.
+    pub digest: String,
     /// Bytes of all its files; 0 where its record cannot be read.
     pub size: u64,
     /// When it was published, in seconds since 1970; 0 where its record cannot be read.
@@ -268,6 +338,8 @@ mod tests {
         Summary {
             release: release.to_owned(),
             state: State::Complete,
+            schema: SCHEMA,
+            digest: String::new(),
             size,
             created: 0,
             last_used,
@@ -285,7 +357,8 @@ mod tests {
         };
         let rows = [
             (entry(1, "6.1-a", "boot"), "hit"),
-            (entry(2, "6.1-a", "boot"), "newer 2"),
+            (entry(2, "6.1-a", "boot"), "hit"),
+            (entry(3, "6.1-a", "boot"), "newer 3"),
             (r#"{"schema":7,"shape":"unknown"}"#.to_owned(), "newer 7"),
             (entry(1, "6.1-b", "boot"), "entry.json is that of 6.1-b"),
             (entry(1, "6.1-a", "../x"), "entry.json names the path ../x"),

@@ -160,6 +160,7 @@ impl<'a> Bench<'a> {
                 preset,
                 fragments,
                 debug,
+                trust: false,
                 arch: self.arch,
                 version: &self.version,
             };

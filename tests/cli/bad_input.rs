@@ -125,8 +125,8 @@ fn labels_and_releases_have_limits() {
     let (sandbox, tree) = tiny("");
     let _tree = tree.edit("localversion-x", |_| format!("-{}\n", "x".repeat(50)));
     assert_snapshot!(refused(&sandbox, &[]), @r"
-    error: release `6.12.117-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-[digest]` is longer than the 64 characters of `uname -r`
-    hint: shorten CONFIG_LOCALVERSION or the tree's localversion files: version and localversions may take 51 characters
+    error: release `6.12.117-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-{digest}` is longer than the 64 characters of `uname -r`
+    hint: shorten CONFIG_LOCALVERSION, the tree's localversion files, or the template `release`: version and localversions (`6.12.117-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx`) may take 51 characters
     ");
 }
 
@@ -312,7 +312,7 @@ fn what_make_says_is_shown() {
     assert_snapshot!(refused(&sandbox, &[]), @r"
     error: the kernel's own configuration failed
       caused by: `make` failed with exit status 2
-      Makefile:189: *** on fire.  Stop.
+      Makefile:194: *** on fire.  Stop.
     hint: to run it by hand: [call]
     ");
     let tree = tree.edit("Makefile", |text| text.replace("$(error on fire)\n", ""));

@@ -28,6 +28,8 @@ fn the_digest_is_the_head_of_the_sha256_of_the_text() {
         keys,
         [
             "kernelkit-identity",
+            "release",
+            "trust",
             "source",
             "config",
             "toolchain",
@@ -79,7 +81,18 @@ fn what_decides_the_bytes_changes_the_identity_and_is_named() {
     );
     let digests = "\n  - [digest]\n  + [digest]";
     let rows = [
-        ("patches = [\"lib.patch\"]\n", format!("source{digests}")),
+        (
+            "patches = [\"lib.patch\"]\nlabel = \"tree\"\n",
+            format!("source{digests}"),
+        ),
+        (
+            "label = \"other\"\n",
+            "release\n  - 6.12.117-tree-{digest}\n  + 6.12.117-other-{digest}".to_owned(),
+        ),
+        (
+            "release = \"{version}-{digest}.{dist}\"\ndist = \"el8\"\n",
+            "release\n  - 6.12.117-tree-{digest}\n  + 6.12.117-{digest}.el8".to_owned(),
+        ),
         (
             "fragments = [\"fs/mine\"]\n[workspace.metadata.kernel]\nfragment-dirs = [\"fragments\"]\n",
             format!("config{digests}\n    CONFIG_FRAME_WARN: 2048 → 1024\n    CONFIG_STACKTRACE: n → y"),
@@ -106,7 +119,8 @@ fn what_decides_the_bytes_changes_the_identity_and_is_named() {
 fn what_does_not_reach_the_bytes_is_no_difference() {
     let (sandbox, tree) = tiny("");
     assert_eq!(run(&sandbox, &["build"]).code, 0);
-    let settings = "jobs = 1\nccache = false\nlabel = \"another\"\ncompile-commands = false\n";
+    let settings =
+        "jobs = 1\nccache = false\nbuild = 7\ndist = \"el8\"\ncompile-commands = false\n";
     declare(&sandbox, settings);
     // Written again, with the same bytes.
     let _tree = tree.edit("lib/string.c", str::to_owned);
@@ -119,8 +133,8 @@ fn another_directory_user_or_day_has_the_same_identity() {
     let (sandbox, _tree) = tiny("");
     let here = digest(&sandbox, &[]);
     assert_eq!(digest(&sandbox, &["--jobs", "7", "--no-ccache"]), here);
-    let other = Sandbox::with_kernels(&TINY.replace("../tree", "../a/linux"));
-    StandIn::new(&other, "a/linux");
+    let other = Sandbox::with_kernels(&TINY.replace("../tree", "../a/tree"));
+    StandIn::new(&other, "a/tree");
     assert_eq!(digest(&other, &[]), here);
     let mut command = other.kernel(&["identity", "--message-format", "json"]);
     command.envs([

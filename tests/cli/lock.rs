@@ -189,3 +189,37 @@ fn a_lock_that_is_none_is_refused_with_its_line() {
         said.stderr
     );
 }
+
+#[test]
+fn a_lock_of_the_earlier_format_is_upgraded_by_one_command_with_the_same_sources() {
+    let (sandbox, tree) = from_branch();
+    run_json(&sandbox, &["lock"], 0);
+    let path = sandbox.path("project/kernel.lock");
+    let current = std::fs::read_to_string(&path).unwrap();
+    // As it was written then, without what the new format added.
+    let earlier: String = current
+        .lines()
+        .filter(|line| !line.starts_with("pattern = "))
+        .map(|line| format!("{line}\n").replace("version = 2\n", "version = 1\n"))
+        .collect();
+    std::fs::write(&path, &earlier).unwrap();
+    // The branch has moved on since.
+    let tree = tree.version(["6", "12", "118", ""]);
+    commit(&tree);
+    for args in [&["plan"][..], &["build"], &["plan", "--locked"]] {
+        let said = run(&sandbox, args);
+        assert_eq!(said.code, 101, "{args:?}");
+        assert!(
+            said.stderr.contains("kernel.lock has format 1")
+                && said.stderr.contains("`cargo kernel lock` rewrites it"),
+            "{}",
+            said.stderr
+        );
+    }
+    assert_eq!(run(&sandbox, &["lock", "--check"]).code, 100);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), earlier);
+    run_json(&sandbox, &["lock"], 0);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), current);
+    assert_eq!(version(&sandbox), "6.12.117");
+    assert_eq!(run(&sandbox, &["build", "--locked"]).code, 0);
+}

@@ -34,7 +34,7 @@ fn a_plan_is_what_the_manifest_will_say() {
         let output = output.as_object_mut().unwrap();
         assert!(output.remove("size").is_some() && output.remove("sha256").is_some());
     }
-    let plan_only = BTreeSet::from(["backend_reason", "steps", "reuse", "hazards"]);
+    let plan_only = BTreeSet::from(["backend_reason", "steps", "reuse", "stored", "hazards"]);
     let build_only = BTreeSet::from(["observed", "devtools", "statistics"]);
     let common: BTreeSet<_> = keys(&plan).difference(&plan_only).copied().collect();
     assert_eq!(

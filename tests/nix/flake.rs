@@ -276,14 +276,26 @@ fn what_is_wrong_with_a_lock_is_said_with_the_way_out() {
         Mistake {
             arrange: |sandbox| {
                 edit(sandbox, "kernel.lock", |text| {
-                    text.replace("version = 1\n", "version = 9\n")
+                    text.replace("version = 2\n", "version = 9\n")
                 });
             },
             kernel: "vm",
             toolchain: None,
-            evaluator: "kernel.lock has version 9; this flake reads version 1",
-            program: "has format 9; this kernelkit reads 1",
+            evaluator: "kernel.lock has format 9; this flake reads format 2",
+            program: "has format 9; this kernelkit reads 1 to 2",
             hint: "use the kernelkit that wrote it, or a later one",
+        },
+        Mistake {
+            arrange: |sandbox| {
+                edit(sandbox, "kernel.lock", |text| {
+                    text.replace("version = 2\n", "version = 1\n")
+                });
+            },
+            kernel: "vm",
+            toolchain: None,
+            evaluator: "kernel.lock has format 1; run `cargo kernel lock`",
+            program: "kernel.lock has format 1, and this kernelkit writes 2",
+            hint: "`cargo kernel lock` rewrites it; sources stay as they are, releases change",
         },
         Mistake {
             arrange: |sandbox| {

@@ -49,10 +49,15 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             let record = kernelkit::plan::plan(kernel, &facts)
                 .map_err(kernelkit::effect::build::Error::from)?
                 .record;
-            ui.message("identity", json!({ "kernel": kernel.name, "release": record.release, "digest": record.digest, "identity": record.identity, "text": record.identity.text() }));
+            ui.message("identity", json!({ "kernel": kernel.name, "release": record.release, "digest": record.digest, "base": record.base, "identity": record.identity, "text": record.identity.text() }));
             if !ui.is_json() {
                 ui.data(format_args!("# {}: {}", kernel.name, record.release));
                 ui.data(record.identity.text().trim_end());
+                if let Some(base) = &record.base {
+                    ui.data(format_args!(
+                        "#   base      {base}: this text with the source before its edits, whose digest the release has"
+                    ));
+                }
                 for line in facts.toolchain.explain(&facts.config) {
                     if line.counts {
                         ui.data(format_args!(

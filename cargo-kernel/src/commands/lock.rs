@@ -6,6 +6,7 @@ use kernelkit::config::DotConfig;
 use kernelkit::effect::build::{self, LockCheck, Session};
 use kernelkit::effect::lockfile;
 use kernelkit::lock::{self, Change, FILE, Kernel, Lock};
+use kernelkit::plan::Plan;
 use kernelkit::source::AppliedPatch;
 use kernelkit::sourced::Origin;
 use kernelkit::spec::{KernelSpec, NamedCompiler, ToolchainName};
@@ -61,13 +62,17 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         ..global.clone()
     };
     let workspace = Workspace::load(&global, &Overrides::default())?;
-    let kernels: Vec<&KernelSpec> = if args.names.is_empty() {
-        workspace.spec.kernels.iter().collect()
-    } else {
-        workspace.select(&args.names)?
-    };
     let root = &workspace.spec.root;
     let before = workspace.lock.clone().unwrap_or_default();
+    let all = || workspace.spec.kernels.iter().collect();
+    let kernels: Vec<&KernelSpec> = match args.names.as_slice() {
+        [] => all(),
+        names => {
+            let named = workspace.select(names)?;
+            // Of an earlier format no entry can stay.
+            if before.is_outdated() { all() } else { named }
+        }
+    };
     let session = Session {
         lock: (!args.update).then_some(&before),
         lock_check: LockCheck::Pins,
@@ -77,7 +82,8 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     let mut after = before.clone();
     let mut configs = BTreeMap::new();
     let mut mailed = Vec::new();
-    let mut changed = false;
+    let mut trusted = Vec::new();
+    let mut changed = before.is_outdated();
     let mut skipped = 0;
     for kernel in kernels {
         let name = kernel.name.as_str();
@@ -97,8 +103,10 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             kernel.toolchain.value = toolchain;
         }
         match entry(&session, &kernel, ui)? {
-            Ok((entry, toolchain, config, patches)) => {
+            Ok((entry, toolchain, plan, patches)) => {
                 mailed.extend(patches);
+                let config = plan.dot_config;
+                trusted.extend(entry.trust.clone().map(|trust| (trust, plan.trusted)));
                 let changes = lock::changes(before.kernels.get(name), &entry);
                 let same = changes.is_empty() && old_config.as_deref() == Some(&config);
                 changed |= !same;
@@ -142,12 +150,12 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         ui.status("Outdated", &path);
         return Ok(NO);
     }
-    lockfile::write(root, &after, &configs, &mailed)?;
+    lockfile::write(root, &after, &configs, &mailed, &trusted)?;
     ui.status("Wrote", &path);
     Ok(DONE)
 }
 
-type Entry = (Kernel, lock::Toolchain, String, Vec<AppliedPatch>);
+type Entry = (Kernel, lock::Toolchain, Plan, Vec<AppliedPatch>);
 
 /// What the lock is to say of a kernel, or why it cannot say anything.
 fn entry(
@@ -165,7 +173,7 @@ fn entry(
         Ok((entry, toolchain)) => {
             let mut patches = facts.tree.patches;
             patches.retain(|patch| patch.mailed);
-            Ok(Ok((entry, toolchain, plan.dot_config, patches)))
+            Ok(Ok((entry, toolchain, plan, patches)))
         }
         Err(build::Error::Lock(error)) => Ok(Err(error.to_string())),
         Err(error) => Err(error.into()),

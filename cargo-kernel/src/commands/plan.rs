@@ -112,6 +112,15 @@ fn print(plan: &Plan, ui: &Ui) {
     let row = |name: &str, value: &str| ui.data(format_args!("{name:<10} {value}"));
     row("kernel", record.name.as_str());
     row("release", &record.release);
+    if let Some(base) = &record.base {
+        row(
+            "",
+            &format!(
+                "{base} is the tree before its edits; the identity of these files is {}",
+                record.digest
+            ),
+        );
+    }
     row("arch", record.arch.name());
     row(
         "source",
@@ -151,10 +160,10 @@ fn print(plan: &Plan, ui: &Ui) {
     );
     row(
         "reuse",
-        if plan.reuse {
-            "a finished build of this identity is taken"
-        } else {
-            "off"
+        match (plan.reuse, plan.stored) {
+            (true, true) => "a finished build of this identity is taken",
+            (true, false) => "in the build directory alone: the source has uncommitted edits",
+            (false, _) => "off",
         },
     );
     for step in &plan.steps {
@@ -163,6 +172,7 @@ fn print(plan: &Plan, ui: &Ui) {
                 row("configure", &format!("write {path}"));
                 row("", &show(confirm));
             }
+            Step::Certificates { path, .. } => row("trust", &format!("write {path}")),
             Step::Compile { call } => row("compile", &show(call)),
             Step::InstallFile { from, to } => row("install", &format!("{from} as {to}")),
             Step::InstallModules { call, .. } => row("install", &show(call)),

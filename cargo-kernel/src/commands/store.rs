@@ -2,7 +2,7 @@
 
 use kernelkit::effect::environment::{self, Environment};
 use kernelkit::effect::store::HostStore;
-use kernelkit::store::{Check, Lookup, Prune, State, Store as _, Summary};
+use kernelkit::store::{Check, Lookup, Prune, SCHEMA, State, Store as _, Summary};
 use serde_json::json;
 
 use crate::error::{DONE, Failure, NO};
@@ -123,6 +123,10 @@ fn show(entry: &Summary, ui: &Ui) {
         days => format!("{days} days ago"),
     };
     let state = match &entry.state {
+        State::Complete if entry.schema < SCHEMA => format!(
+            "  of an earlier kernelkit (schema {}), whose identities no kernel has any more",
+            entry.schema
+        ),
         State::Complete => String::new(),
         State::Damaged { what } => format!("  damaged: {what}"),
         State::Newer { schema } => format!("  of a newer kernelkit (schema {schema})"),

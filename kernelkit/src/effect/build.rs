@@ -20,7 +20,9 @@ use super::source::mailbox::{self, Series};
 use super::source::{self as sources, Progress, worktree};
 use super::store::{self, HostStore};
 use super::timings::Timer;
-use super::{configure, doctor, exec, fs, lock as locking, minimum, patches, toolchain};
+use super::{
+    certificates, configure, doctor, exec, fs, lock as locking, minimum, patches, toolchain,
+};
 use crate::arch::Arch;
 use crate::backend;
 use crate::fragment::{self, Library};
@@ -187,6 +189,9 @@ pub enum Error {
         /// The kernel.
         kernel: String,
     },
+    /// The certificates that the kernel is to trust.
+    #[error(transparent)]
+    Certificates(#[from] certificates::Error),
     /// The kernel cannot be locked.
     #[error(transparent)]
     Lock(#[from] lock::Error),
@@ -319,6 +324,7 @@ impl Error {
                     .to_owned(),
             ),
             Error::NotLocked { .. } => Some("`cargo kernel lock` adds it".to_owned()),
+            Error::Certificates(error) => error.hint(),
             Error::Lock(error) => error.hint(),
             Error::NoPin { name, .. } => Some(format!(
                 "`cargo kernel toolchain pin {name}` writes it; `host` is this machine's own"
@@ -520,6 +526,7 @@ impl Session<'_> {
             self.prepared.map(|prepared| &prepared.models),
         )?;
         let place = self.build_place(spec, state, &config)?;
+        let trust = certificates::read(spec, &self.spec.root)?;
         let ccache = exec::find_on_path("ccache", &environment.path).map(|_| Ccache {
             dir: self.environment.cache_dir.join("ccache"),
             config: state.join("ccache.conf"),
@@ -532,6 +539,7 @@ impl Session<'_> {
             config,
             resolver,
             request,
+            trust,
             environment: environment.tool_variables(),
             cores,
             ccache,
@@ -776,7 +784,7 @@ impl Session<'_> {
                 Ok((Outcome::Reused(Origin::Store), take(&store, &entry, &plan)?))
             }
             Decision::Build(reason) => {
-                if plan.reuse
+                if plan.stored
                     && let Some(manifest) = self.take_from_index(&plan)
                 {
                     if let Err(error) = publish(&store, &manifest, &reason) {
@@ -822,7 +830,7 @@ impl Session<'_> {
                 rescanned?;
                 timed.transpose()?;
                 // The build is done and usable; at worst the next one will not find it.
-                if plan.reuse
+                if plan.stored
                     && let Err(error) = publish(&store, &manifest, &reason)
                 {
                     notify(Notice::Warning(describe(&error)));
@@ -895,6 +903,13 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<(), Error> {
         self.check_lock(spec, facts, plan)?;
+        if plan.stored
+            && let Some(registered) = self.store().registered(&plan.record.release)?
+        {
+            registered
+                .admits(spec.name.as_str(), &plan.record.identity)
+                .map_err(store::Error::from)?;
+        }
         for hazard in &plan.hazards {
             notify(Notice::Warning(format!(
                 "{hazard}; the build is not reproducible and does not go to the store\nhint: {}",
@@ -910,6 +925,9 @@ impl Session<'_> {
             return Ok(());
         };
         let locked = lock.kernels.get(spec.name.as_str());
+        if self.lock_check != LockCheck::Pins && locked.is_some() {
+            lock.check_format()?;
+        }
         let changes = match (self.lock_check, locked) {
             (LockCheck::Pins, _) | (LockCheck::Inputs, None) => return Ok(()),
             (LockCheck::All, None) => {
@@ -1177,6 +1195,7 @@ fn publish(
     if record.outputs.is_empty() {
         return Ok(());
     }
+    store.register(record.name.as_str(), &record.release, &record.identity)?;
     if matches!(reason, reuse::Reason::Incomplete { .. }) {
         store.forget(&record.release)?;
     }

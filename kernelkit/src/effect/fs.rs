@@ -145,6 +145,27 @@ pub fn write_atomic(path: impl AsRef<Utf8Path>, bytes: &[u8]) -> Result<(), Erro
     write().context("write", path)
 }
 
+/// Writes a file that is not there yet, complete and on disk before its name appears. The directory is made.
+/// `false`, and nothing written, where the name is taken.
+pub fn write_new(path: impl AsRef<Utf8Path>, bytes: &[u8]) -> Result<bool, Error> {
+    let path = path.as_ref();
+    let directory = path.parent().unwrap_or(Utf8Path::new("."));
+    create_dir_all(directory)?;
+    let write = || -> io::Result<bool> {
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".tmp-")
+            .tempfile_in(directory)?;
+        temporary.write_all(bytes)?;
+        temporary.as_file().sync_all()?;
+        match temporary.persist_noclobber(path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error.error),
+        }
+    };
+    write().context("write", path)
+}
+
 /// Writes only where the bytes differ, so that an unchanged file keeps its time.
 /// Returns whether it wrote.
 pub fn write_if_changed(path: impl AsRef<Utf8Path>, bytes: &[u8]) -> Result<bool, Error> {

@@ -1,12 +1,14 @@
 //! Reads and writes `kernel.lock` and the configurations beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::fs;
-use crate::lock::{DIRECTORY, Error as LockError, FILE, Lock, config_path, mailed_path};
-use crate::source::AppliedPatch;
+use crate::lock::{
+    DIRECTORY, Error as LockError, FILE, Lock, LockedTrust, config_path, mailed_path,
+};
+use crate::source::{AppliedPatch, Sha256};
 
 /// Why a lock could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -44,14 +46,21 @@ pub fn read_config(root: &Utf8Path, kernel: &str) -> Result<Option<String>, Erro
     Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 
-/// Writes the configurations in `configs`, by kernel, and the mailed `patches`, then the lock, and removes the
-/// configurations of kernels that it does not have. The lock comes after what it names, so that
+/// The certificates that a locked kernel is to trust, as the build reads them; `None` where the file is gone.
+pub fn read_trust(root: &Utf8Path, trust: &LockedTrust) -> Result<Option<String>, Error> {
+    let bytes = fs::read_optional(root.join(&trust.path))?;
+    Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+}
+
+/// Writes the configurations in `configs`, by kernel, the mailed `patches` and the certificates in `trusted`, then
+/// the lock, and removes the files of kernels that it does not have. The lock comes after what it names, so that
 /// being stopped in between leaves a lock whose hashes tell.
 pub fn write(
     root: &Utf8Path,
     lock: &Lock,
     configs: &BTreeMap<String, String>,
     patches: &[AppliedPatch],
+    trusted: &[(LockedTrust, String)],
 ) -> Result<(), Error> {
     let directory = root.join(DIRECTORY);
     fs::create_dir_all(&directory)?;
@@ -59,31 +68,50 @@ pub fn write(
         fs::write_atomic(root.join(config_path(kernel)), text.as_bytes())?;
     }
     let series = directory.join("series");
-    let mailed = |name: &str| series.join(name);
     for patch in patches {
         let path = root.join(mailed_path(patch.sha256));
         if patch.path != path {
             fs::write_if_changed(path, &fs::read(&patch.path)?)?;
         }
     }
+    for (trust, pem) in trusted {
+        fs::write_if_changed(root.join(&trust.path), pem.as_bytes())?;
+    }
     fs::write_atomic(root.join(FILE), lock.to_text().as_bytes())?;
-    if series.is_dir() {
-        let kernels = lock.kernels.values();
-        let named: Vec<_> = kernels
-            .flat_map(|kernel| &kernel.source.patches)
-            .map(|patch| root.join(&patch.path))
-            .collect();
-        for name in fs::file_names(&series)? {
-            if !named.contains(&mailed(&name)) {
-                fs::remove_file(mailed(&name))?;
-            }
-        }
+    let kernels = lock.kernels.values();
+    let patches = kernels.clone().flat_map(|kernel| &kernel.source.patches);
+    let patches = patches.map(|patch| root.join(&patch.path));
+    let trusted = kernels.filter_map(|kernel| kernel.trust.as_ref());
+    let trusted = trusted.map(|trust| root.join(&trust.path));
+    let named: HashSet<_> = patches.chain(trusted).collect();
+    for (directory, suffix) in [(series, ".patch"), (directory.join("trust"), ".pem")] {
+        drop_unnamed(&directory, suffix, &named)?;
     }
     for name in fs::file_names(&directory)? {
         if let Some(kernel) = name.strip_suffix(".config")
             && !lock.kernels.contains_key(kernel)
         {
             fs::remove_file(directory.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what was written here before and is not named any more: files that are called by a hash.
+fn drop_unnamed(
+    directory: &Utf8Path,
+    suffix: &str,
+    named: &HashSet<Utf8PathBuf>,
+) -> Result<(), Error> {
+    // Behind a link lie somebody else's files.
+    if !std::fs::symlink_metadata(directory).is_ok_and(|metadata| metadata.is_dir()) {
+        return Ok(());
+    }
+    for name in fs::file_names(directory)? {
+        let hash = name.strip_suffix(suffix).map(str::parse::<Sha256>);
+        let path = directory.join(&name);
+        if matches!(hash, Some(Ok(_))) && !named.contains(&path) {
+            fs::remove_file(path)?;
         }
     }
     Ok(())

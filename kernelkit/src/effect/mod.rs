@@ -7,6 +7,7 @@ pub mod batch;
 pub mod boot;
 mod borrow;
 pub mod build;
+pub mod certificates;
 pub mod configure;
 pub mod doctor;
 mod drift;

@@ -304,6 +304,9 @@ impl<'a> Run<'a> {
                     sha256,
                     confirm,
                 } => self.configure(path, *sha256, confirm)?,
+                Step::Certificates { path, .. } => {
+                    fs::write_if_changed(path, plan.trusted.as_bytes())?;
+                }
                 Step::Compile { call } => self.compile(call)?,
                 Step::InstallFile { from, to } => {
                     self.stage("install", None, |_| install_file(from, &staging.join(to)))?

@@ -5,6 +5,7 @@
 //! <root>/<release>/files/…       read-only
 //! <root>/<release>/last-used     its time is when the entry was last found
 //! <root>/.nix/<release>/…        links to the same build in the Nix store, which keep it there
+//! <root>/.releases/<release>     which identity a release names: written once, kept when the entry is pruned
 //! <root>/.tmp-…/                 an entry on its way in or out, locked by whoever is at it
 //! ```
 //!
@@ -22,9 +23,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::fs::{self, Context as _};
+use crate::identity::Identity;
 use crate::store::{
-    self, Check, Entry, File, Kind, Lookup, Prune, SCHEMA, State, Store, Summary, has_digest,
-    is_entry_name,
+    self, Check, Entry, File, Kind, Lookup, Prune, Registered, SCHEMA, State, Store, Summary,
+    Taken, is_entry_name,
 };
 
 const RECORD: &str = "entry.json";
@@ -35,6 +37,9 @@ const TEMPORARY: &str = ".tmp-";
 /// Links into the Nix store, by release: they go with their entry.
 pub(super) const NIX_ROOTS: &str = ".nix";
 
+/// What releases name, a file each.
+const REGISTER: &str = ".releases";
+
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -44,6 +49,18 @@ pub enum Error {
     /// A release that cannot name a directory.
     #[error("`{0}` cannot name a store entry")]
     Name(String),
+    /// The release names another identity.
+    #[error(transparent)]
+    Taken(#[from] Box<Taken>),
+    /// A line of the register cannot be read.
+    #[error("{path}, which says what this release names, cannot be understood")]
+    Register {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
     /// The manifest is not JSON.
     #[error("the manifest of {release} is not JSON")]
     Manifest {
@@ -89,6 +106,11 @@ impl Error {
             Error::Pattern { .. } => {
                 Some("use `*` for any characters, such as `6.12.*-tiny-*`".to_owned())
             }
+            Error::Taken(error) => Some(error.hint()),
+            Error::Register { .. } => Some(
+                "it was written by a newer kernelkit, or is damaged; remove it only if no kernel with this release is in use"
+                    .to_owned(),
+            ),
             Error::Name(_) | Error::Manifest { .. } | Error::Special { .. } => None,
         }
     }
@@ -131,7 +153,7 @@ impl HostStore {
             source,
         })?;
         let mut gone = self.list()?;
-        gone.retain(|entry| glob.matches(&entry.release) || has_digest(&entry.release, pattern));
+        gone.retain(|entry| glob.matches(&entry.release) || entry.digest == pattern);
         for entry in &gone {
             self.discard(&entry.release)?;
         }
@@ -153,6 +175,49 @@ impl HostStore {
             }
         }
         Ok(gone)
+    }
+
+    /// What a release names; `None` where no build has had it.
+    ///
+    /// # Errors
+    /// The register cannot be read.
+    pub fn registered(&self, release: &str) -> Result<Option<Registered>, Error> {
+        if !is_entry_name(release) {
+            return Err(Error::Name(release.to_owned()));
+        }
+        let path = self.root.join(REGISTER).join(release);
+        let Some(json) = fs::read_optional(&path)? else {
+            return Ok(None);
+        };
+        let registered = serde_json::from_slice(&json);
+        registered
+            .map(Some)
+            .map_err(|source| Error::Register { path, source })
+    }
+
+    /// Has a release name an identity, for good.
+    ///
+    /// # Errors
+    /// It names another one, or the register cannot be written.
+    pub fn register(&self, kernel: &str, release: &str, identity: &Identity) -> Result<(), Error> {
+        loop {
+            if let Some(registered) = self.registered(release)? {
+                return Ok(registered.admits(kernel, identity)?);
+            }
+            let line = Registered {
+                schema: SCHEMA,
+                release: release.to_owned(),
+                identity: identity.clone(),
+                kernel: kernel.to_owned(),
+                created: seconds(SystemTime::now()),
+            };
+            let json = serde_json::to_vec(&line).expect("a line has only string keys");
+            let path = self.root.join(REGISTER).join(release);
+            // Of two that write at once the second finds the first one's.
+            if fs::write_new(&path, &json)? {
+                return Ok(());
+            }
+        }
     }
 
     fn entry_dir(&self, release: &str) -> Utf8PathBuf {
@@ -185,9 +250,9 @@ impl HostStore {
         let mut found: Vec<Summary> = self
             .entry_names()?
             .into_iter()
-            .filter(|release| has_digest(release, key))
             .map(|release| self.summarize(release))
             .collect::<Result<_, _>>()?;
+        found.retain(|entry| entry.digest == key);
         found.sort_by_key(|entry| (entry.created, entry.release.clone()));
         Ok(found.pop().map(|entry| entry.release))
     }
@@ -204,21 +269,29 @@ impl HostStore {
     }
 
     fn summarize(&self, release: String) -> Result<Summary, Error> {
-        let (state, size, created) = match self.read_record(&release)? {
-            Ok(entry) => (State::Complete, entry.size(), entry.created),
-            Err(Lookup::Newer { schema, .. }) => (State::Newer { schema }, 0, 0),
-            Err(Lookup::Damaged { what, .. }) => (State::Damaged { what }, 0, 0),
-            Err(Lookup::Hit(_) | Lookup::Miss) => unreachable!("a record is sound or it is not"),
-        };
-        let last_used = std::fs::metadata(self.entry_dir(&release).join(LAST_USED))
-            .map_or(created, |metadata| metadata.mtime());
-        Ok(Summary {
+        let mut summary = Summary {
             release,
-            state,
-            size,
-            created,
-            last_used,
-        })
+            state: State::Complete,
+            schema: 0,
+            digest: String::new(),
+            size: 0,
+            created: 0,
+            last_used: 0,
+        };
+        match self.read_record(&summary.release)? {
+            Ok(entry) => {
+                summary.schema = entry.schema;
+                summary.digest = entry.digest().unwrap_or_default().to_owned();
+                summary.size = entry.size();
+                summary.created = entry.created;
+            }
+            Err(Lookup::Newer { schema, .. }) => summary.state = State::Newer { schema },
+            Err(Lookup::Damaged { what, .. }) => summary.state = State::Damaged { what },
+            Err(Lookup::Hit(_) | Lookup::Miss) => unreachable!("a record is sound or it is not"),
+        }
+        let used = std::fs::metadata(self.entry_dir(&summary.release).join(LAST_USED));
+        summary.last_used = used.map_or(summary.created, |metadata| metadata.mtime());
+        Ok(summary)
     }
 
     /// The difference between the record and the files, as a clause.

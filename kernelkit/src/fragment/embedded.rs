@@ -72,6 +72,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "security/hardening"
     "security/kaslr"
     "security/module-signing"
+    "security/trusted-certificates"
     "storage/dm"
     "storage/loop"
     "storage/nvme"

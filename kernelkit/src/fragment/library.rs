@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Base, Diagnostic, Fragment, FragmentName, InvalidName, Layer, Origin, embedded};
 use crate::arch::Arch;
+use crate::trust;
 use crate::version::KernelVersion;
 
 /// Adding this fragment is what `debug = true` means.
@@ -29,6 +30,8 @@ pub struct Selection<'a> {
     pub fragments: &'a [String],
     /// Adds `debug/debug`.
     pub debug: bool,
+    /// Adds [`trust::FRAGMENT`].
+    pub trust: bool,
     /// The kernel's architecture.
     pub arch: Arch,
     /// The kernel's version.
@@ -45,6 +48,8 @@ pub enum Reason {
     With(FragmentName),
     /// `debug = true`.
     Debug,
+    /// The kernel is to trust certificates.
+    Trust,
     /// It extends a selected fragment for this kernel version.
     Extends(FragmentName),
 }
@@ -268,6 +273,9 @@ impl Library {
         if selection.debug {
             choose(self.applicable(DEBUG, selection)?, Reason::Debug);
         }
+        if selection.trust {
+            choose(self.applicable(trust::FRAGMENT, selection)?, Reason::Trust);
+        }
         let extending: Vec<_> = self
             .iter()
             .filter(|fragment| {
@@ -392,6 +400,7 @@ mod tests {
             preset,
             fragments: &fragments,
             debug,
+            trust: false,
             arch: kernel.0.parse().unwrap(),
             version: &kernel.1.parse().unwrap(),
         };

@@ -211,6 +211,7 @@ fn every_embedded_reference_names_a_fragment() {
                     preset: Some(preset),
                     fragments: &[],
                     debug: true,
+                    trust: false,
                     arch: *arch,
                     version: &version,
                 };

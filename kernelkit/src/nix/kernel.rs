@@ -30,6 +30,12 @@ pub enum Error {
         /// Of the store object.
         name: String,
     },
+    /// The certificates were changed after they were locked.
+    #[error("{path} is not the file that kernel.lock names")]
+    Trust {
+        /// Of the file, relative to the lock.
+        path: Utf8PathBuf,
+    },
     /// A patch that no store file can be named after.
     #[error("the patch {path} has no file name")]
     Patch {
@@ -57,7 +63,9 @@ impl Error {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Error::Config { .. } => Some("run `cargo kernel lock`".to_owned()),
+            Error::Config { .. } | Error::Trust { .. } => {
+                Some("run `cargo kernel lock`".to_owned())
+            }
             Error::Derivation(error) => error.hint(),
             Error::Description { .. } => {
                 Some("the flake and cargo-kernel must be of one version".to_owned())
@@ -114,6 +122,9 @@ const UNPACK_DEBS: Script = Script {
     name: "unpack-debs.sh",
     text: include_str!("../../nix/unpack-debs.sh"),
 };
+
+/// The store file of the certificates that a kernel is to trust.
+const TRUSTED: &str = "trusted-certificates.pem";
 
 /// A script of `nix/`; its bytes are part of every derivation.
 struct Script {
@@ -396,12 +407,13 @@ pub struct Plan {
 
 /// The derivation of a kernel: the mirror of `nix/kernel.nix`.
 ///
-/// `name` is its key in `[kernels]`, `config` the text of [`Kernel::config`].
+/// `name` is its key in `[kernels]`, `config` the text of [`Kernel::config`], `trusted` that of [`Kernel::trust`].
 pub fn plan(
     store: &StoreDir,
     name: &str,
     kernel: &Kernel,
     config: &str,
+    trusted: &str,
     toolchain: &Toolchain,
 ) -> Result<Plan, Error> {
     if Sha256::of(config.as_bytes()) != kernel.config.sha256 {
@@ -409,6 +421,15 @@ pub fn plan(
             path: kernel.config.path.clone(),
         });
     }
+    let trusted = match &kernel.trust {
+        Some(trust) if Sha256::of(trusted.as_bytes()) != trust.sha256 => {
+            return Err(Error::Trust {
+                path: trust.path.clone(),
+            });
+        }
+        Some(_) => Some(Text::file(store, TRUSTED, trusted)?),
+        None => None,
+    };
     let config = Text::file(store, &format!("{name}.config"), config)?;
     let script = BUILD_KERNEL.text(store)?;
     let source = source(store, &kernel.source)?;
@@ -431,7 +452,8 @@ pub fn plan(
         .collect();
 
     let mut recipe = Recipe::new(
-        format!("linux-{}", kernel.release),
+        // A release may have `~`, a store name may not.
+        format!("linux-{}", kernel.release.replace('~', "-")),
         &toolchain.system,
         &toolchain.builder,
     );
@@ -486,6 +508,14 @@ pub fn plan(
             ("enableParallelBuilding", "1".to_owned()),
         ],
     );
+    // Only kernels that need it have the attribute.
+    if let Some(trusted) = &trusted {
+        recipe.inputs.sources.insert(trusted.path.clone());
+        set(
+            &mut recipe,
+            [("trustedCertificates", store.display(&trusted.path))],
+        );
+    }
     let derivation = recipe.derive(store, |path| {
         (path == &source_text.path)
             .then_some(source_modulo)
@@ -494,7 +524,9 @@ pub fn plan(
     let drv = Text::derivation(&derivation)?;
     let path = drv.path.clone();
     let mut texts = toolchain.texts.clone();
-    texts.extend([source_text, config, script, drv]);
+    texts.extend([source_text, config, script]);
+    texts.extend(trusted);
+    texts.push(drv);
     Ok(Plan {
         derivation,
         path,

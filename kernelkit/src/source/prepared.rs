@@ -24,6 +24,9 @@ pub struct Tree {
     pub commit: Option<Commit>,
     /// What the release could be labelled.
     pub label: LabelHint,
+    /// The tree id of that commit, where the files are those of a work tree.
+    #[serde(skip)]
+    pub head: Option<TreeId>,
     /// Whether files differ from the commit's.
     pub dirty: bool,
     /// Whether `resolved` always gives this tree; a directory can change at any time.

@@ -5,11 +5,12 @@
 use camino::Utf8PathBuf;
 
 use super::{
-    BackendChoice, Compiler, ConfigBase, Jobs, KernelName, Mail, NamedCompiler, PatchSet,
-    Timestamp, ToolchainName,
+    BackendChoice, Compiler, ConfigBase, DirtyRelease, Jobs, KernelName, Mail, NamedCompiler,
+    PatchSet, Timestamp, ToolchainName,
 };
 use crate::arch::Arch;
 use crate::config::Symbol;
+use crate::release::Template;
 use crate::source::Source;
 use crate::sourced::{Origin, Sourced};
 use crate::version::VersionRange;
@@ -43,6 +44,12 @@ layer! {
     fragments: Vec<String>,
     debug: bool,
     label: String,
+    release: Template,
+    build: String,
+    dist: String,
+    trust: Vec<Utf8PathBuf>,
+    edit: String,
+    dirty_release: DirtyRelease,
     compiler: CompilerName,
     toolchain: ToolchainName,
     backend: BackendChoice,

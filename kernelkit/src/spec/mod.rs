@@ -1,6 +1,5 @@
 //! What the user asked for: kernels declared in `Cargo.toml`, with defaults and
 //! command-line overrides. Every value knows where it came from.
-
 //!
 //! [`parse`] reads manifests and [`Overrides`] into a [`Spec`]; every setting is a row
 //! of [`SETTINGS`]. This module never reads a file: [`effect::workspace`](crate::effect::workspace)
@@ -17,6 +16,7 @@ mod patch;
 mod read;
 mod reference;
 mod settings;
+mod sign;
 mod source;
 mod starter;
 #[cfg(test)]
@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
 use crate::manifest::Backend;
+use crate::release::Template;
 use crate::source::Source;
 use crate::sourced::Sourced;
 
@@ -93,6 +94,18 @@ pub struct KernelSpec {
     pub debug: Sourced<bool>,
     /// The middle part of the release, instead of the derived one.
     pub label: Option<Sourced<String>>,
+    /// How the release is composed.
+    pub release: Sourced<Template>,
+    /// `{build}` in templates: the number of a build, such as `1000`.
+    pub build: Option<Sourced<String>>,
+    /// `{dist}` in templates: the distribution that it is for, such as `el8`.
+    pub dist: Option<Sourced<String>>,
+    /// Files with certificates that the kernel is to trust; absolute.
+    pub trust: Sourced<Vec<Utf8PathBuf>>,
+    /// The name of a source directory that is being edited: its release does not change with its files.
+    pub edit: Option<Sourced<String>>,
+    /// The release of a tree with uncommitted edits.
+    pub dirty_release: Sourced<DirtyRelease>,
     /// Its compiler; where there are rules, the one they choose takes its place.
     pub compiler: Sourced<NamedCompiler>,
     /// What chooses its compiler when its version and what it asks for are known: the first
@@ -314,6 +327,16 @@ pub enum Jobs {
     AutoPlusOne,
     /// Exactly so many.
     Exactly(u32),
+}
+
+/// How a tree with uncommitted edits is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DirtyRelease {
+    /// By the commit it was made from, with `-dirty` at the end: the release stays while one edits.
+    Stable,
+    /// By its files, as if they were committed.
+    Exact,
 }
 
 /// Which time the kernel embeds.

@@ -14,10 +14,11 @@ use super::matrix::{self, Declared};
 use super::overrides::Overrides;
 use super::settings::{Read, Setting, Table, find, suggest_key};
 use super::{
-    BackendChoice, Compiler, ConfigBase, Jobs, KernelName, KernelSpec, Spec, Timestamp,
-    ToolchainName,
+    BackendChoice, Compiler, ConfigBase, DirtyRelease, Jobs, KernelName, KernelSpec, Spec,
+    Timestamp, ToolchainName,
 };
 use crate::arch::Arch;
+use crate::release::{Field, Template};
 use crate::sourced::{Origin, Sourced};
 
 /// A `Cargo.toml` that may declare kernels.
@@ -782,6 +783,27 @@ fn complete(
             .hint("set it, such as `arch = \"x86_64\"`".to_owned()),
         );
     }
+    let release = or(layer.release, Template::default());
+    for (field, is_set) in [
+        (Field::Build, layer.build.is_some()),
+        (Field::Dist, layer.dist.is_some()),
+        (Field::Flavour, layer.flavour.is_some()),
+    ] {
+        if release.value.names(field) && !is_set {
+            let key = field.name();
+            problems.push(
+                Problem::new(
+                    format!(
+                        "the release of kernel `{name}` names `{{{key}}}`, but `{key}` is not set"
+                    ),
+                    Some(release.origin.clone()),
+                )
+                .hint(format!(
+                    "set `{key}`, or leave `{{{key}}}` out of `release`"
+                )),
+            );
+        }
+    }
     let toolchain = or(layer.toolchain, ToolchainName::HOST);
     // A toolchain of nixpkgs has one compiler: no rule chooses it.
     let compiler = match (compiler, toolchain.value.nixpkgs()) {
@@ -831,6 +853,12 @@ fn complete(
         fragments,
         debug: or(layer.debug, false),
         label: layer.label,
+        release,
+        build: layer.build,
+        dist: layer.dist,
+        trust: or(layer.trust, Vec::new()),
+        edit: layer.edit,
+        dirty_release: or(layer.dirty_release, DirtyRelease::Stable),
         compiler,
         rules,
         toolchain,

@@ -7,7 +7,7 @@ use super::error::{Problem, nearest};
 use super::input::{Input, Outcome};
 use super::layer::{Common, CompilerParts, Layer, PatchParts, RuleParts, SourceParts};
 use super::matrix::{self, MatrixParts};
-use super::{ConfigBase, compiler, mail, patch, source, value};
+use super::{ConfigBase, compiler, mail, patch, sign, source, value};
 use crate::patch::mail::is_on_a_list;
 use crate::source::Source;
 
@@ -445,6 +445,78 @@ pub static SETTINGS: &[Setting] = &[
         doc: "The middle part of the release: `uname -r` is `<version>-<label>-<digest>`.",
         read: Read::Kernel(|layer, input| {
             layer.label = input.sourced(input.parsed(value::label)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "release",
+        kind: "string",
+        default: "\"{version}-{label}-{digest}\"",
+        example: "\"{version}-{arch}-{digest}\"",
+        flag: Some("--release-template"),
+        doc: "How the release (`uname -r`) is composed, of `{version}`, with which it begins, `{series}` (`6.12`), `{flavour}`, `{arch}`, `{dist}`, `{build}`, `{label}` and `{digest}`. A field without a value takes the separator before it along. Without `{digest}`, the first identity that goes into the store under a release keeps it.",
+        read: Read::Kernel(|layer, input| {
+            layer.release = input.sourced(input.parsed(value::release)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "build",
+        kind: "string or integer",
+        default: "",
+        example: "1000",
+        flag: Some("--build-number"),
+        doc: "`{build}` in `release` and in the names of packages. In `release` it is part of the identity.",
+        read: Read::Kernel(|layer, input| {
+            layer.build = input.sourced(input.parsed_scalar(value::word)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "dist",
+        kind: "string",
+        default: "",
+        example: "\"el8\"",
+        flag: Some("--dist"),
+        doc: "`{dist}` in `release` and in the names of packages: the distribution the kernel is for. In `release` it is part of the identity.",
+        read: Read::Kernel(|layer, input| {
+            layer.dist = input.sourced(input.parsed(value::word)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "sign",
+        kind: "table",
+        default: "",
+        example: "{ trust = [\"certs/ours.pem\"] }",
+        flag: None,
+        doc: "`trust` is a list of files of the workspace with certificates (PEM or DER) that the kernel is to trust, for modules that are signed after the build. Each certificate is part of the identity. The build makes no key of its own: `CONFIG_MODULE_SIG_KEY` is empty, `CONFIG_MODULE_SIG_ALL` off.",
+        read: Read::Kernel(|layer, input| {
+            layer.trust = input.sourced(sign::read(input)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "edit",
+        kind: "string",
+        default: "",
+        example: "\"mine\"",
+        flag: None,
+        doc: "Says that the source directory is being edited, and gives it a name: the release is that of the name, with `-dirty` at the end, and does not change with the files. Such a kernel is never stored, locked or published. Git work trees with uncommitted edits need no name.",
+        read: Read::Kernel(|layer, input| {
+            layer.edit = input.sourced(input.parsed(value::word)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        key: "dirty-release",
+        kind: "string",
+        default: "\"stable\"",
+        example: "\"exact\"",
+        flag: None,
+        doc: "The release of a git work tree with uncommitted edits: `stable` is that of the commit, with `-dirty` at the end, so that an edit compiles what it changes and nothing else; `exact` is that of the files, as if they were committed.",
+        read: Read::Kernel(|layer, input| {
+            layer.dirty_release = input.sourced(input.parsed(value::dirty_release)?);
             Ok(())
         }),
     },

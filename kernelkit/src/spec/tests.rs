@@ -76,7 +76,7 @@ fn unknown_keys_name_the_nearest_one_and_their_place() {
     "#);
     assert_snapshot!(wrong_kernel("zzz = 1"), @r#"
     Cargo.toml:4:1: unknown key `zzz` in `workspace.metadata.kernel.kernels.k`
-      hint: the keys here are: source, version, patches, series, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, flavour, debug, label, compiler, toolchain, backend, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse, borrow-objects, publish
+      hint: the keys here are: source, version, patches, series, patch-fuzz, arch, preset, make, config, fragments, allnoconfig-base, flavour, debug, label, release, build, dist, sign, edit, dirty-release, compiler, toolchain, backend, make-flags, targets, jobs, ccache, ccache-max-size, reproducible, timestamp, compile-commands, gdb-scripts, rust-analyzer, install, modules-install, source-symlink, reuse, borrow-objects, publish
     "#);
     assert_snapshot!(wrong_kernel("ref = \"v6.12\""), @r#"
     Cargo.toml:4:1: unknown key `ref` in `workspace.metadata.kernel.kernels.k`
@@ -817,6 +817,9 @@ fn every_flag_of_the_table_is_an_override() {
         fragment_dirs: vec!["x".into()],
         debug: Some(true),
         label: text(),
+        release: text(),
+        build: text(),
+        dist: text(),
         compiler: text(),
         toolchain: Some("debian-12".to_owned()),
         backend: Some("host".to_owned()),
@@ -872,6 +875,9 @@ fn any_setting() -> impl Strategy<Value = (&'static str, String, String)> {
     prop_oneof![
         switch,
         text("label", "[a-z]{1,8}"),
+        text("release", "\\{version\\}[-.]\\{(label|digest|arch)\\}"),
+        text("build", "[1-9][0-9]{0,3}"),
+        text("dist", "el[7-9]"),
         text("arch", "(x86_64|arm64|riscv64)"),
         text("compiler", "(gcc|clang)"),
         text("jobs", "(auto|auto\\+1|[1-9][0-9]?)"),
@@ -897,6 +903,9 @@ fn set(overrides: &mut Overrides, key: &str, value: &str) {
         "borrow-objects" => overrides.borrow_objects = switch,
         "publish" => overrides.publish = switch,
         "label" => overrides.label = text,
+        "release" => overrides.release = text,
+        "build" => overrides.build = text,
+        "dist" => overrides.dist = text,
         "arch" => overrides.arch = text,
         "compiler" => overrides.compiler = text,
         "jobs" => overrides.jobs = text,

@@ -7,11 +7,13 @@ use jiff::Timestamp as Instant;
 
 use super::error::suggest;
 use super::{
-    BackendChoice, Compiler, InvalidToolchainName, Jobs, KernelName, Timestamp, ToolchainName,
+    BackendChoice, Compiler, DirtyRelease, InvalidToolchainName, Jobs, KernelName, Timestamp,
+    ToolchainName,
 };
 use crate::arch::{Arch, UnknownArch};
 use crate::goal;
 use crate::manifest::Backend;
+use crate::release::{InvalidTemplate, Template, WORD_LENGTH, is_plain};
 
 /// A value that is not what its setting takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -164,6 +166,35 @@ pub(super) fn label(text: &str) -> Result<String, InvalidValue> {
         format!("`{text}` cannot be a label"),
         format!("use letters, digits, `.`, `_` and `-`, at most {LONGEST}"),
     ))
+}
+
+/// The template of a release.
+pub(super) fn release(text: &str) -> Result<Template, InvalidValue> {
+    text.parse()
+        .map_err(|error: InvalidTemplate| InvalidValue::new(error.to_string(), error.hint()))
+}
+
+/// What `{build}` and `{dist}` stand for.
+pub(super) fn word(text: &str) -> Result<String, InvalidValue> {
+    if !text.is_empty() && text.len() <= WORD_LENGTH && text.chars().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    Err(InvalidValue::new(
+        format!("`{text}` cannot be part of a release"),
+        format!("use letters, digits, `.`, `_`, `+`, `~` and `-`, at most {WORD_LENGTH}"),
+    ))
+}
+
+/// The release of a tree with uncommitted edits.
+pub(super) fn dirty_release(text: &str) -> Result<DirtyRelease, InvalidValue> {
+    match text {
+        "stable" => Ok(DirtyRelease::Stable),
+        "exact" => Ok(DirtyRelease::Exact),
+        _ => Err(InvalidValue::new(
+            format!("`{text}` is not a way to name a tree with uncommitted edits"),
+            "use `stable` or `exact`",
+        )),
+    }
 }
 
 pub(super) fn toolchain(text: &str) -> Result<ToolchainName, InvalidValue> {

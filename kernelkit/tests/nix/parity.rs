@@ -135,7 +135,9 @@ fn check(nix: &Nix, directory: &Utf8Path, least: usize) {
                 &toolchain.environment
             )
         );
-        let plan = plan(&store, name, kernel, &config, &toolchain).unwrap();
+        let trust = kernel.trust.as_ref();
+        let trusted = trust.map_or_else(String::new, |trust| read(directory.join(&trust.path)));
+        let plan = plan(&store, name, kernel, &config, &trusted, &toolchain).unwrap();
         for text in &plan.texts {
             // Differences show as text before they show as another path.
             let real = nix.real(&text.path);
@@ -184,6 +186,7 @@ fn a_changed_config_is_an_error_that_names_the_cure() {
         "tiny",
         &lock.kernels["tiny"],
         "CONFIG_B=y\n",
+        "",
         &toolchain,
     )
     .unwrap_err();

@@ -152,7 +152,8 @@ impl Session<'_> {
             }
         };
         let name = spec.name.as_str();
-        let plan = kernel::plan(store, name, &entry, &plan.dot_config, &toolchain)?;
+        let (config, trusted) = (&plan.dot_config, &plan.trusted);
+        let plan = kernel::plan(store, name, &entry, config, trusted, &toolchain)?;
         let source = &entry.source;
         let sha256 = source
             .sha256
@@ -316,7 +317,7 @@ impl Session<'_> {
         };
         let [out, modules] = wanted.map(|path| derived.nix.place(path));
         let manifest = layer::take(plan, &out, &modules, statistics)?;
-        if plan.reuse {
+        if plan.stored {
             let store = self.store();
             if let Err(error) = publish(&store, &manifest, reason) {
                 notify(Notice::Warning(describe(&error)));

@@ -14,7 +14,7 @@ use super::flake::Flake;
 use super::program::{self, Nix};
 use crate::effect::environment::Environment;
 use crate::effect::{exec, fs};
-use crate::lock::{FILE, Kernel, Lock, LockedPatch, ToolchainKind};
+use crate::lock::{self, FILE, Kernel, Lock, LockedPatch, ToolchainKind};
 use crate::nix::derivation::{self, Derivation, Known};
 use crate::nix::failure::Cause;
 use crate::nix::kernel::{self, Description, Plan, Toolchain};
@@ -56,6 +56,9 @@ pub enum Error {
         #[source]
         source: Box<exec::Error>,
     },
+    /// The lock.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
     /// A file.
     #[error(transparent)]
     Fs(#[from] fs::Error),
@@ -105,6 +108,7 @@ impl Error {
                 );
                 Some(hint.to_owned())
             }
+            Error::Lock(error) => error.hint(),
             Error::Fs(error) => error.hint(),
             Error::Pin(error) => error.hint(),
             Error::Kernel(error) => error.hint(),
@@ -189,14 +193,20 @@ impl<'a> Planner<'a> {
             kernel: name.to_owned(),
             locked: lock.kernels.keys().cloned().collect(),
         })?;
+        lock.check_format()?;
         let toolchain = toolchain.unwrap_or(&kernel.toolchain);
         let config = fs::read_to_string(self.root.join(&kernel.config.path))?;
+        let trusted = match &kernel.trust {
+            Some(trust) => fs::read_to_string(self.root.join(&trust.path))?,
+            None => String::new(),
+        };
         let toolchain = self.toolchain(kernel, toolchain)?;
         Ok(kernel::plan(
             &StoreDir::default(),
             name,
             kernel,
             &config,
+            &trusted,
             toolchain,
         )?)
     }

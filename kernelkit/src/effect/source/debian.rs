@@ -163,6 +163,7 @@ pub(super) fn prepare(
         localversion: cached.record.localversion,
         config_inputs: None,
         commit: None,
+        head: None,
         label: LabelHint::Reference {
             name: format!("debian-{}", revision.unwrap_or(&candidate.version)),
         },

@@ -48,6 +48,7 @@ pub(super) fn prepare(
         label: head
             .as_ref()
             .map_or(LabelHint::Directory, |head| head.label(dirty)),
+        head: head.as_ref().map(|head| head.tree),
         commit: head.map(|head| head.commit),
         dirty,
         pinned: false,

@@ -190,6 +190,7 @@ pub(super) fn prepare(
         version: cached.record.version,
         localversion: cached.record.localversion,
         config_inputs: None,
+        head: None,
         commit: Some(Commit {
             id: resolved.commit.clone(),
             author_date: resolved.author_date,

@@ -265,6 +265,7 @@ fn finish(location: &str, name: &str, cached: cache::Cached, known: Known) -> Tr
         localversion: cached.record.localversion,
         config_inputs: None,
         commit: None,
+        head: None,
         dirty: false,
         pinned: true,
         verification: known.verification,

@@ -4,6 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::source::{Sha256, TreeId};
 
 const RELEASE: &str = "6.12.117-tiny-0123456789ab";
 
@@ -43,8 +44,10 @@ impl Bench {
     }
 
     fn publish(&self, release: &str) -> Entry {
+        let (_, digest) = release.rsplit_once('-').unwrap();
+        let manifest = format!(r#"{{"name":"tiny","digest":"{digest}"}}"#);
         self.store
-            .publish(release, &self.build(), br#"{"name":"tiny"}"#)
+            .publish(release, &self.build(), manifest.as_bytes())
             .unwrap()
     }
 
@@ -269,11 +272,11 @@ fn a_store_copied_without_its_times_is_sound() {
 fn an_entry_of_a_newer_kernelkit_is_left_alone() {
     let bench = Bench::new();
     bench.publish(RELEASE);
-    let newer = br#"{"schema":2,"everything":"different"}"#;
+    let newer = br#"{"schema":3,"everything":"different"}"#;
     fs::write_atomic(bench.stored(RECORD), newer).unwrap();
     assert_eq!(
         what(bench.store.find(RELEASE, Check::Full).unwrap()),
-        "newer 2"
+        "newer 3"
     );
     let error = bench
         .store
@@ -281,7 +284,7 @@ fn an_entry_of_a_newer_kernelkit_is_left_alone() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("the store entry {RELEASE} has schema 2; this version knows up to 1")
+        format!("the store entry {RELEASE} has schema 3; this version knows up to 2")
     );
     assert!(error.hint().unwrap().contains("update"));
     let limits = Prune {
@@ -290,6 +293,109 @@ fn an_entry_of_a_newer_kernelkit_is_left_alone() {
     };
     assert_eq!(bench.store.prune(&limits, false).unwrap(), []);
     assert_eq!(fs::read(bench.stored(RECORD)).unwrap(), newer);
+}
+
+fn identity(label: &str) -> Identity {
+    Identity {
+        release: format!("6.12.117-{label}"),
+        trust: Vec::new(),
+        source: TreeId::from_bytes([1; 20]),
+        config: Sha256::of(b""),
+        toolchain: "gcc".to_owned(),
+        flags: Vec::new(),
+    }
+}
+
+#[test]
+fn a_release_names_one_identity_even_after_its_entry_is_gone() {
+    let bench = Bench::new();
+    let store = &bench.store;
+    assert_eq!(store.registered("6.12.117-el8").unwrap(), None);
+    let (one, other) = (
+        identity("el8"),
+        Identity {
+            toolchain: "clang".to_owned(),
+            ..identity("el8")
+        },
+    );
+    store.register("tiny", "6.12.117-el8", &one).unwrap();
+    store.register("again", "6.12.117-el8", &one).unwrap();
+    bench.publish("6.12.117-el8");
+    store.forget("*").unwrap();
+    store
+        .prune(
+            &Prune {
+                keep: Some(0),
+                ..Prune::default()
+            },
+            false,
+        )
+        .unwrap();
+    let error = store.register("vm", "6.12.117-el8", &other).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the release 6.12.117-el8 is taken: it names the identity {} of `tiny`, and `vm` has the identity {}; they differ in toolchain",
+            one.digest(),
+            other.digest()
+        )
+    );
+    let hint = error.hint().unwrap();
+    for way in ["{build}", "{digest}", "--unstored"] {
+        assert!(hint.contains(way), "{hint}");
+    }
+    store.register("vm", "6.12.117-el9", &other).unwrap();
+    assert_eq!(store.list().unwrap(), []);
+}
+
+#[test]
+fn of_two_that_register_a_release_at_once_one_has_it() {
+    let bench = Bench::new();
+    let identities = ["a", "b", "c", "d", "e", "f"].map(|toolchain| Identity {
+        toolchain: toolchain.to_owned(),
+        ..identity("x")
+    });
+    let won: Vec<bool> = std::thread::scope(|scope| {
+        let threads: Vec<_> = identities
+            .iter()
+            .map(|identity| scope.spawn(|| bench.store.register("k", "6.12-x", identity).is_ok()))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    assert_eq!(won.iter().filter(|won| **won).count(), 1);
+    let standing = bench.store.registered("6.12-x").unwrap().unwrap();
+    let winner = won.iter().position(|won| *won).unwrap();
+    assert_eq!(standing.identity, identities[winner]);
+}
+
+#[test]
+fn a_line_of_the_register_that_cannot_be_read_names_no_identity_by_accident() {
+    let bench = Bench::new();
+    bench
+        .store
+        .register("tiny", "6.12-x", &identity("x"))
+        .unwrap();
+    let line = bench.root.join("store/.releases/6.12-x");
+    fs::write_atomic(&line, b"{\"schema\":").unwrap();
+    let error = bench
+        .store
+        .register("tiny", "6.12-x", &identity("x"))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("{line}, which says what this release names, cannot be understood")
+    );
+    assert_eq!(fs::read(&line).unwrap(), b"{\"schema\":");
+    for name in ["", "..", "a/b"] {
+        let error = bench
+            .store
+            .register("tiny", name, &identity("x"))
+            .unwrap_err();
+        assert!(matches!(error, Error::Name(_)), "{name}");
+    }
 }
 
 #[test]
