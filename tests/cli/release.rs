@@ -196,6 +196,14 @@ fn a_dirty_tree_keeps_the_release_of_its_commit_and_is_not_stored() {
     let tree = tree.edit("lib/new.c", |_| "int three;\n".to_owned());
     assert_eq!(planned(&sandbox), format!("{release}-dirty"));
     assert_eq!(stored(&sandbox), 1, "no dirty build is stored");
+    let said = run(&sandbox, &["build", "--publish"]);
+    assert_eq!(said.code, 101);
+    assert!(
+        said.stderr
+            .contains("the build of `tiny` is not published: its source has uncommitted edits"),
+        "{}",
+        said.stderr
+    );
     let said = run(&sandbox, &["lock"]);
     assert!(
         said.code != 0 && said.stderr.contains("cannot be locked"),

@@ -101,7 +101,7 @@ fn certificates_are_locked_with_their_kernel() {
         texts.collect()
     };
     assert_eq!(run(&sandbox, &["lock"]).code, 0);
-    assert_eq!(locked(), [one.clone()]);
+    assert_eq!(locked(), std::slice::from_ref(&one));
     assert_eq!(run(&sandbox, &["plan", "--locked"]).code, 0);
     // Another certificate is another kernel than the locked one.
     sandbox.write("project/certs/ours.pem", &two);

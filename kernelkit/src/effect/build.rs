@@ -245,6 +245,12 @@ pub enum Error {
     /// A layer cannot be laid out.
     #[error(transparent)]
     Exec(#[from] exec::Error),
+    /// A build that only its build directory may have.
+    #[error("the build of `{kernel}` is not published: its source has uncommitted edits")]
+    Edited {
+        /// The kernel.
+        kernel: String,
+    },
     /// It is no kernel that boots.
     #[error("`{kernel}` has no image, System.map and config to publish")]
     NothingToPublish {
@@ -339,6 +345,9 @@ impl Error {
             Error::Locked(error) => error.hint(),
             Error::Layer(error) => error.hint(),
             Error::Exec(error) => error.hint(),
+            Error::Edited { .. } => Some(
+                "commit them and build again, or set `dirty-release = \"exact\"`".to_owned(),
+            ),
             Error::NothingToPublish { .. } => {
                 Some("leave `targets` and `install` at their defaults".to_owned())
             }

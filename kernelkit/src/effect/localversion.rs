@@ -7,6 +7,7 @@
 use camino::Utf8Path;
 
 use super::fs;
+use crate::release::is_plain;
 
 /// What object files that use the symbol depend on.
 const STAMP: &str = "include/config/LOCALVERSION";
@@ -86,8 +87,7 @@ fn synced(build: &Utf8Path, old: &str, new: &str) -> Result<Option<Files>, fs::E
 fn value(config: &str) -> Option<&str> {
     let line = config.lines().find_map(|line| line.strip_prefix(CONFIG))?;
     let value = line.strip_prefix('"')?.strip_suffix('"')?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._+~".contains(&byte);
-    value.bytes().all(plain).then_some(value)
+    value.chars().all(is_plain).then_some(value)
 }
 
 /// The text with the new value in its line, which has it with or without quotes (`auto.conf` up to 6.9

@@ -71,6 +71,16 @@ impl std::fmt::Display for State {
 /// What a derivation of a kernel puts out.
 const OUTPUTS: [&str; 4] = ["out", "modules", "dev", "debug"];
 
+/// A build of uncommitted edits is nobody else's.
+fn refuse_edited(manifest: &Manifest) -> Result<(), Error> {
+    match manifest.record.base {
+        None => Ok(()),
+        Some(_) => Err(Error::Edited {
+            kernel: manifest.record.name.to_string(),
+        }),
+    }
+}
+
 impl Session<'_> {
     /// Adds the run layer and the modules of a finished build to the Nix store, under names that
     /// follow from their content, so that nobody has to be trusted; keeps them there by release.
@@ -80,6 +90,7 @@ impl Session<'_> {
         manifest: &Manifest,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Vec<Layer>, Error> {
+        refuse_edited(manifest)?;
         let nix = Nix::find(self.environment)?;
         let mut daemon = nix.connect(&Options::default())?;
         let release = &manifest.record.release;
@@ -130,6 +141,7 @@ impl Session<'_> {
         manifest: &Manifest,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Vec<Layer>, Error> {
+        refuse_edited(manifest)?;
         let facts = self.gather(spec, notify)?;
         let planned = plan::plan(spec, &facts)?;
         if self.lock_state(spec, &facts, &planned) != Lock::Same {
