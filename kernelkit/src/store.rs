@@ -162,6 +162,17 @@ impl Taken {
 }
 
 impl Registered {
+    /// A line of the register, in the format of this kernelkit.
+    pub fn new(kernel: &str, release: &str, identity: &Identity, created: i64) -> Self {
+        Registered {
+            schema: SCHEMA,
+            release: release.to_owned(),
+            identity: identity.clone(),
+            kernel: kernel.to_owned(),
+            created,
+        }
+    }
+
     /// Whether the release may name `identity`, too.
     ///
     /// # Errors

@@ -100,7 +100,7 @@ fn fast(sandbox: &Sandbox, name: &str, compile: &str) -> StandIn {
                 "\t@$(CC) $(cflags) -c -o $(objtree)/init/version-timestamp.o $(srctree)/init/version-timestamp.c\n",
                 "",
             )
-            .replace("\t@$(LD) -r -o $@ $(builtin) $(objtree)/init/version-timestamp.o\n", "\t@echo > $@\n")
+            .replace("\t@$(LD) -r -o $@ $(builtin) $(certificates) $(objtree)/init/version-timestamp.o\n", "\t@echo > $@\n")
             .replace("\t@$(LD) -r -o $@ $<\n", "\t@echo > $@\n")
             .replace("\t@$(NM) -n $@ | sed '/ [aU] /d' > $(objtree)/System.map\n", "\t@echo > $(objtree)/System.map\n");
         assert!(fast.contains(&recipe));

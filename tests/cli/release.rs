@@ -311,3 +311,23 @@ fn a_dirty_tree_has_its_place_in_the_64_characters() {
     );
     assert_eq!(manifest["observed"]["uts_release"], release);
 }
+
+#[test]
+fn two_kernels_of_one_batch_cannot_have_one_release() {
+    let (sandbox, _tree) = tiny("");
+    let matrix = "[workspace]\nmembers = []\n\n[workspace.metadata.kernel.matrix.lts]\nsource = \"../tree\"\npreset = \"tiny\"\nbuild = 1\nrelease = \"{version}-{build}\"\naxes = { debug = [false, true] }\n";
+    sandbox.write("project/Cargo.toml", matrix);
+    let said = run(&sandbox, &["build", "--all", "--keep-going"]);
+    assert_ne!(said.code, 0);
+    let report = run(&sandbox, &["report"]).stdout;
+    assert!(
+        report.contains("the release 6.12.117-1 is taken"),
+        "{report}"
+    );
+    assert!(report.contains("1 passed"), "{report}");
+    sandbox.write(
+        "project/Cargo.toml",
+        &matrix.replace("{build}\"", "{build}.{digest}\""),
+    );
+    assert_eq!(run(&sandbox, &["build", "--all"]).code, 0);
+}

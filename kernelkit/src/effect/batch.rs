@@ -11,6 +11,7 @@
 //! directory or the store says, so that a batch may be killed at any moment and is begun again by the
 //! same command.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +23,7 @@ use super::build::layers::Layer;
 use super::build::{self, Notice, Origin, Prepared, Session};
 use super::jobserver::{Jobserver, Token};
 use super::run::{self, Event as RunEvent};
-use super::{borrow, environment, exec, fs, lock, report as reporting, tmpfs};
+use super::{borrow, environment, exec, fs, lock, report as reporting, store, tmpfs};
 use crate::batch::{self, Batch, Budget, End, Estimate, KernelRecord, Planned, Record, Stage};
 use crate::manifest::{self, Backend, Manifest};
 use crate::plan::Plan;
@@ -30,6 +31,7 @@ use crate::report::{self, Report};
 use crate::reuse::Decision;
 use crate::sourced;
 use crate::spec::{Jobs, KernelSpec};
+use crate::store::Registered;
 use crate::tmpfs::Place;
 
 /// How a batch is run.
@@ -186,6 +188,7 @@ pub fn run(
         dir,
         progress: kernels.iter().map(|_| Mutex::default()).collect(),
         prepared: Prepared::default(),
+        releases: Mutex::default(),
         record,
     };
     work.write_record()?;
@@ -223,6 +226,8 @@ struct Work<'a> {
     progress: Vec<Mutex<Progress>>,
     /// What the plans, which are made in one go, were made of.
     prepared: Prepared,
+    /// What the releases of its kernels name, before any of them is built.
+    releases: Mutex<BTreeMap<String, Registered>>,
     record: Record,
 }
 
@@ -383,6 +388,7 @@ impl<'a> Work<'a> {
         };
         let facts = session.gather(spec, notify)?;
         let plan = session.decide(spec, &facts, notify)?;
+        self.claim(&plan)?;
         (self.notify)(kernel, Event::Planned(&plan.record));
         self.progress(kernel).planned = Some(plan.record.clone());
         let release = plan.record.release.clone();
@@ -430,6 +436,21 @@ impl<'a> Work<'a> {
             release,
             objects,
         }))
+    }
+
+    /// Refuses a release that names another kernel of this batch.
+    fn claim(&self, plan: &Plan) -> Result<(), store::Error> {
+        if !plan.stored {
+            return Ok(());
+        }
+        let record = &plan.record;
+        let kernel = record.name.as_str();
+        let releases = self.releases.lock();
+        let mut releases = releases.unwrap_or_else(PoisonError::into_inner);
+        let claimed = releases
+            .entry(record.release.clone())
+            .or_insert_with(|| Registered::new(kernel, &record.release, &record.identity, 0));
+        Ok(claimed.admits(kernel, &record.identity)?)
     }
 
     /// How long a build from nothing of this kernel took, whatever its identity was.

@@ -204,13 +204,8 @@ impl HostStore {
             if let Some(registered) = self.registered(release)? {
                 return Ok(registered.admits(kernel, identity)?);
             }
-            let line = Registered {
-                schema: SCHEMA,
-                release: release.to_owned(),
-                identity: identity.clone(),
-                kernel: kernel.to_owned(),
-                created: seconds(SystemTime::now()),
-            };
+            let now = seconds(SystemTime::now());
+            let line = Registered::new(kernel, release, identity, now);
             let json = serde_json::to_vec(&line).expect("a line has only string keys");
             let path = self.root.join(REGISTER).join(release);
             // Of two that write at once the second finds the first one's.
