@@ -135,3 +135,77 @@ fn a_damaged_build_is_built_again() {
     );
     assert!(std::fs::read(&image).unwrap() == whole);
 }
+
+#[test]
+fn a_stored_image_that_has_rotted_is_reported_and_built_again() {
+    let (sandbox, release) = built();
+    let image = sandbox.path(&format!(
+        "project/target/kernel/tiny/destdir/boot/vmlinuz-{release}"
+    ));
+    let right = std::fs::read(&image).unwrap();
+    flip_a_byte(&sandbox, &release);
+    assert_eq!(run(&sandbox, &["clean"]).code, 0);
+    let said = run(&sandbox, &["build"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("is damaged: boot/vmlinuz-")
+            && said.stderr.contains("it is built again")
+            && said.stderr.contains("Built tiny"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(std::fs::read(&image).unwrap(), right);
+    // The store has the right one now.
+    assert_eq!(run(&sandbox, &["store", "verify"]).code, 0);
+    assert_eq!(run(&sandbox, &["clean"]).code, 0);
+    let said = run(&sandbox, &["build"]);
+    assert!(said.stderr.contains("Reused tiny"), "{}", said.stderr);
+    assert_eq!(std::fs::read(&image).unwrap(), right);
+
+    flip_a_byte(&sandbox, &release);
+    assert_eq!(run(&sandbox, &["store", "verify"]).code, 100);
+    assert_eq!(run(&sandbox, &["store", "verify", "--repair"]).code, 0);
+    assert_eq!(run(&sandbox, &["store", "list"]).stdout, "");
+}
+
+#[test]
+fn permissions_do_not_depend_on_the_umask() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let modes = |umask: &str| -> Vec<(String, u32)> {
+        let (sandbox, _tree) = tiny("fragments = [\"core/modules\"]\nlabel = \"x\"\n");
+        let kernel = sandbox.process(&sandbox.path("project"), &["build"]);
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell
+            .args(["-c", &format!("umask {umask} && exec \"$0\" \"$@\"")])
+            .arg(kernel.get_program())
+            .args(kernel.get_args())
+            .current_dir(sandbox.path("project"))
+            .env_clear()
+            .envs(
+                kernel
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            );
+        let output = shell.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let mut found = Vec::new();
+        let mut open = vec![sandbox.path("project/target/kernel/tiny/destdir")];
+        while let Some(directory) = open.pop() {
+            for entry in directory.read_dir_utf8().unwrap() {
+                let entry = entry.unwrap();
+                let metadata = entry.metadata().unwrap();
+                if metadata.is_dir() {
+                    open.push(entry.path().to_owned());
+                }
+                let mode = metadata.permissions().mode() & 0o7777;
+                found.push((entry.file_name().to_owned(), mode));
+            }
+        }
+        found.sort();
+        found
+    };
+    let usual = modes("022");
+    assert!(usual.len() > 6, "{usual:?}");
+    assert_eq!(modes("077"), usual);
+    assert_eq!(modes("000"), usual);
+}

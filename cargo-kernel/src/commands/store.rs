@@ -20,7 +20,11 @@ enum Command {
     /// List the stored builds
     List,
     /// Read every byte of the stored builds; exits with 100 where one is damaged
-    Verify,
+    Verify {
+        /// Drop what is damaged, so that the next build makes it again
+        #[arg(long)]
+        repair: bool,
+    },
     /// Drop builds by release, digest or glob pattern
     Forget {
         /// Such as 6.12.117-debian-0123456789ab, 0123456789ab or '6.1.*'
@@ -54,7 +58,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<u8, Failure> {
                 show(&entry, ui);
             }
         }
-        Command::Verify => return verify(&store, ui),
+        Command::Verify { repair } => return verify(&store, *repair, ui),
         Command::Forget { patterns } => {
             for pattern in patterns {
                 let gone = store.forget(pattern)?;
@@ -86,7 +90,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-fn verify(store: &HostStore, ui: &Ui) -> Result<u8, Failure> {
+fn verify(store: &HostStore, repair: bool, ui: &Ui) -> Result<u8, Failure> {
     let mut code = DONE;
     for entry in store.list()? {
         let wrong = match store.find(&entry.release, Check::Full)? {
@@ -104,7 +108,12 @@ fn verify(store: &HostStore, ui: &Ui) -> Result<u8, Failure> {
             None => ui.status("Sound", &entry.release),
             Some(what) => {
                 ui.warning(format!("{}: {what}", entry.release));
-                code = NO;
+                if repair && store.repair(&entry.release)? {
+                    ui.message("dropped", json!({ "entry": entry, "dry_run": false }));
+                    ui.status("Dropped", &entry.release);
+                } else {
+                    code = NO;
+                }
             }
         }
     }

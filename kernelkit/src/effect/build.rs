@@ -787,11 +787,23 @@ impl Session<'_> {
         let lock = run::lock(&plan, &mut |event| notify(Notice::Run(event)))?;
         let store = self.store();
         // Whoever held the lock may have built just this.
-        match self.look_up(spec, &plan)? {
-            Decision::Ready(manifest) => Ok((Outcome::Ready, *manifest)),
-            Decision::Reuse(entry) => {
-                Ok((Outcome::Reused(Origin::Store), take(&store, &entry, &plan)?))
+        let mut decision = self.look_up(spec, &plan)?;
+        if let Decision::Reuse(entry) = &decision {
+            match take(&store, entry, &plan) {
+                Ok(manifest) => return Ok((Outcome::Reused(Origin::Store), manifest)),
+                Err(Error::Store(error @ store::Error::Damaged { .. })) => {
+                    notify(Notice::Warning(format!("{error}; it is built again")));
+                    let store::Error::Damaged { what, .. } = error else {
+                        unreachable!("it was matched above")
+                    };
+                    decision = Decision::Build(reuse::Reason::Damaged { what });
+                }
+                Err(error) => return Err(error),
             }
+        }
+        match decision {
+            Decision::Ready(manifest) => Ok((Outcome::Ready, *manifest)),
+            Decision::Reuse(_) => unreachable!("it was taken, or is built again"),
             Decision::Build(reason) => {
                 if plan.stored
                     && let Some(manifest) = self.take_from_index(&plan)
@@ -1205,7 +1217,12 @@ fn publish(
         return Ok(());
     }
     store.register(record.name.as_str(), &record.release, &record.identity)?;
-    if matches!(reason, reuse::Reason::Incomplete { .. }) {
+    // What is there has less, or other bytes behind the right times.
+    let is_worse = matches!(
+        reason,
+        reuse::Reason::Incomplete { .. } | reuse::Reason::Damaged { .. }
+    );
+    if is_worse {
         store.forget(&record.release)?;
     }
     let json = manifest.to_json();

@@ -286,6 +286,36 @@ impl Iterator for Below {
     }
 }
 
+/// The permissions of what is installed, whatever the umask was: 0755 for directories and for what runs, 0644 for
+/// the rest.
+pub fn usual_mode(mode: u32) -> u32 {
+    match mode & 0o111 {
+        0 => 0o644,
+        _ => 0o755,
+    }
+}
+
+/// Gives a directory and everything below it the permissions of [`usual_mode`]; links are left alone.
+pub fn usual_modes(directory: &Utf8Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let set = |path: &Utf8Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).context("write", path)
+    };
+    set(directory, 0o755)?;
+    for entry in below(directory) {
+        let entry = entry?;
+        let metadata = entry.metadata().context("look at", entry.path())?;
+        let mode = match metadata.is_dir() {
+            true => 0o755,
+            false => usual_mode(metadata.permissions().mode()),
+        };
+        if !metadata.is_symlink() && metadata.permissions().mode() & 0o7777 != mode {
+            set(entry.path(), mode)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes a file; one that is not there is no error.
 pub fn remove_file(path: impl AsRef<Utf8Path>) -> Result<(), Error> {
     match fs::remove_file(path.as_ref()) {
@@ -299,6 +329,25 @@ pub fn copy(from: impl AsRef<Utf8Path>, to: impl AsRef<Utf8Path>) -> Result<(), 
     fs::copy(from.as_ref(), to.as_ref())
         .context("copy to", to)
         .map(drop)
+}
+
+/// Copies a file's bytes to a new file, and returns what they hash to: what was written is what was hashed.
+pub fn copy_hashing(from: impl AsRef<Utf8Path>, to: impl AsRef<Utf8Path>) -> Result<Sha256, Error> {
+    use sha2::Digest as _;
+    let (from, to) = (from.as_ref(), to.as_ref());
+    let mut source = fs::File::open(from).context("read", from)?;
+    let mut target = fs::File::create_new(to).context("write", to)?;
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match source.read(&mut buffer).context("read", from)? {
+            0 => return Ok(Sha256::from_bytes(hasher.finalize().into())),
+            count => {
+                hasher.update(&buffer[..count]);
+                target.write_all(&buffer[..count]).context("write", to)?;
+            }
+        }
+    }
 }
 
 /// Makes a symbolic link, through a temporary one and a rename where the name is taken.

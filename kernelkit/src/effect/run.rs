@@ -366,6 +366,9 @@ impl<'a> Run<'a> {
             return Err(Error::Mismatch { mismatches });
         }
 
+        if staging.exists() {
+            fs::usual_modes(&staging)?;
+        }
         let mut record = plan.record.clone();
         for output in &mut record.outputs {
             measure(&staging, output)?;

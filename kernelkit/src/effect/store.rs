@@ -84,6 +84,14 @@ pub enum Error {
         /// Its schema.
         schema: u32,
     },
+    /// A file of an entry is not what was published.
+    #[error("the store entry {release} is damaged: {what}")]
+    Damaged {
+        /// The release.
+        release: String,
+        /// What is wrong with it, as a clause.
+        what: String,
+    },
     /// The pattern cannot be read.
     #[error("`{pattern}` is not a pattern")]
     Pattern {
@@ -107,6 +115,10 @@ impl Error {
                 Some("use `*` for any characters, such as `6.12.*-tiny-*`".to_owned())
             }
             Error::Taken(error) => Some(error.hint()),
+            Error::Damaged { .. } => Some(
+                "`cargo kernel store verify --repair` drops what is damaged; the next build makes it again"
+                    .to_owned(),
+            ),
             Error::Register { .. } => Some(
                 "it was written by a newer kernelkit, or is damaged; remove it only if no kernel with this release is in use"
                     .to_owned(),
@@ -298,6 +310,17 @@ impl HostStore {
             .find_map(|file| Some(format!("{} {}", file.path, differs(&files, file, check)?)))
     }
 
+    /// Drops an entry that is damaged; `false` where it is sound, gone, or of a newer kernelkit.
+    ///
+    /// # Errors
+    /// It cannot be read or removed.
+    pub fn repair(&self, release: &str) -> Result<bool, Error> {
+        match self.find(release, Check::Full)? {
+            Lookup::Damaged { release, .. } => self.discard(&release).map(|()| true),
+            Lookup::Hit(_) | Lookup::Miss | Lookup::Newer { .. } => Ok(false),
+        }
+    }
+
     /// Takes an entry out of sight at once, then deletes it.
     fn discard(&self, release: &str) -> Result<(), Error> {
         fs::remove_dir_all(self.root.join(NIX_ROOTS).join(release))?;
@@ -417,15 +440,24 @@ impl Store for HostStore {
                     fs::rename(temporary, to)?;
                 }
                 Kind::File {
-                    mode, mtime, size, ..
+                    mode,
+                    mtime,
+                    sha256,
+                    ..
                 } => {
-                    if is_unchanged(&to, *size, *mode, *mtime) {
-                        continue;
-                    }
                     let temporary = beside(&to);
                     fs::remove_file(&temporary)?;
-                    fs::copy(files.join(&file.path), &temporary)?;
-                    finish(&temporary, *mode, *mtime).context("write", &temporary)?;
+                    let from = files.join(&file.path);
+                    let found = fs::copy_hashing(&from, &temporary)?;
+                    if found != *sha256 {
+                        fs::remove_file(&temporary)?;
+                        return Err(Error::Damaged {
+                            release: entry.release.clone(),
+                            what: format!("{} has other content", file.path),
+                        });
+                    }
+                    let mode = fs::usual_mode(*mode);
+                    finish(&temporary, mode, *mtime).context("write", &temporary)?;
                     fs::rename(temporary, to)?;
                 }
             }
@@ -522,7 +554,7 @@ fn take_in(
             Kind::Symlink { target }
         } else if metadata.is_file() {
             fs::copy(&source, &copy)?;
-            let mode = metadata.mode() & 0o777;
+            let mode = fs::usual_mode(metadata.mode());
             std::fs::set_permissions(&copy, Permissions::from_mode(mode & 0o555))
                 .context("write", &copy)?;
             // The copy is what is hashed: what the store has, not what the source had.
@@ -571,16 +603,6 @@ fn differs(files: &Utf8Path, file: &File, check: Check) -> Option<String> {
             Err(error) => Some(format!("cannot be read ({})", error.source)),
         },
     }
-}
-
-/// Whether an earlier run put the file there and nobody wrote to it since.
-fn is_unchanged(path: &Utf8Path, size: u64, mode: u32, mtime: i64) -> bool {
-    std::fs::symlink_metadata(path).is_ok_and(|metadata| {
-        metadata.is_file()
-            && metadata.size() == size
-            && metadata.mode() & 0o777 == mode
-            && nanoseconds(&metadata) == mtime
-    })
 }
 
 fn beside(path: &Utf8Path) -> Utf8PathBuf {

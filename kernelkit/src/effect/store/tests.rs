@@ -159,16 +159,63 @@ fn nothing_done_to_the_build_or_the_destination_reaches_the_store() {
     assert_eq!(snapshot(&dest), snapshot(&bench.build()));
 }
 
+/// Changes bytes behind the same size and time, as a disk does.
+fn rot(path: &Utf8Path) {
+    let metadata = std::fs::metadata(path).unwrap();
+    let mut bytes = fs::read(path).unwrap();
+    bytes[0] ^= 1;
+    set_mode(path, 0o644);
+    std::fs::write(path, bytes).unwrap();
+    let file = Handle::options().write(true).open(path).unwrap();
+    file.set_modified(metadata.modified().unwrap()).unwrap();
+    set_mode(path, metadata.mode() & 0o777);
+}
+
 #[test]
-fn a_destination_that_is_right_is_not_written_again() {
-    let bench = Bench::new();
-    let entry = bench.publish(RELEASE);
-    let dest = bench.root.join("dest");
-    bench.store.materialize(&entry, &dest).unwrap();
-    let image = dest.join("boot/vmlinuz-6.12.117");
-    let before = std::fs::metadata(&image).unwrap().ino();
-    bench.store.materialize(&entry, &dest).unwrap();
-    assert_eq!(std::fs::metadata(&image).unwrap().ino(), before);
+fn what_has_rotted_behind_its_time_is_not_given_out() {
+    for name in [
+        "boot/vmlinuz-6.12.117",
+        "lib/modules/6.12.117/kernel/a b/ü.ko",
+    ] {
+        let bench = Bench::new();
+        let entry = bench.publish(RELEASE);
+        rot(&bench.stored(&format!("files/{name}")));
+        // A quick look believes it.
+        let found = bench.store.find(RELEASE, Check::Quick).unwrap();
+        assert_eq!(what(found), format!("hit {RELEASE}"));
+        let dest = bench.root.join("dest");
+        let error = bench.store.materialize(&entry, &dest).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("the store entry {RELEASE} is damaged: {name} has other content")
+        );
+        assert!(!dest.join(name).exists());
+        assert!(bench.store.repair(RELEASE).unwrap());
+        assert_eq!(
+            bench.store.find(RELEASE, Check::Full).unwrap(),
+            Lookup::Miss
+        );
+        assert!(!bench.store.repair(RELEASE).unwrap());
+    }
+}
+
+#[test]
+fn permissions_do_not_depend_on_who_published() {
+    let mut entries = Vec::new();
+    for (image, config) in [(0o755, 0o644), (0o700, 0o600), (0o775, 0o666)] {
+        let bench = Bench::new();
+        let dir = bench.build();
+        set_mode(&dir.join("boot/vmlinuz-6.12.117"), image);
+        set_mode(&dir.join("boot/config-6.12.117"), config);
+        let entry = bench.store.publish(RELEASE, &dir, b"{}").unwrap();
+        let dest = bench.root.join("dest");
+        bench.store.materialize(&entry, &dest).unwrap();
+        entries.push(snapshot(&dest));
+    }
+    assert!(
+        entries.iter().all(|entry| *entry == entries[0]),
+        "{entries:?}"
+    );
 }
 
 #[test]
@@ -549,6 +596,7 @@ proptest! {
         prop_assert_eq!(found, Lookup::Hit(Box::new(entry.clone())));
         let dest = bench.root.join("dest");
         bench.store.materialize(&entry, &dest).unwrap();
+        fs::usual_modes(&dir).unwrap();
         prop_assert_eq!(snapshot(&dest), snapshot(&dir));
     }
 }
