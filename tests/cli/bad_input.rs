@@ -359,3 +359,50 @@ fn names_in_the_tree_need_not_be_text() {
     let built = run(&sandbox, &["build"]);
     assert_eq!(built.code, 0, "{}", built.stderr);
 }
+
+#[test]
+fn a_symbol_as_a_make_flag_is_refused_with_the_way_to_say_it() {
+    let (sandbox, _tree) = tiny("");
+    assert_snapshot!(refused(&sandbox, &["--make-flag", "CONFIG_SMP=y"]), @r"
+    error: --make-flag: `CONFIG_SMP` is a symbol of the configuration, not a variable of make
+    hint: put `CONFIG_SMP=y` into a fragment, and the fragment into `fragments`
+    ");
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    let (sandbox, _tree) = tiny("");
+    for args in [
+        &["plan", "--make-flag", "KBUILD_SIGN_PIN=hunter2"][..],
+        &["plan", "-v", "--make-flag", "MY_TOKEN:=hunter2"],
+        &[
+            "build",
+            "--message-format",
+            "json",
+            "--make-flag",
+            "KEY_PASSWORD=hunter2",
+        ],
+    ] {
+        let said = run(&sandbox, args);
+        assert_eq!(said.code, 101, "{args:?}");
+        let text = format!("{}{}", said.stdout, said.stderr);
+        assert!(text.contains("holds a secret"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    // From the environment none reaches a tool: neither the build's bytes nor its log.
+    let output = sandbox
+        .kernel(&["build", "-v"])
+        .env("KBUILD_SIGN_PIN", "hunter2")
+        .env("CONFIG_SMP", "y")
+        .output()
+        .unwrap();
+    let said = super::said(&sandbox, output);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let built = sandbox.path("project/target/kernel/tiny");
+    let found = std::process::Command::new("grep")
+        .args(["-rlF", "hunter2"])
+        .arg(built.as_str())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(found.stdout).unwrap(), "");
+}

@@ -238,10 +238,15 @@ mod tests {
 
     #[test]
     fn tools_see_no_other_variable() {
-        let names: Vec<_> = environment(&[("HOME", "/h"), ("KCFLAGS", "-O3")])
-            .tool_variables()
-            .into_keys()
-            .collect();
+        let strays = [
+            ("HOME", "/h"),
+            ("KCFLAGS", "-O3"),
+            ("KBUILD_SIGN_PIN", "1234"),
+            ("SOURCE_DATE_EPOCH", "1"),
+            ("PAHOLE_FLAGS", "-j"),
+            ("GITHUB_TOKEN", "x"),
+        ];
+        let names: Vec<_> = environment(&strays).tool_variables().into_keys().collect();
         assert_eq!(
             names,
             [

@@ -10,6 +10,7 @@ mod error;
 mod input;
 mod layer;
 mod mail;
+mod make_flag;
 mod matrix;
 mod overrides;
 mod patch;

@@ -562,9 +562,9 @@ pub static SETTINGS: &[Setting] = &[
         default: "",
         example: "[\"W=1\"]",
         flag: Some("--make-flag"),
-        doc: "More make variables, as `VARIABLE=value`; they are part of the identity. Variables that have a setting of their own here are refused. Those of the command line are added.",
+        doc: "More make variables, as `VARIABLE=value`; they are part of the identity. Variables that have a setting of their own here, symbols of the configuration, secrets, and files outside of the source tree are refused. Those of the command line are added.",
         read: Read::Kernel(|layer, input| {
-            layer.make_flags = input.sourced(input.values(value::make_flag)?);
+            layer.make_flags = input.sourced(input.values(super::make_flag::parse)?);
             Ok(())
         }),
     },

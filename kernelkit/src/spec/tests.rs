@@ -251,18 +251,18 @@ fn make_variables_that_have_a_setting_are_refused() {
       hint: use `arch`
     Cargo.toml:5:3: the make variable `O` is set by cargo kernel
       hint: builds lie in cargo's target directory: move it with `build.target-dir` or CARGO_TARGET_DIR
-    Cargo.toml:5:17: the make variable `CC` is set by cargo kernel
-      hint: use `compiler`
+    Cargo.toml:5:17: the make variable `CC` chooses a program, which is part of the toolchain
+      hint: use `compiler`; the linker and the other binutils come with it
     Cargo.toml:5:29: the make variable `KBUILD_BUILD_USER` is set by cargo kernel
       hint: use `reproducible` and `timestamp`
     Cargo.toml:6:3: the make variable `INSTALL_MOD_PATH` is set by cargo kernel
       hint: use `install` and `modules-install`; finished builds are installed below cargo's target directory
     Cargo.toml:6:25: the make variable `LOCALVERSION` is set by cargo kernel
-      hint: use `label`
+      hint: the version is that of the source; use `label` to add to the release
     Cargo.toml:6:44: the make variable `KCONFIG_CONFIG` is set by cargo kernel
       hint: use `preset`, `make`, `config` or `fragments`
     Cargo.toml:6:64: the make variable `M` is set by cargo kernel
-      hint: use `cargo kernel module`
+      hint: there is no command for modules outside of the tree yet; `make -C target/kernel/NAME/build M=DIR modules` builds them against a finished build
     "#);
     assert_snapshot!(wrong_kernel("make-flags = [\"-j8\", \"-k\", \"bzImage\", \"X:=1\", \"MAKEFLAGS=-k\"]"), @r#"
     Cargo.toml:4:15: `-j8` is an option of make itself, not a variable of the build
@@ -273,7 +273,7 @@ fn make_variables_that_have_a_setting_are_refused() {
       hint: write it like `W=1`; a goal of make belongs into `targets`
     Cargo.toml:4:39: `X:=1` is not `VARIABLE=value`
       hint: write it like `W=1`; a goal of make belongs into `targets`
-    Cargo.toml:4:47: the make variable `MAKEFLAGS` is set by cargo kernel
+    Cargo.toml:4:47: `MAKEFLAGS` is a variable of make itself, not of the build
       hint: use `jobs`, and `make-flags` for variables
     "#);
 }
