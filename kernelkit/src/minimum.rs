@@ -222,6 +222,7 @@ esac
             version: (*version).to_owned(),
             sha256: crate::source::Sha256::of(b""),
             parts: Vec::new(),
+            arguments: Vec::new(),
         };
         Toolchain {
             arch: "x86_64".parse().unwrap(),

@@ -10,6 +10,10 @@
 //! when its output, or a choice it makes, can end up in the image, the modules,
 //! `System.map` or `modules.dep`.
 //!
+//! What stands in front of a compiler under its name counts, and so does what it starts: a script's text says
+//! which programs it names ([`named_programs`]), and the compiler says what it is and
+//! which words it was given ([`Driver`]).
+//!
 //! What never counts, and why:
 //!
 //! - `make`, the host's compiler, `flex`, `bison`, `bc`, `perl`, `python3`, `awk`: they run or
@@ -18,7 +22,8 @@
 //!   during the build is a fault of the config, not a property of the tool.
 //! - GCC plugins: their code lies in the kernel tree; that the compiler can load them is a
 //!   symbol of the config.
-//! - The compiler's own headers: they come from the same build as `cc1`, which counts.
+//! - The compiler's own headers but for those that kernels include ([`HEADERS`]), and the programs that
+//!   GCC starts for `-flto`, which no mainline kernel asks it for.
 //! - The C library and its kin under a tool (see [`is_runtime_library`]): they serve the
 //!   program, and a security update of the C library is no reason to rebuild a kernel.
 
@@ -339,6 +344,9 @@ pub struct Tool {
     /// starts (`cc1`) and the libraries it loads (`libbfd`, `libLLVM`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
+    /// What a wrapper in front of the compiler adds to its command line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
 }
 
 /// A file that a tool's output depends on.
@@ -409,7 +417,7 @@ impl Toolchain {
     /// that the config asks for and the machine lacks is `role -`.
     pub fn canonical(&self, config: &DotConfig) -> String {
         let mut text = format!(
-            "kernelkit-toolchain 1\ncc-version-text {}\n",
+            "kernelkit-toolchain 2\ncc-version-text {}\n",
             self.cc_version_text
         );
         let mut line = |name: &str, content: &dyn std::fmt::Display| {
@@ -426,6 +434,9 @@ impl Toolchain {
             line(row.name, &tool.sha256);
             for part in &tool.parts {
                 line(&format!("{}/{}", row.name, part.name), &part.sha256);
+            }
+            for argument in &tool.arguments {
+                line(&format!("{}-argument", row.name), argument);
             }
         }
         text
@@ -596,6 +607,111 @@ pub fn parse_ldd(output: &str) -> Vec<(String, Utf8PathBuf)> {
         })
         .collect()
 }
+
+/// The compiler's own headers that kernels include: those of all kernels before 5.16, and those of
+/// vector code (`lib/raid6`, `arch/arm64/crypto`).
+pub const HEADERS: [&str; 8] = [
+    "altivec.h",
+    "arm_bf16.h",
+    "arm_fp16.h",
+    "arm_neon.h",
+    "arm_vector_types.h",
+    "stdarg.h",
+    "stddef.h",
+    "stdint.h",
+];
+
+/// What a compiler driver says that it would do (`-###`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Driver {
+    /// The driver itself, as it was started; what stands before it under its name starts it.
+    pub program: Option<String>,
+    /// Files that it takes more options from (Clang's `--config`).
+    pub configs: Vec<String>,
+    /// The words of the command lines.
+    pub words: Vec<String>,
+}
+
+impl Driver {
+    /// From the standard error of `-###`. GCC says what it is in `COLLECT_GCC` and what it was given in
+    /// `COLLECT_GCC_OPTIONS`; Clang starts itself. Commands are indented.
+    pub fn parse(text: &str) -> Driver {
+        let mut driver = Driver::default();
+        for line in text.lines() {
+            let unquoted = |word: &str| word.trim_matches(['"', '\'']).to_owned();
+            if let Some(program) = line.strip_prefix("COLLECT_GCC=") {
+                driver.program = Some(program.to_owned());
+            } else if let Some(options) = line.strip_prefix("COLLECT_GCC_OPTIONS=") {
+                driver
+                    .words
+                    .extend(options.split_whitespace().map(unquoted));
+            } else if let Some(file) = line.strip_prefix("Configuration file: ") {
+                driver.configs.push(file.trim().to_owned());
+            } else if let Some(command) = line.strip_prefix(' ') {
+                let mut words = command.split_whitespace().map(unquoted).peekable();
+                if let (Some(first), Some("-cc1")) =
+                    (words.next(), words.peek().map(String::as_str))
+                {
+                    driver.program.get_or_insert(first);
+                }
+                driver.words.extend(words);
+            }
+        }
+        driver
+    }
+
+    /// The words that `plain`, the driver without what stands before it, does not have, in order.
+    pub fn added_to(&self, plain: &Driver) -> Vec<String> {
+        let mut known = plain.words.clone();
+        let is_new = |word: &&String| match known.iter().position(|other| other == *word) {
+            Some(index) => {
+                known.swap_remove(index);
+                false
+            }
+            None => true,
+        };
+        self.words.iter().filter(is_new).cloned().collect()
+    }
+}
+
+/// The programs that a script names: absolute paths, and what stands behind `exec`. Shells
+/// and caches of compilers are left out, and so is what variables hold.
+pub fn named_programs(script: &str) -> Vec<String> {
+    const SHELLS: [&str; 6] = ["bash", "busybox", "dash", "env", "ksh", "sh"];
+    let mut named = Vec::new();
+    // The first line names the interpreter.
+    for line in script.lines().skip(1) {
+        let mut words = line
+            .split(|character: char| {
+                character.is_whitespace() || "\"'`;&|()<>={}".contains(character)
+            })
+            .filter(|word| !word.is_empty());
+        let mut after_exec = false;
+        while let Some(word) = words.next() {
+            let name = word.rsplit('/').next().unwrap_or(word);
+            // `exec -a NAME` gives the program another name.
+            if after_exec && word == "-a" {
+                words.next();
+                continue;
+            }
+            let passes_on = word.starts_with('-') || MASQUERADES.contains(&name);
+            if (word.starts_with('/') || after_exec)
+                && !passes_on
+                && !word.contains(['$', '*'])
+                && !SHELLS.contains(&name)
+                && !named.iter().any(|known| known == word)
+            {
+                named.push(word.to_owned());
+            }
+            after_exec = word == "exec" || after_exec && passes_on;
+        }
+    }
+    named
+}
+
+/// Programs that stand in for a compiler under its name and start the next one on `PATH`
+/// (`/usr/lib/ccache/gcc`). They are looked through, so that a cache never changes the id.
+pub const MASQUERADES: [&str; 5] = ["ccache", "sccache", "distcc", "icecc", "fastbuild"];
 
 /// The Debian packages that have the compiler, its linker and their kin; `suffix` is the
 /// version where it is part of the compiler's name (`-12`).

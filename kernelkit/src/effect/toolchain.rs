@@ -2,9 +2,11 @@
 //!
 //! Looking at every program takes a second or so; the result is kept in the cache directory and
 //! holds as long as every look-up on `PATH` ends at the same file and every file
-//! has the same inode, size and times.
+//! has the same device, inode, size and times. Of a compiler behind a wrapper no file tells
+//! whether it is still the same: it is asked each time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -17,14 +19,18 @@ use crate::arch::{Arch, UnknownArch};
 use crate::process::Call;
 use crate::source::Sha256;
 use crate::spec::{Compiler, NamedCompiler};
-use crate::toolchain::{self, Affixes, Part, ROLES, Role, RoleRow, Tool, Toolchain};
+use crate::toolchain::{
+    self, Affixes, Driver, HEADERS, Part, ROLES, Reach, Role, RoleRow, Tool, Toolchain,
+};
 
 /// Increased when a record of an older kernelkit must not be believed any more.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
-/// Programs that stand in for a compiler under its name and start the next one on `PATH`
-/// (`/usr/lib/ccache/gcc`). They are looked through, so that a cache never changes the id.
-const MASQUERADES: [&str; 5] = ["ccache", "sccache", "distcc", "icecc", "fastbuild"];
+/// What a script may take; more is a program in another guise, which counts as it is.
+const SCRIPT_LIMIT: u64 = 1 << 18;
+
+/// A chain of scripts is followed this far.
+const SCRIPT_DEPTH: usize = 8;
 
 /// Why there is no toolchain.
 #[derive(Debug, thiserror::Error)]
@@ -119,15 +125,22 @@ pub fn detect(
             .stamps
             .iter()
             .all(|(path, stamp)| Stamp::of(path).is_ok_and(|now| now == *stamp))
+        && (record.asked.as_ref()).is_none_or(|asked| {
+            let examiner = Examiner::new(environment, compiler, &found);
+            examiner
+                .transcript(examiner.cc)
+                .is_ok_and(|now| now == *asked)
+        })
     {
         return Ok(record.toolchain.clone());
     }
     let known = record.map(Record::hashes).unwrap_or_default();
-    let (toolchain, stamps) = examine(arch, compiler, environment, &found, &known)?;
+    let (toolchain, stamps, asked) = examine(arch, compiler, environment, &found, &known)?;
     let record = Record {
         schema: SCHEMA,
         found,
         stamps,
+        asked,
         toolchain,
     };
     let bytes = serde_json::to_vec(&record).expect("a record has only string keys");
@@ -152,6 +165,8 @@ struct Record {
     schema: u32,
     found: Found,
     stamps: BTreeMap<Utf8PathBuf, Stamp>,
+    /// What a compiler behind a wrapper said of itself.
+    asked: Option<String>,
     toolchain: Toolchain,
 }
 
@@ -174,14 +189,15 @@ impl Record {
     }
 }
 
-/// Inode, size, modification and change time: what tells a file from its successor.
+/// Device, inode, size, modification and change time: what tells a file from its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Stamp([i64; 6]);
+struct Stamp([i64; 7]);
 
 impl Stamp {
     fn of(path: &Utf8Path) -> Result<Self, fs::Error> {
         let metadata = std::fs::metadata(path).context("read", path)?;
         Ok(Stamp([
+            metadata.dev().cast_signed(),
             metadata.ino().cast_signed(),
             metadata.size().cast_signed(),
             metadata.mtime(),
@@ -302,7 +318,7 @@ fn find_compiler(program: &str, path: &str) -> Option<Utf8PathBuf> {
             let target = place.canonicalize_utf8().unwrap_or_else(|_| place.clone());
             !target
                 .file_name()
-                .is_some_and(|name| MASQUERADES.contains(&name))
+                .is_some_and(|name| toolchain::MASQUERADES.contains(&name))
         })
 }
 
@@ -340,7 +356,10 @@ struct Sighting {
     path: Utf8PathBuf,
     version: String,
     parts: BTreeMap<String, Utf8PathBuf>,
-    /// Files that decide which program this is without being part of it.
+    arguments: Vec<String>,
+    /// What the compiler said of itself, where it has to be asked again.
+    asked: Option<String>,
+    /// Files and directories that decide which program this is without being part of it.
     witnesses: Vec<Utf8PathBuf>,
 }
 
@@ -352,12 +371,8 @@ fn examine(
     environment: &Environment,
     found: &Found,
     known: &BTreeMap<(Utf8PathBuf, Stamp), Sha256>,
-) -> Result<(Toolchain, Stamps), Error> {
-    let examiner = Examiner {
-        environment,
-        compiler,
-        cc: &found.programs[&Role::Cc],
-    };
+) -> Result<(Toolchain, Stamps, Option<String>), Error> {
+    let examiner = Examiner::new(environment, compiler, found);
     let places: Vec<_> = found.programs.iter().collect();
     let sightings: Vec<Sighting> = in_parallel(&places, |(role, place)| {
         let row = role.row();
@@ -412,8 +427,10 @@ fn examine(
                     sha256: hashes[path.as_path()].1,
                 })
                 .collect(),
+            arguments: sighting.arguments.clone(),
         })
         .collect();
+    let asked = sightings.into_iter().find_map(|sighting| sighting.asked);
     let toolchain = Toolchain {
         arch,
         compiler,
@@ -422,7 +439,7 @@ fn examine(
         cc_version_text: examiner.first_line(examiner.cc, "--version")?,
         tools,
     };
-    Ok((toolchain, stamps))
+    Ok((toolchain, stamps, asked))
 }
 
 /// `work` on every item, in order of the items; the work waits for other programs, so there are
@@ -455,7 +472,15 @@ struct Examiner<'a> {
     cc: &'a Utf8Path,
 }
 
-impl Examiner<'_> {
+impl<'a> Examiner<'a> {
+    fn new(environment: &'a Environment, compiler: Compiler, found: &'a Found) -> Self {
+        Examiner {
+            environment,
+            compiler,
+            cc: &found.programs[&Role::Cc],
+        }
+    }
+
     /// `None` where the program turns out to be of no use.
     fn sight(
         &self,
@@ -465,16 +490,28 @@ impl Examiner<'_> {
     ) -> Result<Option<Sighting>, Error> {
         let mut path = place.to_owned();
         let mut witnesses = Vec::new();
-        let mut others = Vec::new();
+        let mut parts = BTreeMap::new();
+        let (mut arguments, mut asked) = (Vec::new(), None);
+        // What the program loads libraries for, beside itself.
+        let mut loaders = Vec::new();
         match row.role {
-            Role::Cc if self.compiler == Compiler::Gcc => {
-                for question in [
-                    "-print-prog-name=cc1",
-                    "-print-libgcc-file-name",
-                    // A file that replaces what is built into the driver.
-                    "-print-file-name=specs",
-                ] {
-                    others.extend(self.ask_for_file(question)?);
+            Role::Cc => {
+                let wrapper = self.wrapper(place)?;
+                loaders.extend(wrapper.driver.clone());
+                parts.extend(wrapper.driver.map(|driver| ("driver".to_owned(), driver)));
+                parts.extend(wrapper.configs.into_iter().map(named));
+                witnesses.extend(wrapper.witnesses);
+                (arguments, asked) = (wrapper.arguments, wrapper.asked);
+                for file in self.own_files()? {
+                    if !HEADERS.contains(&file.file_name().unwrap_or_default()) {
+                        loaders.push(file.clone());
+                    }
+                    if file.file_name() == Some("cc1") {
+                        // A file that is put beside it may come before others.
+                        witnesses.extend(file.parent().map(Utf8Path::to_owned));
+                    }
+                    let (name, file) = named(file);
+                    parts.insert(name, file);
                 }
             }
             Role::As => {
@@ -499,14 +536,14 @@ impl Examiner<'_> {
             }
             _ => {}
         }
-        let mut parts = BTreeMap::new();
-        for file in std::iter::once(&path).chain(&others) {
-            parts.extend(self.libraries(file)?);
+        if row.reach != Reach::Never {
+            for (index, file) in self.behind(&path)?.into_iter().enumerate() {
+                loaders.push(file.clone());
+                parts.insert(format!("behind-{}", index + 1), file);
+            }
         }
-        for file in others {
-            let name = file.file_name().unwrap_or(file.as_str()).to_owned();
-            parts.insert(name, file);
-        }
+        loaders.insert(0, path.clone());
+        parts.extend(self.libraries(&loaders)?);
         let version = self.version(row.role, &path)?;
         Ok(Some(Sighting {
             role: row.role,
@@ -514,17 +551,130 @@ impl Examiner<'_> {
             path,
             version,
             parts,
+            arguments,
+            asked,
             witnesses,
         }))
     }
 
+    /// What belongs to the compiler beside its driver. GCC prints the name alone of what it
+    /// has none of.
+    fn own_files(&self) -> Result<Vec<Utf8PathBuf>, Error> {
+        let questions: &[&str] = match self.compiler {
+            Compiler::Gcc => &[
+                "-print-prog-name=cc1",
+                "-print-prog-name=collect2",
+                // What it links with, where that is its own.
+                "-print-prog-name=ld",
+                "-print-file-name=liblto_plugin.so",
+                "-print-libgcc-file-name",
+                // A file that replaces what is built into the driver.
+                "-print-file-name=specs",
+            ],
+            Compiler::Clang => &[],
+        };
+        let answers = in_parallel(questions, |question| self.ask_for_file(question))?;
+        let headers = self.ask_for_path("-print-file-name=include")?;
+        let headers = headers.into_iter().flat_map(|directory| {
+            HEADERS
+                .iter()
+                .map(move |header| directory.join(header))
+                .filter(|header| header.is_file())
+        });
+        Ok(answers.into_iter().flatten().chain(headers).collect())
+    }
+
+    /// What stands in front of the compiler at `place`, by what the compiler says of itself.
+    fn wrapper(&self, place: &Utf8Path) -> Result<Wrapper, Error> {
+        let transcript = self.transcript(place)?;
+        let said = Driver::parse(&transcript);
+        let mut wrapper = Wrapper::default();
+        let driver = said
+            .program
+            .as_ref()
+            .and_then(|program| match program.contains('/') {
+                true => Some(self.outside(program.into())),
+                false => exec::find_on_path(program, &self.environment.path),
+            });
+        if let Some(driver) = &driver
+            && !is_same(driver, place)
+        {
+            let plain = Driver::parse(&self.transcript(driver)?);
+            wrapper.arguments = said.added_to(&plain);
+            wrapper.driver = Some(driver.clone());
+        }
+        if self.compiler == Compiler::Clang {
+            wrapper.configs = said
+                .configs
+                .iter()
+                .map(|file| self.outside(file.into()))
+                .filter(|file| file.is_file())
+                .collect();
+            // Where a configuration file of Clang's may come to be.
+            for program in [Some(place), driver.as_deref()].into_iter().flatten() {
+                let target = program.canonicalize_utf8();
+                let target = target.unwrap_or_else(|_| program.to_owned());
+                wrapper
+                    .witnesses
+                    .extend(target.parent().map(Utf8Path::to_owned));
+            }
+        }
+        if wrapper.driver.is_some() || script(place)?.is_some() {
+            wrapper.asked = Some(transcript);
+        }
+        Ok(wrapper)
+    }
+
+    /// What a compiler says that it would do for a file of C.
+    fn transcript(&self, cc: &Utf8Path) -> Result<String, Error> {
+        let call = self
+            .call(cc, "-###")
+            .args(["-S", "-x", "c", "/dev/null", "-o", "/dev/null"]);
+        let (output, _) = exec::capture_unchecked(&call)?;
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// The programs that a script starts, those that they start in turn included.
+    fn behind(&self, file: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
+        let mut found: Vec<Utf8PathBuf> = Vec::new();
+        let mut level = vec![file.to_owned()];
+        for _ in 0..SCRIPT_DEPTH {
+            let mut next = Vec::new();
+            for file in level {
+                let Some(text) = script(&file)? else {
+                    continue;
+                };
+                for program in toolchain::named_programs(&text) {
+                    let place = match program.starts_with('/') {
+                        true => {
+                            Some(self.outside(program.into())).filter(|place| is_program(place))
+                        }
+                        false => exec::find_on_path(&program, &self.environment.path),
+                    };
+                    let is_new = |place: &Utf8PathBuf| {
+                        !found.iter().any(|known| is_same(known, place)) && !is_same(place, &file)
+                    };
+                    if let Some(place) = place.filter(is_new) {
+                        found.push(place.clone());
+                        next.push(place);
+                    }
+                }
+            }
+            level = next;
+        }
+        Ok(found)
+    }
+
     /// Where the compiler has one of its own files; a bare name is how gcc says that it has none.
     fn ask_for_file(&self, question: &str) -> Result<Option<Utf8PathBuf>, Error> {
+        Ok(self.ask_for_path(question)?.filter(|path| path.is_file()))
+    }
+
+    fn ask_for_path(&self, question: &str) -> Result<Option<Utf8PathBuf>, Error> {
         let answer = Utf8PathBuf::from(self.first_line(self.cc, question)?);
         Ok(Some(answer)
             .filter(|answer| answer.is_absolute())
-            .map(|answer| self.outside(answer))
-            .filter(|answer| answer.is_file()))
+            .map(|answer| self.outside(answer)))
     }
 
     /// Where a file that a tool names is, seen from here.
@@ -570,20 +720,37 @@ impl Examiner<'_> {
             .to_owned())
     }
 
-    /// What the dynamic loader would load for `file`; nothing for a script or a static program.
-    fn libraries(&self, file: &Utf8Path) -> Result<Vec<(String, Utf8PathBuf)>, Error> {
-        let call = match &self.environment.root {
-            // What ldd does, without the package that has it (ld.so(8)).
-            Some(root) => {
-                let loader = root.outside("/usr/lib64/ld-linux-x86-64.so.2".into());
-                self.call(&loader, "--list")
-                    .arg(root.inside(file).into_string())
-            }
-            None => self.call("ldd".into(), file.as_str()),
+    /// What the dynamic loader would load for `files`; nothing for a script or a static program.
+    fn libraries(&self, files: &[Utf8PathBuf]) -> Result<Vec<(String, Utf8PathBuf)>, Error> {
+        let loadable = |file: &&Utf8PathBuf| {
+            !matches!(file.extension(), Some("a" | "h")) && file.file_name() != Some("specs")
         };
-        let (output, _) = exec::capture_unchecked(&call)?;
-        let libraries = toolchain::parse_ldd(&output.text()).into_iter();
+        let files: Vec<_> = files.iter().filter(loadable).collect();
+        let calls: Vec<Call> = match (&self.environment.root, files.as_slice()) {
+            // What ldd does, without the package that has it (ld.so(8)).
+            (Some(root), files) => {
+                let loader = root.outside("/usr/lib64/ld-linux-x86-64.so.2".into());
+                files
+                    .iter()
+                    .map(|file| {
+                        let inside = root.inside(file).into_string();
+                        self.call(&loader, "--list").arg(inside)
+                    })
+                    .collect()
+            }
+            (None, []) => Vec::new(),
+            (None, [first, rest @ ..]) => {
+                let call = self.call("ldd".into(), first.as_str());
+                vec![call.args(rest.iter().map(|file| file.to_string()))]
+            }
+        };
+        let mut libraries = Vec::new();
+        for call in calls {
+            let (output, _) = exec::capture_unchecked(&call)?;
+            libraries.extend(toolchain::parse_ldd(&output.text()));
+        }
         Ok(libraries
+            .into_iter()
             .map(|(name, path)| (name, self.outside(path)))
             .collect())
     }
@@ -594,6 +761,55 @@ impl Examiner<'_> {
             None => self.environment.home.join(".rustup"),
         }
     }
+}
+
+/// What stands in front of a compiler under its name.
+#[derive(Default)]
+struct Wrapper {
+    /// The compiler's own driver, where something stands in front of it.
+    driver: Option<Utf8PathBuf>,
+    /// See [`Tool::arguments`].
+    arguments: Vec<String>,
+    /// Files that Clang takes more options from.
+    configs: Vec<Utf8PathBuf>,
+    witnesses: Vec<Utf8PathBuf>,
+    asked: Option<String>,
+}
+
+fn named(file: Utf8PathBuf) -> (String, Utf8PathBuf) {
+    let name = file.file_name().unwrap_or(file.as_str()).to_owned();
+    (name, file)
+}
+
+/// Whether two paths lead to one file.
+fn is_same(one: &Utf8Path, other: &Utf8Path) -> bool {
+    match (std::fs::metadata(one), std::fs::metadata(other)) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => one == other,
+    }
+}
+
+fn is_program(path: &Utf8Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o111 != 0)
+}
+
+/// The text of a script; `None` for any other file.
+fn script(path: &Utf8Path) -> Result<Option<String>, Error> {
+    let mut file = std::fs::File::open(path).context("read", path)?;
+    let mut start = [0; 2];
+    let is_script = match file.read_exact(&mut start) {
+        Ok(()) => &start == b"#!",
+        Err(_) => false,
+    };
+    if !is_script {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    file.take(SCRIPT_LIMIT)
+        .read_to_end(&mut text)
+        .context("read", path)?;
+    // The mark counts as part of the first line.
+    Ok(Some(format!("#!{}", String::from_utf8_lossy(&text))))
 }
 
 /// Whether a program is one of rustup's proxies, which run what its settings choose.

@@ -19,6 +19,7 @@ fn toolchain(directory: &str, roles: &[Role]) -> Toolchain {
                 path: format!("{directory}/libbfd.so").into(),
                 sha256: Sha256::of(b"bfd"),
             }],
+            arguments: Vec::new(),
         }
     };
     Toolchain {
@@ -233,5 +234,71 @@ proptest! {
             before.id(&config) != after.id(&config),
             ROLES[role].reach.counts(&config)
         );
+    }
+}
+
+#[test]
+fn a_driver_says_what_it_is_and_what_it_would_run() {
+    let gcc = "\
+Using built-in specs.
+COLLECT_GCC=/usr/bin/gcc
+Target: x86_64-linux-gnu
+COLLECT_GCC_OPTIONS='-S' '-O2'
+ /usr/lib/gcc/x86_64-linux-gnu/12/cc1 -quiet /dev/null \"-mtune=generic\" -O2
+";
+    let driver = Driver::parse(gcc);
+    assert_eq!(driver.program.as_deref(), Some("/usr/bin/gcc"));
+    assert_eq!(
+        driver.words,
+        ["-S", "-O2", "-quiet", "/dev/null", "-mtune=generic", "-O2"]
+    );
+    let clang = "\
+Debian clang version 19.1.7
+InstalledDir: /usr/bin
+Configuration file: /etc/clang/clang.cfg
+ (in-process)
+ \"/usr/lib/llvm-19/bin/clang\" \"-cc1\" \"-triple\" \"x86_64-pc-linux-gnu\"
+";
+    let driver = Driver::parse(clang);
+    assert_eq!(
+        driver.program.as_deref(),
+        Some("/usr/lib/llvm-19/bin/clang")
+    );
+    assert_eq!(driver.configs, ["/etc/clang/clang.cfg"]);
+    let plain = Driver {
+        words: vec!["-cc1".into(), "-triple".into()],
+        ..Driver::default()
+    };
+    assert_eq!(driver.added_to(&plain), ["x86_64-pc-linux-gnu"]);
+    assert_eq!(Driver::parse(""), Driver::default());
+}
+
+#[test]
+fn a_script_names_what_it_starts() {
+    let rows: &[(&str, &[&str])] = &[
+        (
+            "#!/bin/sh\nexec /usr/bin/gcc-12 \"$@\"\n",
+            &["/usr/bin/gcc-12"],
+        ),
+        (
+            "#!/bin/sh\n\"/opt/a b/gcc\"\nexec gcc-12 $*",
+            &["/opt/a", "gcc-12"],
+        ),
+        (
+            "#!/bin/bash -e\nexec -a gcc ccache gcc-11 \"$@\"",
+            &["gcc-11"],
+        ),
+        (
+            "#!/bin/sh\nexec $CC \"$@\"; x=$(/usr/bin/readlink $0)",
+            &["/usr/bin/readlink"],
+        ),
+        (
+            "#!/usr/bin/env bash\nexec env A=b /bin/sh /opt/x",
+            &["/opt/x"],
+        ),
+        ("\x7fELF", &[]),
+    ];
+    for (script, expected) in rows {
+        assert_eq!(named_programs(script), *expected, "{script}");
     }
 }

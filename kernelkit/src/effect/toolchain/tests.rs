@@ -297,3 +297,135 @@ fn a_broken_or_unwritable_record_only_costs_time() {
     );
     assert_eq!(nowhere.unwrap(), first);
 }
+
+impl Machine {
+    /// A driver of GCC's in `directory` that says what it is, with a `cc1` of its own.
+    fn driver(&self, directory: &str, version: &str) -> Utf8PathBuf {
+        let cc1 = self.script(&format!("{directory}/cc1"), &format!("echo cc1 {version}"));
+        let body = format!(
+            "case $1 in\n--version) echo gcc 12.2.0;;\n-print-prog-name=cc1) echo {cc1};;\n\
+             '-###') echo COLLECT_GCC=$0 >&2; echo \"COLLECT_GCC_OPTIONS='$*'\" >&2;;\n\
+             *) echo \"${{1#*=}}\";;\nesac"
+        );
+        self.script(&format!("{directory}/gcc"), &body)
+    }
+}
+
+/// In each row `front` stands before two compilers as `gcc`, and its own bytes stay the same;
+/// then what is behind it changes from `one` to `two`.
+#[test]
+fn a_compiler_behind_a_wrapper_is_noticed_however_it_is_named() {
+    type Change = fn(&Machine);
+    let rows: &[(&str, &str, Change)] = &[
+        ("in place", "exec ROOT/one/gcc \"$@\"", |machine| {
+            let gcc = fs::read_to_string(machine.root.join("one/gcc")).unwrap();
+            machine.script(
+                "one/gcc",
+                &format!("{}\n# patched", gcc.trim_start_matches("#!/bin/sh\n")),
+            );
+        }),
+        ("by a link", "exec ROOT/current/gcc \"$@\"", |machine| {
+            fs::remove_file(machine.root.join("current")).unwrap();
+            machine.link("two".into(), "current");
+        }),
+        (
+            "by a file that it reads",
+            "read -r to < ROOT/which\nexec \"$to/gcc\" \"$@\"",
+            |machine| {
+                fs::write_atomic(
+                    machine.root.join("which"),
+                    format!("{}/two\n", machine.root).as_bytes(),
+                )
+                .unwrap();
+            },
+        ),
+        (
+            "by flags that it reads",
+            "read -r flags < ROOT/flags\nexec ROOT/one/gcc \"$@\" $flags",
+            |machine| {
+                fs::write_atomic(machine.root.join("flags"), b"-fno-ident\n").unwrap();
+            },
+        ),
+        ("by another script", "exec ROOT/middle \"$@\"", |machine| {
+            machine.script(
+                "middle",
+                &format!("exec {}/one/gcc \"$@\" -Wl,-O1", machine.root),
+            );
+        }),
+        ("by name", "exec ccache my-gcc \"$@\"", |machine| {
+            machine.script(
+                "bin/my-gcc",
+                &format!("exec {}/two/gcc \"$@\"", machine.root),
+            );
+        }),
+    ];
+    for (name, front, change) in rows {
+        let machine = Machine::new();
+        machine.gcc(CROSS);
+        machine.driver("one", "1");
+        machine.driver("two", "2");
+        machine.link("one".into(), "current");
+        let root = machine.root.as_str();
+        machine.script("middle", &format!("exec {root}/one/gcc \"$@\""));
+        machine.script("bin/my-gcc", &format!("exec {root}/one/gcc \"$@\""));
+        machine.script("bin/ccache", "exec \"$@\"");
+        fs::write_atomic(
+            machine.root.join("which"),
+            format!("{root}/one\n").as_bytes(),
+        )
+        .unwrap();
+        fs::write_atomic(machine.root.join("flags"), b"\n").unwrap();
+        machine.script("bin/s390x-linux-gnu-gcc", &front.replace("ROOT", root));
+        let id = || machine.detect("s390x", Compiler::Gcc).unwrap().id(&tiny());
+        let before = id();
+        assert_eq!(id(), before, "{name}: nothing changed");
+        change(&machine);
+        assert_ne!(id(), before, "{name}");
+    }
+}
+
+#[test]
+fn a_linker_behind_a_wrapper_is_noticed() {
+    let machine = Machine::new();
+    machine.gcc(CROSS);
+    let real = machine.script("real/ld", "echo ld 2.40");
+    machine.script("bin/s390x-linux-gnu-ld", &format!("exec {real} \"$@\""));
+    let id = || machine.detect("s390x", Compiler::Gcc).unwrap().id(&tiny());
+    let before = id();
+    assert_eq!(id(), before);
+    machine.script("real/ld", "echo ld 2.40 # patched");
+    assert_ne!(id(), before);
+}
+
+#[test]
+fn a_wrappers_words_are_those_that_the_compiler_lacks_without_it() {
+    let machine = Machine::new();
+    machine.gcc(CROSS);
+    let real = machine.driver("one", "1");
+    let front = "bin/s390x-linux-gnu-gcc";
+    machine.script(front, &format!("exec {real} \"$@\""));
+    let arguments = || {
+        let toolchain = machine.detect("s390x", Compiler::Gcc).unwrap();
+        toolchain.tool(Role::Cc).unwrap().arguments.clone()
+    };
+    assert_eq!(arguments(), [""; 0]);
+    machine.script(front, &format!("exec {real} \"$@\" -march=z15"));
+    assert_eq!(arguments(), ["-march=z15"]);
+}
+
+#[test]
+fn without_a_wrapper_nothing_is_asked_again() {
+    let machine = Machine::new();
+    machine.gcc(CROSS);
+    // A program of the machine's, not a script: one that fails whatever it is asked.
+    for name in ["s390x-linux-gnu-gcc", "gcc"] {
+        let place = machine.root.join(format!("bin/{name}"));
+        fs::remove_file(&place).unwrap();
+        std::fs::copy("/bin/true", place).unwrap();
+    }
+    let first = machine.detect("s390x", Compiler::Gcc).unwrap();
+    let record = machine.root.join("cache/toolchain/s390x-gcc.json");
+    let text = fs::read_to_string(&record).unwrap();
+    assert!(text.contains("\"asked\":null"), "{text}");
+    assert_eq!(machine.detect("s390x", Compiler::Gcc).unwrap(), first);
+}
