@@ -389,6 +389,7 @@ mod tests {
         let hazards = crate::hazard::hazards(
             &crate::config::DotConfig::parse("CONFIG_RANDSTRUCT=y\n").unwrap(),
             false,
+            &[],
         );
         let tree = |bytes: &[u8]| BTreeMap::from([(Utf8PathBuf::from("x"), file(bytes))]);
         let background = Background {

@@ -1,5 +1,5 @@
-//! Configurations that no identity can name: what a build makes up by itself, or takes from a
-//! file of the machine.
+//! Configurations and flags that no identity can name: what a build makes up by itself, or takes from
+//! the machine.
 //!
 //! Two builds of one identity have the same bytes. With these symbols they need not: they are
 //! told before anything is compiled, and such a build is neither kept in the store nor taken
@@ -15,14 +15,33 @@ use crate::trust;
 /// A setting that keeps a build from being reproducible.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hazard {
-    /// The symbol, without prefix.
-    pub symbol: String,
-    /// Its value.
-    pub value: String,
+    /// The setting.
+    #[serde(flatten)]
+    pub cause: Cause,
     /// What it does.
     pub effect: String,
     /// What cures it.
     pub cure: String,
+}
+
+/// What a hazard comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Cause {
+    /// The configuration.
+    Symbol {
+        /// The symbol, without prefix.
+        symbol: String,
+        /// Its value.
+        value: String,
+    },
+    /// An item of `make-flags`.
+    Flag {
+        /// The make variable.
+        variable: String,
+        /// The word of its value.
+        word: String,
+    },
 }
 
 /// When a row of the table holds.
@@ -48,6 +67,10 @@ pub const SIGNING_KEY: &str = "certs/signing_key.pem";
 pub const TRUST: &str = "sign after the build: name the certificates in `sign.trust`, which empties \
                          CONFIG_MODULE_SIG_KEY and turns CONFIG_MODULE_SIG_ALL off";
 const IN_TREE: &str = "put the file into the source tree, whose id covers it";
+
+const NATIVE_CODE: &str = "the code is for the processor of the machine that builds";
+const NAMED_PROCESSOR: &str =
+    "switch it off, and name the processor in make-flags, such as `KCFLAGS=-march=x86-64-v3`";
 
 const ROWS: &[Row] = &[
     Row {
@@ -86,6 +109,26 @@ const ROWS: &[Row] = &[
         effect: "the compiler plugin puts random numbers into the code",
         cure: "set CONFIG_GCC_PLUGIN_LATENT_ENTROPY=n",
     },
+    // arch/x86/Makefile since 6.16.
+    Row {
+        symbol: "X86_NATIVE_CPU",
+        when: When::Enabled,
+        effect: NATIVE_CODE,
+        cure: NAMED_PROCESSOR,
+    },
+    // A patch that many builds carry names them so.
+    Row {
+        symbol: "MNATIVE_INTEL",
+        when: When::Enabled,
+        effect: NATIVE_CODE,
+        cure: NAMED_PROCESSOR,
+    },
+    Row {
+        symbol: "MNATIVE_AMD",
+        when: When::Enabled,
+        effect: NATIVE_CODE,
+        cure: NAMED_PROCESSOR,
+    },
     Row {
         symbol: "INITRAMFS_SOURCE",
         when: When::Names(""),
@@ -106,9 +149,52 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// Everything in `config` that an identity does not cover. `trusted` says whether the certificates of
-/// [`trust::FILE`] are those that the identity names.
-pub fn hazards(config: &DotConfig, trusted: bool) -> Vec<Hazard> {
+/// The options by which GCC, Clang and rustc make code for the machine that they run on. What `native` stands
+/// for depends on the processor, and below a hypervisor on what that lets through.
+const NATIVE: &[&str] = &[
+    "-march=native",
+    "-mcpu=native",
+    "-mtune=native",
+    "target-cpu=native",
+    "tune-cpu=native",
+];
+
+/// Everything in `config` and in the `make-flags` that an identity does not cover. `trusted` says whether
+/// the certificates of [`trust::FILE`] are those that the identity names.
+pub fn hazards(config: &DotConfig, trusted: bool, make_flags: &[String]) -> Vec<Hazard> {
+    let mut hazards = of_config(config, trusted);
+    hazards.extend(make_flags.iter().flat_map(|flag| of_flag(flag)));
+    hazards
+}
+
+fn of_flag(flag: &str) -> impl Iterator<Item = Hazard> {
+    let (variable, value) = flag.split_once('=').unwrap_or((flag, ""));
+    // What runs in the build has output that the kernel's sources define.
+    let in_kernel = !variable.starts_with("HOST") && !variable.starts_with("KBUILD_HOST");
+    value
+        .split(|character: char| character.is_whitespace() || "\"',".contains(character))
+        .filter(move |word| in_kernel && is_native(word))
+        .map(|word| Hazard {
+            cause: Cause::Flag {
+                variable: variable.to_owned(),
+                word: word.to_owned(),
+            },
+            effect: NATIVE_CODE.to_owned(),
+            cure: "name the processor, such as `-march=x86-64-v3`; `gcc -march=native -Q --help=target` says what this one is called"
+                .to_owned(),
+        })
+}
+
+fn is_native(word: &str) -> bool {
+    let word = word.trim_start_matches("-C").trim_start_matches("-Z");
+    // `-mcpu=native+nofp` takes an extension away.
+    NATIVE.iter().any(|option| {
+        word.strip_prefix(option)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+    })
+}
+
+fn of_config(config: &DotConfig, trusted: bool) -> Vec<Hazard> {
     ROWS.iter()
         .filter_map(|row| {
             let value = match row.when {
@@ -121,8 +207,10 @@ pub fn hazards(config: &DotConfig, trusted: bool) -> Vec<Hazard> {
                 return None;
             }
             Some(Hazard {
-                symbol: row.symbol.to_owned(),
-                value: value.to_owned(),
+                cause: Cause::Symbol {
+                    symbol: row.symbol.to_owned(),
+                    value: value.to_owned(),
+                },
                 effect: row.effect.to_owned(),
                 cure: row.cure.to_owned(),
             })
@@ -132,15 +220,13 @@ pub fn hazards(config: &DotConfig, trusted: bool) -> Vec<Hazard> {
 
 impl std::fmt::Display for Hazard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Hazard {
-            symbol,
-            value,
-            effect,
-            ..
-        } = self;
-        match value.as_str() {
-            "y" => write!(f, "CONFIG_{symbol}=y: {effect}"),
-            value => write!(f, "CONFIG_{symbol}=\"{value}\": {effect}"),
+        let effect = &self.effect;
+        match &self.cause {
+            Cause::Symbol { symbol, value } if value == "y" => {
+                write!(f, "CONFIG_{symbol}=y: {effect}")
+            }
+            Cause::Symbol { symbol, value } => write!(f, "CONFIG_{symbol}=\"{value}\": {effect}"),
+            Cause::Flag { variable, word } => write!(f, "`{word}` in {variable}: {effect}"),
         }
     }
 }
@@ -168,9 +254,12 @@ mod tests {
     fn every_row_is_told_where_it_holds_and_only_there() {
         for row in ROWS {
             let told = |text: &str| {
-                hazards(&DotConfig::parse(text).unwrap(), false)
+                hazards(&DotConfig::parse(text).unwrap(), false, &[])
                     .iter()
-                    .any(|hazard| hazard.symbol == row.symbol && hazard.effect == row.effect)
+                    .any(|hazard| {
+                        matches!(&hazard.cause, Cause::Symbol { symbol, .. } if symbol == row.symbol)
+                            && hazard.effect == row.effect
+                    })
             };
             let (bad, good) = lines(row);
             assert!(told(&bad), "{bad}");
@@ -183,10 +272,50 @@ mod tests {
     fn certificates_of_the_identity_are_no_hazard_and_others_are() {
         let told = |path: &str, trusted| {
             let config = format!("CONFIG_SYSTEM_TRUSTED_KEYS=\"{path}\"\n");
-            hazards(&DotConfig::parse(&config).unwrap(), trusted).len()
+            hazards(&DotConfig::parse(&config).unwrap(), trusted, &[]).len()
         };
         assert_eq!(told(trust::FILE, true), 0);
         assert_eq!(told(trust::FILE, false), 1);
         assert_eq!(told("certs/other.pem", true), 1);
+    }
+
+    #[test]
+    fn flags_for_this_processor_are_told_and_named_ones_are_not() {
+        let told = |flag: &str| {
+            let hazards = hazards(&DotConfig::parse("").unwrap(), false, &[flag.to_owned()]);
+            hazards.iter().map(Hazard::to_string).collect::<Vec<_>>()
+        };
+        for (flag, word) in [
+            ("KCFLAGS=-O3 -march=native", "-march=native"),
+            ("KCPPFLAGS=-mtune=native", "-mtune=native"),
+            ("KAFLAGS='-mcpu=native+nofp'", "-mcpu=native+nofp"),
+            ("KBUILD_CFLAGS_MODULE=-march=native", "-march=native"),
+            ("KRUSTFLAGS=-Ctarget-cpu=native", "-Ctarget-cpu=native"),
+            ("KRUSTFLAGS=-C target-cpu=native", "target-cpu=native"),
+            ("RUSTFLAGS_KERNEL=-Ztune-cpu=native", "-Ztune-cpu=native"),
+        ] {
+            let (variable, _) = flag.split_once('=').unwrap();
+            let expected = format!("`{word}` in {variable}: {NATIVE_CODE}");
+            assert_eq!(told(flag), [expected], "{flag}");
+        }
+        for flag in [
+            "KCFLAGS=-march=x86-64-v3 -mtune=generic",
+            "KCFLAGS=-DNAME=native",
+            "HOSTCFLAGS=-march=native",
+            "W=1",
+        ] {
+            assert_eq!(told(flag), [""; 0], "{flag}");
+        }
+    }
+
+    #[test]
+    fn a_hazard_is_written_with_what_it_comes_from() {
+        let config = DotConfig::parse("CONFIG_RANDSTRUCT=y\n").unwrap();
+        let flags = ["KCFLAGS=-march=native".to_owned()];
+        let json = serde_json::to_value(hazards(&config, false, &flags)).unwrap();
+        assert_eq!(json[0]["symbol"], "RANDSTRUCT");
+        assert_eq!(json[1]["variable"], "KCFLAGS");
+        let read: Vec<Hazard> = serde_json::from_value(json).unwrap();
+        assert_eq!(read, hazards(&config, false, &flags));
     }
 }

@@ -516,7 +516,7 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         .iter()
         .all(|goal| kept.contains(&goal.as_str()));
     let hazards = if spec.reproducible.value {
-        hazard::hazards(&config, !facts.trust.is_empty())
+        hazard::hazards(&config, !facts.trust.is_empty(), &spec.make_flags)
     } else {
         Vec::new()
     };

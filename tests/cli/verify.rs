@@ -57,6 +57,10 @@ fn what_no_identity_covers_is_told_and_kept_out_of_the_store() {
     let plan = run_json(&sandbox, &["plan"], 0).message("plan")["plan"].clone();
     assert_eq!(plan["reuse"], false);
     assert_eq!(plan["hazards"][0]["symbol"], "GCC_PLUGIN_LATENT_ENTROPY");
+    let native = ["plan", "--make-flag", "KCFLAGS=-march=native"];
+    let plan = run_json(&sandbox, &native, 0).message("plan")["plan"].clone();
+    assert_eq!(plan["reuse"], false);
+    assert_eq!(plan["hazards"][1]["word"], "-march=native");
     let said = run(&sandbox, &["build"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
     assert!(
