@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kernelkit::credentials::redact;
 use kernelkit::doctor::{Finding, State};
 use kernelkit::effect::run::Event;
 use serde::Serialize;
@@ -116,7 +117,8 @@ impl Ui {
 
     /// Something to know that stops nothing.
     pub(crate) fn warning(&self, text: impl Display) {
-        self.message("warning", json!({ "message": text.to_string() }));
+        let text = redact(&text.to_string()).into_owned();
+        self.message("warning", json!({ "message": &text }));
         if !self.json {
             self.err(format_args!("{WARN}warning{WARN:#}: {text}"));
         }
@@ -144,6 +146,8 @@ impl Ui {
 
     /// What went wrong and what to do next.
     pub(crate) fn failure(&self, failure: &Failure) {
+        // The words of libraries and programs are in it.
+        let shown = |text: &String| redact(text).into_owned();
         let Failure {
             message,
             causes,
@@ -152,6 +156,9 @@ impl Ui {
             hint,
             ..
         } = failure;
+        let (message, hint) = (shown(message), hint.as_ref().map(shown));
+        let causes: Vec<_> = causes.iter().map(shown).collect();
+        let details: Vec<_> = details.iter().map(shown).collect();
         for (kernel, refused) in refused {
             self.message("unmet", refused::to_json(kernel, refused));
             if !self.json {

@@ -27,6 +27,7 @@ pub mod batch;
 pub mod boot;
 pub mod compare;
 pub mod config;
+pub mod credentials;
 pub mod doctor;
 pub mod effect;
 pub mod fragment;

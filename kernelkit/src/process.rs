@@ -9,6 +9,7 @@ use camino::Utf8PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::credentials::redact;
 use crate::root;
 
 /// A command: program, arguments, directory and the *whole* environment.
@@ -17,7 +18,7 @@ use crate::root;
 /// [`Call::env`] is not set for the child. That keeps a stray `KCFLAGS` or
 /// `ARCH` of the user's shell out of a build.
 ///
-/// `Display` gives a line that can be pasted into a POSIX shell.
+/// `Display` gives a line that can be pasted into a POSIX shell; only credentials are not in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Call {
     /// Program name, looked up on `PATH` of [`Call::env`], or a path.
@@ -83,11 +84,11 @@ impl fmt::Display for Call {
         }
         write!(f, "cd {} && env -i", quote(self.dir.as_str()))?;
         for (name, value) in &self.env {
-            write!(f, " {name}={}", quote(value))?;
+            write!(f, " {name}={}", redact(&quote(value)))?;
         }
         write!(f, " {}", quote(&self.program))?;
         for arg in &self.args {
-            write!(f, " {}", quote(arg))?;
+            write!(f, " {}", redact(&quote(arg)))?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod build;
 mod clean;
 mod config;
 mod config_daily;
+mod credentials;
 mod doctor;
 mod drift;
 mod explain;

@@ -235,6 +235,7 @@ pub(crate) fn open(
 /// A source from the command line, where relative paths are relative to the current directory.
 pub(crate) fn parse_source(workspace: &Workspace, text: &str) -> Result<Source, Failure> {
     kernelkit::spec::parse_source(text, &workspace.environment.current_dir)
+        .map(|source| workspace.environment.credentials.learn(&source))
         .map_err(|error| Failure::message(&error, error.hint().unwrap_or_default()))
 }
 

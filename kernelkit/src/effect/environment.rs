@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::kconfig::Probes;
 use super::kconfig::probe::Record;
 
+use crate::credentials::Credentials;
 use crate::root::{self, Root};
 use crate::version::Mirror;
 
@@ -43,6 +44,8 @@ pub struct Environment {
     pub unwrapped: Option<Utf8PathBuf>,
     /// Where the output of trees' `$(shell …)` comes from.
     pub probing: Probing,
+    /// The logins of URLs that the user named.
+    pub credentials: Credentials,
     /// Every variable whose value is UTF-8, for the few places that pass one on by name.
     pub variables: BTreeMap<String, String>,
 }
@@ -111,11 +114,14 @@ impl Environment {
                 .unwrap_or_else(|| home.join(".local/share"))
                 .join("kernelkit/store")
         });
+        let credentials = Credentials::default();
         Environment {
             path: get("PATH")
                 .cloned()
                 .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
-            mirror: get("KERNELKIT_MIRROR").map_or_else(Mirror::default, |url| Mirror::at(url)),
+            mirror: get("KERNELKIT_MIRROR").map_or_else(Mirror::default, |url| {
+                Mirror::at(&credentials.learn_url(url))
+            }),
             temp_dir: dir("TMPDIR").unwrap_or_else(|| "/tmp".into()),
             tmpfs_dir: dir("KERNELKIT_TMPFS_DIR").unwrap_or_else(|| "/dev/shm".into()),
             ci: get("CI").is_some(),
@@ -127,6 +133,7 @@ impl Environment {
             root: None,
             shell: BTreeMap::new(),
             unwrapped: None,
+            credentials,
             variables,
         }
     }

@@ -21,6 +21,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 use super::lock;
+use crate::credentials::redact;
 use crate::process::Call;
 use crate::root;
 
@@ -292,7 +293,7 @@ fn tail_of(bytes: &[u8]) -> Vec<String> {
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..]
         .iter()
-        .map(|line| (*line).to_owned())
+        .map(|line| redact(line).into_owned())
         .collect()
 }
 
@@ -390,7 +391,7 @@ pub fn stream(
             status: status.map_or_else(|| "no status".to_owned(), describe),
             tail: tail
                 .iter()
-                .map(|line| String::from_utf8_lossy(line).into_owned())
+                .map(|line| redact(&String::from_utf8_lossy(line)).into_owned())
                 .collect(),
             log: log.cloned(),
         }),

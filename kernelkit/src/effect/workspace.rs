@@ -83,6 +83,19 @@ pub fn load(
     manifest_path: Option<&Utf8Path>,
     overrides: &Overrides,
 ) -> Result<Spec, Error> {
+    let mut spec = read(environment, manifest_path, overrides)?;
+    // From here on nothing that shows or writes a source has anything to hide.
+    for kernel in &mut spec.kernels {
+        kernel.source.value = environment.credentials.learn(&kernel.source.value);
+    }
+    Ok(spec)
+}
+
+fn read(
+    environment: &Environment,
+    manifest_path: Option<&Utf8Path>,
+    overrides: &Overrides,
+) -> Result<Spec, Error> {
     let current_dir = &environment.current_dir;
     let context = |root: Utf8PathBuf, target_dir: Utf8PathBuf| Context {
         root,

@@ -13,7 +13,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use camino::Utf8PathBuf;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::credentials::public;
 
 /// What the user named as source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,6 +29,7 @@ pub enum Source {
     /// A tarball, as a file or a URL.
     Tarball {
         /// An absolute path or an `http(s)://` URL.
+        #[serde(serialize_with = "without_credentials")]
         location: String,
         /// What it must hash to; needed for a URL unless the server's signed sums are used.
         sha256: Option<Sha256>,
@@ -41,6 +44,7 @@ pub enum Source {
     /// A git repository and a tag, branch or commit.
     Git {
         /// Path or URL.
+        #[serde(serialize_with = "without_credentials")]
         repository: String,
         /// Resolved as tag, then remote branch, then literally.
         reference: String,
@@ -53,12 +57,12 @@ pub enum Source {
 }
 
 impl fmt::Display for Source {
-    /// As a user would write it, a path in full.
+    /// As a user would write it, a path in full, a URL without credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Directory { path } => write!(f, "{path}"),
             Source::Tarball { location, sha256 } => {
-                write!(f, "{location}")?;
+                f.write_str(&public(location))?;
                 sha256.map_or(Ok(()), |sha256| write!(f, "#sha256={sha256}"))
             }
             Source::Debian { package, version } => {
@@ -70,10 +74,14 @@ impl fmt::Display for Source {
             Source::Git {
                 repository,
                 reference,
-            } => write!(f, "git+{repository}#{reference}"),
+            } => write!(f, "git+{}#{reference}", public(repository)),
             Source::Release { selector } => write!(f, "{selector}"),
         }
     }
+}
+
+fn without_credentials<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&public(url))
 }
 
 /// Whether a git reference is the whole id of a commit, which never names another one.

@@ -8,6 +8,7 @@ use super::input::{Input, Outcome};
 use super::layer::{Common, CompilerParts, Layer, PatchParts, RuleParts, SourceParts};
 use super::matrix::{self, MatrixParts};
 use super::{ConfigBase, compiler, mail, patch, sign, source, value};
+use crate::credentials::{public, redact};
 use crate::patch::mail::is_on_a_list;
 use crate::source::Source;
 
@@ -318,6 +319,16 @@ pub static SETTINGS: &[Setting] = &[
         doc: "A mailed series, applied before `patches`: a mailbox or maildir, or a message-id or URL of lore.kernel.org, which b4 fetches.",
         read: Read::Kernel(|layer, input| {
             let text = input.text()?;
+            if public(text) != text {
+                return Err(vec![
+                    input
+                        .problem(format!("`{}` has credentials", redact(text)))
+                        .hint(
+                            "the archives of mailing lists are open: write the URL without"
+                                .to_owned(),
+                        ),
+                ]);
+            }
             let text = match is_on_a_list(text) || input.base == input.root {
                 true => text.to_owned(),
                 false => source::resolve(input.base, text).into_string(),

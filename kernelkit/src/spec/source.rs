@@ -9,6 +9,7 @@ use super::layer::SourceParts;
 use super::read;
 use super::settings::{Read, Table};
 use super::value::InvalidValue;
+use crate::credentials::public;
 use crate::source::{InvalidDigest, Sha256, Source};
 use crate::sourced::Sourced;
 use crate::version::{InvalidSelector, Mirror, Selector};
@@ -179,6 +180,12 @@ pub(super) fn git_repository(text: &str, base: &Utf8Path) -> Result<String, Inva
             "name a path or a URL",
         ));
     }
+    if is_url(text) && !text.starts_with("ssh:") && has_key(text) {
+        return Err(InvalidValue::new(
+            format!("git takes no key from the query of `{text}`"),
+            "write it before the host, `https://KEY@host/…`, or leave it to git's credential helper",
+        ));
+    }
     // As git tells them apart: `host:path` is remote where no slash precedes the colon.
     let remote = is_url(text)
         || text
@@ -189,6 +196,12 @@ pub(super) fn git_repository(text: &str, base: &Utf8Path) -> Result<String, Inva
     } else {
         resolve(base, text).into_string()
     })
+}
+
+/// Whether the query of a URL holds a key.
+fn has_key(url: &str) -> bool {
+    let query = |url: &str| url.split_once('?').map(|(_, query)| query.to_owned());
+    query(url) != query(&public(url))
 }
 
 pub(super) fn git_reference(text: &str) -> Result<String, InvalidValue> {

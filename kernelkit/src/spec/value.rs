@@ -11,6 +11,7 @@ use super::{
     ToolchainName,
 };
 use crate::arch::{Arch, UnknownArch};
+use crate::credentials::redact;
 use crate::goal;
 use crate::manifest::Backend;
 use crate::release::{InvalidTemplate, Template, WORD_LENGTH, is_plain};
@@ -26,8 +27,8 @@ pub struct InvalidValue {
 impl InvalidValue {
     pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         InvalidValue {
-            message: message.into(),
-            hint: hint.into(),
+            message: redact(&message.into()).into_owned(),
+            hint: redact(&hint.into()).into_owned(),
         }
     }
 

@@ -19,6 +19,8 @@ struct State {
     files: BTreeMap<String, Vec<u8>>,
     faults: VecDeque<Fault>,
     ignore_range: bool,
+    login: Option<String>,
+    key: Option<String>,
     requests: Vec<String>,
 }
 
@@ -61,6 +63,16 @@ impl Server {
 
     pub(crate) fn ignore_range(&self) {
         self.state.lock().unwrap().ignore_range = true;
+    }
+
+    /// Every request must come with this login, as `user:password`.
+    pub(crate) fn demand_login(&self, login: &str) {
+        self.state.lock().unwrap().login = Some(login.to_owned());
+    }
+
+    /// Requests for archives must have this in their query.
+    pub(crate) fn demand_key(&self, key: &str) {
+        self.state.lock().unwrap().key = Some(key.to_owned());
     }
 
     /// `GET /path`, with ` from N` where a range was asked for.
@@ -119,7 +131,20 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     if let Some(Fault::Status(status)) = fault {
         return stream.write_all(head(&status.to_string(), 0, "").as_bytes());
     }
-    let Some(bytes) = state.files.get(&path) else {
+    let (plain, query) = path.split_once('?').unwrap_or((&path, ""));
+    if let Some(login) = &state.login
+        && headers.get("authorization") != Some(&kernelkit::credentials::basic(login))
+    {
+        let more = "WWW-Authenticate: Basic realm=\"x\"\r\n";
+        return stream.write_all(head("401", 0, more).as_bytes());
+    }
+    if let Some(key) = &state.key
+        && plain.contains(".tar")
+        && !query.contains(key)
+    {
+        return stream.write_all(head("403", 0, "").as_bytes());
+    }
+    let Some(bytes) = state.files.get(plain) else {
         return stream.write_all(head("404", 0, "").as_bytes());
     };
     let tag = format!("\"{}\"", kernelkit::source::Sha256::of(bytes));

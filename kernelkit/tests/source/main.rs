@@ -7,6 +7,7 @@
 )]
 
 mod archive;
+mod credentials;
 mod debian;
 mod directory;
 mod git;

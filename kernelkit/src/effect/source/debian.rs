@@ -448,7 +448,7 @@ fn public(url: &str) -> String {
         .into_iter()
         .find_map(|path| url.find(path))
         .map_or_else(
-            || url.to_owned(),
+            || crate::credentials::public(url),
             |path| format!("https://deb.debian.org{}", &url[path..]),
         )
 }

@@ -13,9 +13,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body, Proxy};
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, Body, Proxy, RequestBuilder};
 
 use super::{Context, Progress, cache, hash, scan};
+use crate::credentials;
 use crate::effect::environment::Environment;
 use crate::effect::exec;
 use crate::effect::fs::{self, Context as _};
@@ -102,6 +104,9 @@ impl Error {
             Error::Status { status: 407, .. } => {
                 "the proxy wants a name and a password: https_proxy=http://NAME:PASSWORD@HOST:PORT".to_owned()
             }
+            Error::Status { status: 401 | 403, .. } => {
+                "the server wants a login: write it into ~/.netrc, or before the host, `https://USER:PASSWORD@…`".to_owned()
+            }
             Error::Status { .. } => "try again later".to_owned(),
             Error::Host { .. } => {
                 "is this machine online? A proxy is taken from https_proxy; `--offline` uses what is in the cache"
@@ -147,6 +152,7 @@ pub(in crate::effect) fn file(
     context: &Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Sha256, super::Error> {
+    let url = &*context.environment.credentials.learn_url(url);
     let directory = target.parent().unwrap_or(Utf8Path::new("."));
     fs::create_dir_all(directory)?;
     let _lock = cache::Lock::take(&suffixed(target, "lock"), progress)?;
@@ -163,11 +169,11 @@ pub(in crate::effect) fn file(
         }
         .into());
     }
-    let agent = agent(url, context.environment)?;
+    let request = Request::new(url, context.environment)?;
     let part = suffixed(target, "part");
     let mut attempt = 1;
     loop {
-        let resumed = match transfer(&agent, url, &part, expected, progress) {
+        let resumed = match transfer(&request, &part, expected, progress) {
             Ok(resumed) => resumed,
             Err(super::Error::Download(error))
                 if error.is_passing() && attempt < context.attempts =>
@@ -199,18 +205,19 @@ pub(in crate::effect) fn file(
 
 /// A small file's bytes; `None` where the server has none.
 pub(super) fn bytes(url: &str, context: &Context<'_>) -> Result<Option<Vec<u8>>, super::Error> {
+    let url = &*context.environment.credentials.learn_url(url);
     if context.offline {
         return Err(Error::Offline {
             url: url.to_owned(),
         }
         .into());
     }
-    let agent = agent(url, context.environment)?;
+    let request = Request::new(url, context.environment)?;
     let once = || -> Result<Vec<u8>, Error> {
-        let response = agent
-            .get(url)
+        let response = request
+            .get()
             .call()
-            .map_err(|error| connection(&agent, url, error))?;
+            .map_err(|error| connection(&request.agent, url, error))?;
         let mut response = checked(url, response)?;
         let limited = response.body_mut().with_config().limit(TEXT_LIMIT);
         limited.read_to_vec().map_err(|error| Error::Broken {
@@ -235,17 +242,17 @@ pub(super) fn bytes(url: &str, context: &Context<'_>) -> Result<Option<Vec<u8>>,
 
 /// Fetches what `part` lacks. Returns whether there was something to begin with.
 fn transfer(
-    agent: &Agent,
-    url: &str,
+    asked: &Request<'_>,
     part: &Utf8Path,
     expected: Option<Sha256>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<bool, super::Error> {
+    let url = asked.url;
     let known = fs::read_optional(suffixed(part, "json"))?
         .and_then(|bytes| serde_json::from_slice::<Part>(&bytes).ok())
         .filter(|known| known.url == url);
     let have = scan::stamp(part)?.map_or(0, |stamp| stamp.size);
-    let mut request = agent.get(url);
+    let mut request = asked.get();
     let mut from = 0;
     // Without a validator only the hash can tell whether both halves belong together.
     if let Some(known) = known
@@ -260,7 +267,7 @@ fn transfer(
     }
     let response = request
         .call()
-        .map_err(|error| connection(agent, url, error))?;
+        .map_err(|error| connection(&asked.agent, url, error))?;
     let range = content_range(response.headers());
     match response.status() {
         StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => {
@@ -268,7 +275,7 @@ fn transfer(
                 return Ok(true);
             }
             discard(part)?;
-            return transfer(agent, url, part, expected, progress);
+            return transfer(asked, part, expected, progress);
         }
         StatusCode::PARTIAL_CONTENT if range.and_then(|(start, _)| start) == Some(from) => {}
         StatusCode::PARTIAL_CONTENT => {
@@ -429,6 +436,42 @@ fn agent(url: &str, environment: &Environment) -> Result<Agent, Error> {
         );
     }
     Ok(config.build().new_agent())
+}
+
+/// What a server is asked for.
+struct Request<'a> {
+    agent: Agent,
+    /// Without credentials: what is shown and written down.
+    url: &'a str,
+    address: String,
+    authorization: Option<String>,
+}
+
+impl<'a> Request<'a> {
+    /// The login is that of the URL as the user wrote it, else that of `~/.netrc` (`NETRC`).
+    fn new(url: &'a str, environment: &Environment) -> Result<Self, Error> {
+        let netrc = || {
+            let own = environment.home.join(".netrc");
+            let path = (environment.variables.get("NETRC")).map_or(own, Utf8PathBuf::from);
+            let text = fs::read_optional(path).ok()??;
+            credentials::netrc(&String::from_utf8_lossy(&text), host(url))
+        };
+        let login = environment.credentials.login(url).or_else(netrc);
+        Ok(Request {
+            agent: agent(url, environment)?,
+            url,
+            address: environment.credentials.address(url),
+            authorization: login.map(|login| credentials::basic(&login)),
+        })
+    }
+
+    fn get(&self) -> RequestBuilder<WithoutBody> {
+        let request = self.agent.get(&self.address);
+        match &self.authorization {
+            Some(value) => request.header(header::AUTHORIZATION, value),
+            None => request,
+        }
+    }
 }
 
 /// The proxy for `url`, by the variables that curl reads.

@@ -10,6 +10,7 @@ use super::{
     Commit, Context, Error as SourceError, LabelHint, Progress, Tree, Verification, archive, cache,
     mirror,
 };
+use crate::credentials;
 use crate::effect::{exec, fs};
 use crate::process::Call;
 use crate::source::{Sha256, Source, TreeId, is_commit};
@@ -316,6 +317,22 @@ pub(super) fn git(context: &Context<'_>, dir: &Utf8Path) -> Call {
         if PASSED_ON.contains(&name.as_str()) || name.to_ascii_lowercase().ends_with("_proxy") {
             call = call.env(name, value);
         }
+    }
+    // Beside the command line, which every user of the machine can read (git-config(1), "Environment").
+    let logins = environment.credentials.logins();
+    if !logins.is_empty() {
+        call = call.env("GIT_CONFIG_COUNT", logins.len().to_string());
+    }
+    for (index, (url, login)) in logins.iter().enumerate() {
+        call = call
+            .env(
+                format!("GIT_CONFIG_KEY_{index}"),
+                format!("http.{url}.extraHeader"),
+            )
+            .env(
+                format!("GIT_CONFIG_VALUE_{index}"),
+                format!("Authorization: {}", credentials::basic(login)),
+            );
     }
     call.env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_TERMINAL_PROMPT", "0")

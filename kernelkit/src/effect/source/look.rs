@@ -47,6 +47,7 @@ impl<'a> Looks<'a> {
 
     fn ask(&mut self, source: &Source) -> Option<Result<String, Arc<Error>>> {
         let context = &self.context;
+        let source = &context.environment.credentials.learn(source);
         match source {
             Source::Release { selector } => {
                 let releases = self

@@ -314,6 +314,7 @@ pub fn prepare(
     context: &Context<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Tree, Error> {
+    let source = &context.environment.credentials.learn(source);
     let base = match source {
         Source::Directory { path } => directory::prepare(path, context, progress)?,
         Source::Debian { package, version } => {

@@ -70,6 +70,7 @@ pub(super) fn prepare_release(
             version: version.clone(),
         })
     })?;
+    let url = context.environment.credentials.learn_url(&url);
     let known = match listed(&url, context)? {
         Some(known) => known,
         // Candidates are cut from a tag on request: nobody lists or signs them.
