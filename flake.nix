@@ -18,7 +18,7 @@
       packages = eachSystem (system:
         let pkgs = pkgsOf system; kernels = kernelsOf system; in
         prefixed "kernel" kernels.kernels
-        // prefixed "toolchain" (kernels.roots pkgs)
+        // prefixed "toolchain" kernels.roots
         // { cargo-kernel = cargoKernel pkgs; default = cargoKernel pkgs; });
 
       devShells = eachSystem (system: import ./nix/shell.nix { inherit system; nixpkgs = pkgsOf; });

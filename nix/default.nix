@@ -51,19 +51,10 @@ in
       })
     (select runsHere (lock.kernels or { }));
 
-  # The Debian roots of these kernels, unpacked with the tools of nixpkgs: the same store paths.
-  roots = pkgs: builtins.listToAttrs (builtins.concatMap
+  # The Debian roots of these kernels: what their derivations depend on, by itself.
+  roots = builtins.listToAttrs (builtins.concatMap
     (id:
       if !isRoot id || (pinOf id).system != system then [ ]
-      else [{
-        name = id;
-        value = import ./debian-root.nix {
-          inherit id;
-          pin = pinOf id;
-          shell = "${pkgs.bash}/bin/bash";
-          environment.PATH = builtins.concatStringsSep ":" (map (package: "${package}/bin")
-            [ pkgs.coreutils pkgs.gnutar pkgs.xz pkgs.gzip pkgs.zstd pkgs.binutils-unwrapped ]);
-        };
-      }])
+      else [{ name = id; value = import ./debian-root.nix { inherit id; pin = pinOf id; }; }])
     (builtins.attrNames ids));
 }

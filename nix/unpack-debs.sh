@@ -4,50 +4,68 @@
 # no documentation, nothing of /etc and /var. The content is what `cargo kernel toolchain add`
 # makes of the same packages; a Nix archive keeps neither owners nor times.
 #
-# POSIX sh. In the environment: out, and debs, the packages' paths.
+# The sandbox has no programs. The first part is run by the builder, a static busybox that has ash without
+# its optional features, mkdir, tar and unxz. The second part is run by the bash of $tools. The programs
+# there name a loader that does not exist, so each is started through the one that they come with.
+#
+# In the environment: out, builder, tools (see nix/bootstrap.toml), debs (paths of the packages)
+# and toolchain (its name).
 set -eu
 umask 022
-PATH=${PATH:+$PATH:}/usr/bin:/bin
+unpacked=$NIX_BUILD_TOP/tools
+
+if [ "${1-}" = "" ]; then
+    "$builder" mkdir "$unpacked"
+    "$builder" unxz < "$tools" | "$builder" tar x -C "$unpacked"
+    for loader in "$unpacked"/lib/ld-linux*.so.?; do
+        exec "$loader" --library-path "$unpacked/lib" "$unpacked/bin/bash" "$0" "$loader"
+    done
+fi
+
+loader=$1
+set -o pipefail
 export LC_ALL=C
+tool() {
+    local program=$1
+    shift
+    "$loader" --library-path "$unpacked/lib" "$unpacked/bin/$program" "$@"
+}
+decompress() {
+    case $1 in
+        *.xz) "$builder" unxz ;;
+        *.gz) tool gzip -dc ;;
+        *.tar) tool cat ;;
+        *)
+            echo "Cannot decompress $1 in the Nix sandbox: only xz and gzip are supported." >&2
+            echo "Unpack the packages outside the sandbox: cargo kernel toolchain add $toolchain" >&2
+            return 1
+            ;;
+    esac
+}
 
-for tool in ar tar xz ln mkdir chmod rm; do
-    command -v "$tool" >/dev/null || {
-        echo "This sandbox has no $tool to unpack the toolchain's packages with." >&2
-        echo "Add the toolchain to the store with: cargo kernel toolchain add ${toolchain-}" >&2
-        echo "or, with nixpkgs at hand: nix build .#toolchain-${toolchain-}" >&2
-        exit 1
-    }
-done
-
-mkdir -p "$out/usr"
+tool mkdir -p "$out/usr"
 for directory in bin sbin lib lib64; do
-    mkdir -p "$out/usr/$directory"
-    ln -s "usr/$directory" "$out/$directory"
+    tool mkdir -p "$out/usr/$directory"
+    tool ln -s "usr/$directory" "$out/$directory"
 done
 
 for deb in $debs; do
-    data=$(ar t "$deb" | while read -r member; do
-        case $member in data.tar*) echo "$member" ;; esac
-    done)
-    case $data in
-        *.xz) filter=xz ;;
-        *.zst) filter=zstd ;;
-        *.gz) filter=gzip ;;
-        *) filter=cat ;;
-    esac
-    [ "$filter" = cat ] || filter="$filter -dc"
-    ar p "$deb" "$data" | $filter | tar -x -f - -C "$out" --keep-directory-symlink --no-same-owner \
+    data=
+    for member in $(tool ar t "$deb"); do
+        case $member in data.tar*) data=$member ;; esac
+    done
+    tool ar p "$deb" "$data" | decompress "$data" | tool tar -x -f - -C "$out" --keep-directory-symlink --no-same-owner \
         --exclude=./etc --exclude=./var \
         --exclude=./usr/share/doc --exclude=./usr/share/man --exclude=./usr/share/info \
         --exclude=./usr/share/locale --exclude=./usr/share/lintian --exclude=./usr/share/bug
 done
 
-# What update-alternatives would link.
+# The links that update-alternatives would create.
 while read -r link target; do
     if [ -e "$out/usr/bin/$target" ] && ! [ -e "$out/usr/bin/$link" ]; then
-        ln -s "$target" "$out/usr/bin/$link"
+        tool ln -s "$target" "$out/usr/bin/$link"
     fi
-done <<'EOF'
+done << 'EOF'
 awk mawk
 cc gcc
 lzma xz
@@ -55,4 +73,4 @@ unlzma xz
 which which.debianutils
 yacc bison.yacc
 EOF
-chmod -R u+w "$out"
+tool chmod -R u+w "$out"

@@ -3,10 +3,15 @@
 //! The tree's rules are here, [`effect::nix::debian_root`](crate::effect::nix::debian_root)
 //! carries them out. They are those of `nix/unpack-debs.sh`, which makes the same tree with
 //! `ar` and `tar`: no maintainer scripts, one `/usr`, nothing of `/etc` and `/var`,
-//! no documentation. Packages are unpacked in the order of the pin.
+//! no documentation. Packages are unpacked in the order of the pin. The script's own shell and
+//! tools are the files of `nix/bootstrap.toml`, see [`bootstrap`].
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use serde::Deserialize;
+
+use super::hash::Hash;
 use super::kernel::{Package, Pin};
 use crate::source::Sha256;
 
@@ -134,6 +139,32 @@ pub const ALTERNATIVES: [(&str, &str); 6] = [
     ("which", "which.debianutils"),
     ("yacc", "bison.yacc"),
 ];
+
+/// Shell and tools that run `nix/unpack-debs.sh` on one system.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bootstrap {
+    /// A static executable with `ash`, `mkdir`, `tar` and `unxz`; the hash is that of its archive (NAR).
+    pub busybox: BootstrapFile,
+    /// A `.tar.xz` of programs in `bin`, libraries and their loader in `lib`.
+    pub tools: BootstrapFile,
+}
+
+/// A file that Nix fetches by hash.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootstrapFile {
+    /// Address of the file.
+    pub url: String,
+    /// SHA-256.
+    pub hash: Hash,
+}
+
+/// What `nix/bootstrap.toml` names, by system in Nix' words (`x86_64-linux`).
+pub fn bootstrap() -> BTreeMap<String, Bootstrap> {
+    toml::from_str(include_str!("../../nix/bootstrap.toml"))
+        .expect("a test reads the file that is compiled in")
+}
 
 /// Whether a package that apt wants for [`WANTED`] goes into a root.
 pub fn is_kept(package: &str) -> bool {
@@ -312,6 +343,25 @@ mod tests {
         "#);
         assert_eq!(toml::from_str::<Pin>(&text).unwrap(), pin);
         assert_eq!(parse_uris("'http://x/y.deb' y.deb 1 MD5Sum:0\n"), None);
+    }
+
+    #[test]
+    fn each_system_has_files_of_nixpkgs_bootstrap() {
+        let systems = bootstrap();
+        let names: Vec<_> = systems.keys().map(String::as_str).collect();
+        assert_eq!(names, ["aarch64-linux", "x86_64-linux"]);
+        for (system, files) in &systems {
+            let (machine, _) = system.split_once('-').unwrap();
+            let start = format!("http://tarballs.nixos.org/stdenv/{machine}-unknown-linux-gnu/");
+            for (file, name) in [
+                (&files.busybox, "/busybox"),
+                (&files.tools, "/bootstrap-tools.tar.xz"),
+            ] {
+                assert!(file.url.starts_with(&start), "{}", file.url);
+                assert!(file.url.ends_with(name), "{}", file.url);
+                assert!(file.hash.sha256().is_some(), "{}", file.url);
+            }
+        }
     }
 
     /// `nix/unpack-debs.sh` says the same in shell.

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use super::debian_root;
 use super::derivation::{self, Derivation, Inputs, Known, Recipe};
 use super::store_path::{self, ContentAddress, StoreDir, StorePath};
 use crate::lock::{Kernel, LockedPatch, LockedSource, SourceKind};
@@ -41,6 +42,16 @@ pub enum Error {
     Patch {
         /// Of the patch, relative to the lock.
         path: Utf8PathBuf,
+    },
+    /// No shell and tools are known that unpack a Debian root there.
+    #[error("the toolchain `{toolchain}` is for {system}, for which Nix cannot unpack packages")]
+    System {
+        /// Key of the toolchain.
+        toolchain: String,
+        /// In Nix' words.
+        system: String,
+        /// The systems of `nix/bootstrap.toml`.
+        supported: Vec<String>,
     },
     /// What the evaluator said of a toolchain cannot be read.
     #[error("the description of the toolchain cannot be read: {reason}")]
@@ -74,6 +85,9 @@ impl Error {
                 "Nix fetches by hash: use a tarball or a Debian package, or `--backend host`"
                     .to_owned(),
             ),
+            Error::System { supported, .. } => {
+                Some(format!("supported are {}", supported.join(" and ")))
+            }
             Error::Patch { .. } => None,
         }
     }
@@ -202,10 +216,27 @@ fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     words.into_iter().collect::<Vec<_>>().join(" ")
 }
 
-/// The mirror of `nix/fetch.nix`.
+/// The mirror of `nix/fetch.nix`, for a file that is hashed as it is.
 fn fetch(store: &StoreDir, name: &str, url: &str, sha256: Sha256) -> Result<Derivation, Error> {
+    let hash = sha256.to_string();
+    fetch_to(store, name, url, &ContentAddress::flat(sha256), hash)
+}
+
+/// The mirror of `nix/fetch.nix`, where a recursive hash stands for an executable. `hash` is the text of the hash
+/// as the evaluator reads it.
+fn fetch_to(
+    store: &StoreDir,
+    name: &str,
+    url: &str,
+    address: &ContentAddress,
+    hash: String,
+) -> Result<Derivation, Error> {
     let mut recipe = Recipe::new(name, "builtin", "builtin:fetchurl");
-    recipe.fixed = Some(ContentAddress::flat(sha256));
+    recipe.fixed = Some(address.clone());
+    let (mode, executable) = match address.is_recursive() {
+        true => ("recursive", "1"),
+        false => ("flat", ""),
+    };
     let proxies = [
         "http_proxy",
         "https_proxy",
@@ -216,16 +247,44 @@ fn fetch(store: &StoreDir, name: &str, url: &str, sha256: Sha256) -> Result<Deri
     let env = [
         ("url", url.to_owned()),
         ("urls", url.to_owned()),
-        ("outputHashMode", "flat".to_owned()),
+        ("outputHashMode", mode.to_owned()),
         ("outputHashAlgo", "sha256".to_owned()),
-        ("outputHash", sha256.to_string()),
+        ("outputHash", hash),
         ("unpack", String::new()),
-        ("executable", String::new()),
+        ("executable", executable.to_owned()),
         ("preferLocalBuild", "1".to_owned()),
         ("impureEnvVars", list(proxies)),
     ];
     set(&mut recipe, env);
     Ok(recipe.derive(store, |_| None)?)
+}
+
+/// The shell and the tools that unpack a Debian root for `system`: the mirror of their `fetch` in
+/// `nix/debian-root.nix`.
+fn bootstrap(store: &StoreDir, id: &str, system: &str) -> Result<[Derivation; 2], Error> {
+    let systems = debian_root::bootstrap();
+    let files = systems.get(system).ok_or_else(|| Error::System {
+        toolchain: id.to_owned(),
+        system: system.to_owned(),
+        supported: systems.keys().cloned().collect(),
+    })?;
+    let (busybox, tools) = (&files.busybox, &files.tools);
+    Ok([
+        fetch_to(
+            store,
+            "busybox",
+            &busybox.url,
+            &ContentAddress::recursive(busybox.hash.clone()),
+            busybox.hash.to_sri(),
+        )?,
+        fetch_to(
+            store,
+            "bootstrap-tools.tar.xz",
+            &tools.url,
+            &ContentAddress::flat(tools.hash.clone()),
+            tools.hash.to_sri(),
+        )?,
+    ])
 }
 
 fn set<const N: usize>(recipe: &mut Recipe, env: [(&str, String); N]) {
@@ -259,9 +318,17 @@ impl Toolchain {
         let unpack = UNPACK_DEBS.text(store)?;
         let enter = ENTER_ROOT.text(store)?;
 
-        let mut recipe = Recipe::new(&pin.name, &pin.system, "/bin/sh");
-        recipe.args.push(store.display(&unpack.path));
+        let [busybox, tools] = bootstrap(store, id, &pin.system)?;
+        let mut recipe = Recipe::new(&pin.name, &pin.system, out(store, &busybox));
+        let script = store.display(&unpack.path);
+        recipe
+            .args
+            .extend(["ash".to_owned(), "-e".to_owned(), script]);
         recipe.inputs.sources.insert(unpack.path.clone());
+        for file in [&busybox, &tools] {
+            recipe.inputs.output(known.insert(file)?, "out");
+            texts.push(Text::derivation(file)?);
+        }
         recipe.fixed = Some(ContentAddress::recursive(pin.sha256));
         let mut debs = Vec::new();
         for package in &pin.package {
@@ -276,6 +343,7 @@ impl Toolchain {
             &mut recipe,
             [
                 ("debs", list(debs.iter().map(String::as_str))),
+                ("tools", out(store, &tools)),
                 ("toolchain", id.to_owned()),
             ],
         );

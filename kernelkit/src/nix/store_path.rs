@@ -144,6 +144,11 @@ impl ContentAddress {
         ContentAddress(CAHash::Text(*sha256.as_bytes()))
     }
 
+    /// Whether the hash is that of an archive (NAR).
+    pub fn is_recursive(&self) -> bool {
+        matches!(self.0, CAHash::Nar(_))
+    }
+
     /// The hash.
     pub fn hash(&self) -> Hash {
         Hash(self.0.hash())

@@ -175,6 +175,56 @@ fn the_evaluator_and_kernelkit_write_the_same_derivations() {
 }
 
 #[test]
+fn a_root_of_each_system_brings_its_own_shell_and_tools() {
+    let fixture = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nix/fixture");
+    let file = fixture.join("kernel.lock.d/root-12.toml");
+    let expression = r#"{ nix, file }:
+        let
+          pin = fromTOML (builtins.readFile file);
+          root = system: (import (nix + "/debian-root.nix") { id = "root-12"; pin = pin // { inherit system; }; }).drvPath;
+        in
+        map root [ "x86_64-linux" "aarch64-linux" ]"#;
+    let store = StoreDir::default();
+    with_each_nix(|nix| {
+        let args = [("nix", &*repository().join("nix")), ("file", &file)];
+        let paths: Vec<String> = serde_json::from_value(nix.evaluate(expression, &args)).unwrap();
+        for (expected, system) in paths.iter().zip(["x86_64-linux", "aarch64-linux"]) {
+            let mut pin: Pin = toml::from_str(&read(&file)).unwrap();
+            pin.system = system.to_owned();
+            let toolchain = Toolchain::debian_root(&store, "root-12", &pin).unwrap();
+            let paths = toolchain.texts.iter().map(|text| store.display(&text.path));
+            assert!(paths.clone().any(|path| &path == expected), "{system}");
+            for name in ["-busybox.drv", "-bootstrap-tools.tar.xz.drv"] {
+                assert!(paths.clone().any(|path| path.ends_with(name)), "{name}");
+            }
+        }
+        let unknown = r#"{ nix, file }: (import (nix + "/debian-root.nix")
+            { id = "root-12"; pin = fromTOML (builtins.readFile file) // { system = "mips-linux"; }; }).drvPath"#;
+        let words = [("nix", &args[0].1), ("file", &args[1].1)]
+            .into_iter()
+            .flat_map(|(name, path)| ["--arg", name, path.as_str()]);
+        let words: Vec<_> = ["--eval", "--expr", unknown]
+            .into_iter()
+            .chain(words)
+            .collect();
+        let said = nix.try_run("nix-instantiate", &words);
+        assert!(
+            !said.success && said.stderr.contains("is for mips-linux"),
+            "{}",
+            said.stderr
+        );
+    });
+    let mut pin: Pin = toml::from_str(&read(&file)).unwrap();
+    pin.system = "mips-linux".to_owned();
+    let error = Toolchain::debian_root(&store, "root-12", &pin).unwrap_err();
+    assert!(error.to_string().contains("is for mips-linux"), "{error}");
+    assert_eq!(
+        error.hint().unwrap(),
+        "supported are aarch64-linux and x86_64-linux"
+    );
+}
+
+#[test]
 fn a_changed_config_is_an_error_that_names_the_cure() {
     let fixture = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nix/fixture");
     let file = fixture.join("kernel.lock");
