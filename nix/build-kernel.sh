@@ -2,12 +2,12 @@
 #
 # Builds one kernel of kernel.lock in the Nix sandbox.
 #
-# The calls are those of `cargo kernel build` on the host, so the bytes are the same. Bash;
-# in the environment, all strings (lists one a line): what nix/kernel.nix says, and PATH.
+# It runs the commands that `cargo kernel build` runs on the host, so the bytes are the same. Bash;
+# the environment has the attributes of nix/kernel.nix, all strings (lists have one entry per line), and PATH.
 #
-# The outputs are laid out here and nowhere else: `cargo kernel build --publish` and `--register`
-# run the last part of this on a build that is there. `layerFiles` is where that one is installed,
-# `layerBuild` and `layerSource` its directories, `layerDev` where $dev will lie.
+# The layout of the outputs is defined here only: `cargo kernel build --publish` and `--register`
+# run the last part of this script on an existing build. `layerFiles` is where that build is installed,
+# `layerBuild` and `layerSource` are its directories, `layerDev` is the final path of $dev.
 if [ -n "${stdenv-}" ]; then
     source "$stdenv/setup"
 fi
@@ -17,8 +17,8 @@ cd "$NIX_BUILD_TOP"
 source=${layerSource-$NIX_BUILD_TOP/source}
 build=${layerBuild-$NIX_BUILD_TOP/build}
 
-# make takes every environment variable for one of its own, so it gets as few as on the host;
-# compiler wrappers of nixpkgs are told by variables where headers and libraries are.
+# make treats every environment variable as a make variable, so it gets as few as on the host;
+# the compiler wrappers of nixpkgs read the paths of headers and libraries from variables.
 clean=(env -i "PATH=$PATH" "HOME=$NIX_BUILD_TOP" "TMPDIR=${TMPDIR:-/tmp}" LC_ALL=C TZ=UTC PYTHONDONTWRITEBYTECODE=1)
 while read -r name; do
     case $name in
@@ -30,10 +30,10 @@ done < <(compgen -e)
 export LC_ALL=C TZ=UTC
 
 if [ -z "${layerFiles-}" ]; then
-    # Word lists arrive one word a line: a make variable may hold spaces.
+    # Lists have one word per line, because a make variable may contain spaces.
     mapfile -t variables < <(printf %s "$makeVariables${makeVariables:+$'\n'}$toolchainVariables${toolchainVariables:+$'\n'}")
     mapfile -t goals < <(printf %s "$makeGoals${makeGoals:+$'\n'}")
-    # All cores are 0 in Nix' words, which make does not know.
+    # 0 means all cores to Nix; make has no such value.
     jobs=${NIX_BUILD_CORES:-1}
     if [ "$jobs" = 0 ]; then
         jobs=$(nproc)
@@ -80,8 +80,8 @@ if [ -z "${layerFiles-}" ]; then
     chmod u+w "$build/.config"
     kernel_make olddefconfig
     if ! diff -u "$config" "$build/.config"; then
-        echo "The kernel's own conf changes the locked configuration as shown above." >&2
-        echo "The toolchain here is another than the one it was made with: run \`cargo kernel lock\` again." >&2
+        echo "The kernel's conf changes the locked configuration; the differences are above." >&2
+        echo "The configuration was locked with another toolchain: run \`cargo kernel lock\` again." >&2
         exit 1
     fi
 
@@ -95,7 +95,7 @@ if [ -z "${layerFiles-}" ]; then
     kernel_make "${goals[@]}"
     found=$("${clean[@]}" make -s -C "$source" "O=$build" --no-print-directory "${variables[@]}" kernelrelease)
     if [ "$found" != "$release" ]; then
-        echo "The kernel calls itself $found; kernel.lock says $release. Run \`cargo kernel lock\` again." >&2
+        echo "The built kernel has the release $found, but kernel.lock has $release: run \`cargo kernel lock\` again." >&2
         exit 1
     fi
 fi
@@ -109,7 +109,7 @@ else
     cp "$build/System.map" "$out/boot/System.map-$release"
     cp "$build/.config" "$out/boot/config-$release"
 fi
-# Where NixOS and its tools look.
+# The names that NixOS and its tools expect.
 ln -s "boot/$imageName-$release" "$out/${image##*/}"
 ln -s "boot/System.map-$release" "$out/System.map"
 ln -s "boot/config-$release" "$out/config"
@@ -133,8 +133,8 @@ if [ -n "$debug" ]; then
     fi
 fi
 
-# What `make M=` needs: of the tree its Makefiles, headers and scripts, of the build what was
-# generated and the programs in scripts/. The build's Makefile finds the tree by its path.
+# Files that `make M=` needs: Makefiles, headers and scripts of the source tree, generated files and
+# the programs of scripts/ of the build. The build's Makefile names the source tree by its path.
 if [ -n "$dev" ]; then
     mkdir -p "$dev"
 fi
@@ -157,8 +157,8 @@ if [ -n "$dev" ] && grep -q '^CONFIG_MODULES=y' "$config"; then
         find .config Module.symvers Makefile include scripts arch/*/include arch/*/lds arch/*/kernel/module.lds tools/objtool/objtool \
             -type f ! -name '*.[osa]' ! -name '*.cmd' ! -path 'scripts/kconfig/*' -print0 2> /dev/null || true
     ) | sort -zu | (cd "$build" && tar -c --null -T - -f -) | tar -x -f - -C "$dev/$tree/build"
-    # Whoever has a tree for another machine has no use for programs of the one that built it:
-    # `make modules_prepare` makes them there. A file's kind is its ELF class, byte order and machine.
+    # A tree for another architecture cannot use the programs of the builder; there,
+    # `make modules_prepare` builds them. A file's kind is its ELF class, byte order and machine.
     elf_kind() {
         local head
         head=$(od -An -tx1 -v -N20 "$1" | tr -d ' \n')
@@ -175,27 +175,27 @@ if [ -n "$dev" ] && grep -q '^CONFIG_MODULES=y' "$config"; then
             fi
         done
     fi
-    # What debuggers read in a program, objtool above all, names the directories of this build, and
-    # its build id is a hash of that. The builder's strip knows its own programs.
+    # Debug information of the programs, objtool above all, names the directories of this build, and
+    # the build id is a hash of it. The builder's strip handles programs of its own architecture only.
     own=$(elf_kind "$BASH")
     find "$dev/$tree/build" -type f -perm -u+x | while read -r file; do
         if [ -n "$own" ] && [ "$(elf_kind "$file")" = "$own" ]; then
             strip --strip-debug --remove-section=.note.gnu.build-id "$file"
         fi
     done
-    # In text alone: a program is no longer one when a path in it gets longer.
+    # Only in text files: replacing a path by a longer one breaks a program.
     grep -rlIF "$source" "$dev/$tree/build" | while read -r file; do
         sed -i "s|$source|${layerDev-$dev}/$tree/source|g" "$file"
     done || true
 fi
 
-# The run layer must not drag the toolchain along.
+# The run layer must not refer to the toolchain.
 if grep -raoE -m1 "$NIX_STORE/[0-9a-z]{32}-[^/ ]*" "$out" "$modules" | grep -vF -e "$out" -e "$modules" | head -n 5 | grep .; then
-    echo "The installed files refer to the paths above; a kernel that does keeps its toolchain alive." >&2
+    echo "The installed files refer to the store paths above; they would keep the toolchain in the Nix store." >&2
     exit 1
 fi
 
-# The same names and meanings as in the manifest of `cargo kernel build`.
+# Keys and their meaning are those of the manifest of `cargo kernel build`.
 file_sum() { sha256sum < "$1" | cut -d ' ' -f 1; }
 file_entry() {
     printf '    {"kind": "%s", "path": "%s", "size": %s, "sha256": "%s"}' "$1" "$2" "$(stat -c %s "$out/$2")" "$(file_sum "$out/$2")"

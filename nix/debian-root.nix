@@ -3,26 +3,15 @@
 # derivation. It brings its own shell and tools, because a sandbox need not have any.
 { id, pin }:
 let
-  bootstrap = fromTOML (builtins.readFile ./bootstrap.toml);
-  files = bootstrap.${pin.system} or (throw "the toolchain `${id}` is for ${pin.system}, and nix/bootstrap.toml has files only for ${toString (builtins.attrNames bootstrap)}");
-  fetch = import ./fetch.nix;
+  bootstrap = import ./bootstrap.nix { inherit (pin) system; };
 in
 derivation {
   inherit (pin) name system;
-  builder = fetch {
-    name = "busybox";
-    inherit (files.busybox) url;
-    sha256 = files.busybox.hash;
-    executable = true;
-  };
+  builder = bootstrap.busybox;
   args = [ "ash" "-e" (builtins.toFile "unpack-debs.sh" (builtins.readFile ./unpack-debs.sh)) ];
-  tools = fetch {
-    name = "bootstrap-tools.tar.xz";
-    inherit (files.tools) url;
-    sha256 = files.tools.hash;
-  };
+  inherit (bootstrap) tools;
   debs = map
-    (package: fetch {
+    (package: import ./fetch.nix {
       name = "${package.name}.deb";
       inherit (package) url sha256;
     })

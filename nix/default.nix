@@ -2,7 +2,7 @@
 # `nixpkgs` is asked for by toolchains of that kind only.
 { directory # of kernel.lock
 , system ? "x86_64-linux" # of the machine that builds
-, nixpkgs ? (_: throw "a toolchain of the kind `nixpkgs` needs the argument `nixpkgs`, a function of a system")
+, nixpkgs ? (_: throw "a toolchain of kind `nixpkgs` needs the argument `nixpkgs`, a function from a system to its packages")
 , toolchain ? null # the id of a toolchain instead of what the lock says
 }:
 let

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
-# Enters a toolchain's root inside the Nix sandbox and runs $buildScript there.
+# Runs $buildScript in a toolchain's root inside the Nix sandbox.
 #
-# The sandbox holds nothing but the derivation's inputs, and programs of a Debian package
-# expect to lie in /usr. So the root's own loader starts the root's own bash, which makes a
+# The sandbox contains only the inputs of the derivation, and programs of Debian packages
+# expect to be in /usr. So the root's own loader starts the root's own bash, which creates a
 # user namespace and mounts the root where its programs expect it. Everything before the
-# last line runs outside of it and must name the loader.
+# last line runs outside the root and has to name the loader.
 #
-# In the environment: root, enterScript, buildScript and what Nix sets.
+# In the environment: root, enterScript, buildScript and the variables that Nix sets.
 set -eu
 libraries=$root/usr/lib/x86_64-linux-gnu
 run() {
@@ -20,10 +20,10 @@ if [ "${1-}" != inside ]; then
     if ! run bin/unshare --user --map-root-user --mount --fork \
         "$libraries/ld-linux-x86-64.so.2" --inhibit-cache --library-path "$libraries" \
         "$root/usr/bin/true"; then
-        echo "This machine does not let the build make a user namespace, which the toolchain $root needs." >&2
-        echo "As root: sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000" >&2
-        echo "(and kernel.apparmor_restrict_unprivileged_userns=0 where there is such a key)," >&2
-        echo "or choose the toolchain \"nixpkgs\" or \"host\"." >&2
+        echo "Cannot create a user namespace in the Nix sandbox, which the toolchain $root needs." >&2
+        echo "Allow it as root: sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000" >&2
+        echo "(also kernel.apparmor_restrict_unprivileged_userns=0 where that key exists)," >&2
+        echo "or use the toolchain \"nixpkgs\" or \"host\"." >&2
         exit 1
     fi
     exec "$libraries/ld-linux-x86-64.so.2" --inhibit-cache --library-path "$libraries" \

@@ -23,7 +23,7 @@ let
     else if source ? sha256 then
       import ./fetch.nix { inherit (source) name url sha256; }
     else
-      throw "the source of `${name}` is a git commit, which Nix cannot name by a hash in kernel.lock; name a tarball or a package in Cargo.toml";
+      throw "the source of `${name}` is a git commit, for which kernel.lock has no hash that Nix can fetch; use a tarball or a Debian package in Cargo.toml";
   # The file, and the script's options where they are not the usual ones.
   patch = { path, sha256, strip ? 1, fuzz ? 0 }:
     let

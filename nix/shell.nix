@@ -14,7 +14,7 @@ let
     inherit name;
     inherit (toolchain) system builder;
     # `nix develop` sources the set-up and never builds this.
-    args = [ "-c" "echo this is a shell, not a package >&2; exit 1" ];
+    args = [ "-c" "echo this is a development shell, not a package: use nix develop >&2; exit 1" ];
     outputs = [ "out" ];
     nativeBuildInputs = toolchain.environment.nativeBuildInputs ++ map toString packages;
   });

@@ -122,4 +122,4 @@ let
     };
   };
 in
-kinds.${table.kind} or (throw "kernel.lock: toolchain `${id}` has the kind `${table.kind}`, which is none of ${toString (builtins.attrNames kinds)}")
+kinds.${table.kind} or (throw "kernel.lock: toolchain `${id}` has the unknown kind `${table.kind}`; supported are ${toString (builtins.attrNames kinds)}")

@@ -353,8 +353,8 @@ fn a_kernel_of_the_sandbox_has_the_bytes_of_a_build_outside() {
         let derivation = project.instantiate(KERNELS[0], "null");
         let said = project.nix.without_more_namespaces(&derivation);
         for words in [
-            "does not let the build make a user namespace",
-            "As root: sysctl -w",
+            "Cannot create a user namespace in the Nix sandbox",
+            "as root: sysctl -w",
         ] {
             assert!(said.contains(words), "{said}");
         }

@@ -305,7 +305,7 @@ fn what_is_wrong_with_a_lock_is_said_with_the_way_out() {
             },
             kernel: "vm",
             toolchain: None,
-            evaluator: "toolchain `debian-12` has the kind `cloud`, which is none of debian-root host nixpkgs",
+            evaluator: "toolchain `debian-12` has the unknown kind `cloud`; supported are debian-root host nixpkgs",
             program: "is not a lock of this kernelkit",
             hint: "`cargo kernel lock` writes a new one when this one is removed",
         },

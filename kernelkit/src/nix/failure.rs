@@ -18,8 +18,8 @@ pub enum Cause {
     NoSandbox,
     /// Unprivileged user namespaces are off.
     NoUserNamespaces,
-    /// The sandbox has no shell to unpack a toolchain's packages with.
-    NoShell,
+    /// The sandbox has none of the machine's programs, which the toolchain `host` needs.
+    NoHostPrograms,
     /// The group of build users is missing or has no members.
     NoBuildUsers,
     /// No daemon answers.
@@ -32,6 +32,8 @@ pub enum Cause {
     Damaged,
     /// What was fetched or built is not what its hash says.
     HashMismatch,
+    /// The archive that a pinned file is fetched from cannot be reached.
+    NoArchive,
     /// A cache or server cannot be reached.
     Unreachable,
 }
@@ -44,11 +46,11 @@ const TEXTS: &[(&str, Cause)] = &[
         Cause::NoUserNamespaces,
     ),
     (
-        "does not let the build make a user namespace",
+        "cannot create a user namespace in the nix sandbox",
         Cause::NoUserNamespaces,
     ),
-    ("executing '/bin/sh'", Cause::NoShell),
-    ("to unpack the toolchain's packages with", Cause::NoShell),
+    ("executing '/bin/bash'", Cause::NoHostPrograms),
+    ("executing '/bin/sh'", Cause::NoHostPrograms),
     ("no space left on device", Cause::StoreFull),
     ("database or disk is full", Cause::StoreFull),
     ("disk quota exceeded", Cause::StoreFull),
@@ -96,9 +98,20 @@ const TEXTS: &[(&str, Cause)] = &[
     ("may not be deterministic", Cause::NotDeterministic),
     ("hash mismatch importing path", Cause::Damaged),
     ("hash mismatch", Cause::HashMismatch),
+    (
+        "unable to download 'https://snapshot.debian.org/",
+        Cause::NoArchive,
+    ),
+    (
+        "unable to download 'http://tarballs.nixos.org/",
+        Cause::NoArchive,
+    ),
     ("unable to download", Cause::Unreachable),
+    // curl before and since 8.
+    ("couldn't resolve host", Cause::Unreachable),
     ("could not resolve host", Cause::Unreachable),
     ("couldn't connect to server", Cause::Unreachable),
+    ("could not connect to server", Cause::Unreachable),
 ];
 
 impl Cause {
@@ -139,11 +152,14 @@ impl Cause {
             Cause::NoUserNamespaces => {
                 "allow them with `sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000` (and kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), or choose the toolchain `nixpkgs`"
             }
-            Cause::NoShell => {
-                "the toolchain is not in the store, and this sandbox has nothing to make it with: `cargo kernel toolchain add NAME` adds it"
+            Cause::NoHostPrograms => {
+                "the toolchain `host` needs the machine's programs in the sandbox: set `sandbox-paths = /bin /usr /lib /lib64 /etc/alternatives` in nix.conf, or choose a pinned toolchain"
             }
             Cause::NoBuildUsers => {
-                "make the build users, as the Nix manual says under \"Multi-User Mode\", or set `build-users-group =` (empty) in nix.conf to build as yourself"
+                "create the group and its users, as the Nix manual says under \"Multi-User Mode\" (`groupadd -r nixbld`, then `useradd -r -g nixbld -G nixbld nixbld1` and so on), or set `build-users-group =` (empty) in nix.conf to build as yourself"
+            }
+            Cause::NoArchive => {
+                "check the network, and that nix-daemon has the proxy (http_proxy) in its environment; `cargo kernel toolchain add NAME` and `cargo kernel build` get the files from a Debian mirror and add them to the store"
             }
             Cause::NoDaemon => {
                 "start it with `systemctl start nix-daemon`, or as root without one with NIX_REMOTE=local"
@@ -231,8 +247,24 @@ mod tests {
                 Some(Cause::NoUserNamespaces),
             ),
             (
-                "debian>  executing '/bin/sh': No such file or directory",
-                Some(Cause::NoShell),
+                "error: executing '/bin/bash': No such file or directory",
+                Some(Cause::NoHostPrograms),
+            ),
+            (
+                "error: unable to download 'https://snapshot.debian.org/archive/debian/x': Could not resolve hostname (6) Could not resolve host: snapshot.debian.org",
+                Some(Cause::NoArchive),
+            ),
+            (
+                "error: unable to download 'http://tarballs.nixos.org/stdenv/x': Couldn't resolve host name (6)",
+                Some(Cause::NoArchive),
+            ),
+            (
+                "error: unable to download 'http://127.0.0.1:1/none': Could not connect to server (7) Failed to connect to 127.0.0.1 port 1 after 0 ms: Could not connect to server",
+                Some(Cause::Unreachable),
+            ),
+            (
+                "error: the build users group 'nixbld' has no members",
+                Some(Cause::NoBuildUsers),
             ),
             (
                 "error: builder for '/nix/store/x.drv' failed with exit code 2",

@@ -44,7 +44,7 @@ pub enum Error {
         path: Utf8PathBuf,
     },
     /// No shell and tools are known that unpack a Debian root there.
-    #[error("the toolchain `{toolchain}` is for {system}, for which Nix cannot unpack packages")]
+    #[error("no shell and tools are known for {system}, which the derivation of the toolchain `{toolchain}` needs")]
     System {
         /// Key of the toolchain.
         toolchain: String,

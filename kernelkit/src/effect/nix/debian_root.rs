@@ -11,7 +11,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use camino::{Utf8Path, Utf8PathBuf};
 use tar::EntryType;
 
-use super::nar;
+use super::{nar, program};
 use crate::effect::environment::Environment;
 use crate::effect::exec;
 use crate::effect::fs::{self, Context as _};
@@ -31,6 +31,15 @@ pub enum Error {
     /// A process.
     #[error(transparent)]
     Exec(#[from] exec::Error),
+    /// Nix refused the tree.
+    #[error("cannot add {tree} to the Nix store")]
+    Add {
+        /// The root.
+        tree: Utf8PathBuf,
+        /// Nix's message.
+        #[source]
+        source: Box<exec::Error>,
+    },
     /// A download.
     #[error(transparent)]
     Source(#[from] source::Error),
@@ -92,6 +101,10 @@ impl Error {
         match self {
             Error::Fs(error) => error.hint(),
             Error::Exec(error) => error.hint(),
+            Error::Add { source, .. } => match program::cause(source) {
+                Some(cause) => Some(cause.hint().to_owned()),
+                None => source.hint(),
+            },
             Error::Source(error) => error.hint(),
             Error::Archive(error) => error.hint(),
             Error::Nar(error) => error.hint(),
@@ -255,7 +268,11 @@ pub fn add(
         .envs(&nix_variables(environment))
         .args(store.iter().flat_map(|store| ["--store", store]))
         .args(["--add-fixed", "--recursive", "sha256", tree.as_str()]);
-    Ok(exec::capture(&call)?.text().trim().to_owned())
+    let output = exec::capture(&call).map_err(|source| Error::Add {
+        tree: tree.to_owned(),
+        source: Box::new(source),
+    })?;
+    Ok(output.text().trim().to_owned())
 }
 
 /// What of the caller's environment says where Nix' store and settings are.

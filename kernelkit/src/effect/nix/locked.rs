@@ -98,11 +98,7 @@ impl Error {
             )),
             Error::Patch { .. } => Some("run `cargo kernel lock`".to_owned()),
             Error::Describe { source, .. } => {
-                let cause = match &**source {
-                    exec::Error::Failed { tail, .. } => Cause::of(&tail.join("\n")),
-                    _ => None,
-                };
-                let hint = cause.map_or(
+                let hint = program::cause(source).map_or(
                     "its devShells must be kernelkit's `lib.devShells`, and git must know flake.nix and flake.lock (`git add`)",
                     Cause::hint,
                 );

@@ -6,6 +6,7 @@ use super::daemon::{self, Address, Daemon, Options};
 use crate::effect::environment::Environment;
 use crate::effect::exec;
 use crate::nix::command::{NoVersion, OLDEST, Version};
+use crate::nix::failure::Cause;
 use crate::nix::store_path::{self, StoreDir, StorePath};
 use crate::process::Call;
 
@@ -128,6 +129,14 @@ impl Nix {
             None | Some("" | "auto" | "daemon") if socket.exists() => Address::Socket(socket),
             _ => Address::Process(self.call("nix-daemon").arg("--stdio")),
         }
+    }
+}
+
+/// The cause that the last lines of a failed program of Nix tell.
+pub(super) fn cause(error: &exec::Error) -> Option<Cause> {
+    match error {
+        exec::Error::Failed { tail, .. } => Cause::of(&tail.join("\n")),
+        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use super::flake::Flake;
-use super::program::Nix;
+use super::program::{self, Nix};
 use crate::effect::environment::Environment;
 use crate::effect::exec;
 use crate::effect::fs;
@@ -64,9 +64,16 @@ impl Error {
                 "a pinned toolchain needs no flake (`--toolchain debian-12`); `nix flake init` with kernelkit's template writes one"
                     .to_owned()
             }
-            Error::Nix { shell, root, .. } => format!(
-                "`nix develop {root}#{shell}` shows the same; git must know flake.nix and flake.lock, and its devShells be kernelkit's `lib.devShells`"
-            ),
+            Error::Nix {
+                shell,
+                root,
+                source,
+            } => match program::cause(source) {
+                Some(cause) => cause.hint().to_owned(),
+                None => format!(
+                    "`nix develop {root}#{shell}` shows the same; git must know flake.nix and flake.lock, and its devShells be kernelkit's `lib.devShells`"
+                ),
+            },
             Error::Answer { .. } => "Nix 2.8 or newer is needed".to_owned(),
         })
     }
