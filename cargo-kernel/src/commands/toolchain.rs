@@ -6,7 +6,7 @@ use kernelkit::effect::nix::debian_root;
 use kernelkit::effect::source::{Context, Progress};
 use kernelkit::effect::{exec, fs, workspace};
 use kernelkit::lock::DIRECTORY;
-use kernelkit::nix::debian_root::to_text;
+use kernelkit::nix::debian_root::{MIRROR, to_text};
 use kernelkit::nix::kernel::Pin;
 use serde_json::json;
 
@@ -36,12 +36,8 @@ enum Command {
         /// Debian's release
         #[arg(long, value_name = "SUITE")]
         suite: Option<String>,
-        /// Where to ask for packages; the pin names deb.debian.org all the same
-        #[arg(
-            long,
-            value_name = "URL",
-            default_value = "http://deb.debian.org/debian"
-        )]
+        /// Debian mirror to get packages from; the pin has their addresses on snapshot.debian.org
+        #[arg(long, value_name = "URL", default_value = MIRROR)]
         mirror: String,
         /// Write nothing; exit with 100 where the pin would change
         #[arg(long)]
@@ -92,8 +88,13 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
                 package: Vec::new(),
             };
             ui.status("Asking", format!("apt for the packages of {}", pin.suite));
+            let context = Context {
+                debian: mirror.clone(),
+                ..context
+            };
             pin.package = debian_root::resolve(&pin.suite, mirror, &context)?;
             pin.sha256 = debian_root::make(&pin, None, &context, &mut progress)?.sha256;
+            debian_root::set_permanent_urls(&mut pin, &context)?;
             ui.clear();
             let text = to_text(&pin);
             let changed = fs::read_optional(&path)?.is_none_or(|old| old != text.as_bytes());

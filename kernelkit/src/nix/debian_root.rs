@@ -226,12 +226,15 @@ pub fn to_text(pin: &Pin) -> String {
     for Package {
         name,
         version,
+        path,
         url,
         sha256,
     } in &pin.package
     {
         text.push_str("\n[[package]]\n");
-        for (key, value) in [("name", name), ("version", version), ("url", url)] {
+        let path = path.iter().map(|path| ("path", path));
+        let lines = [("name", name), ("version", version)].into_iter();
+        for (key, value) in lines.chain(path).chain([("url", url)]) {
             writeln!(text, "{key} = \"{value}\"").expect("writing to a string succeeds");
         }
         writeln!(text, "sha256 = \"{sha256}\"").expect("writing to a string succeeds");
@@ -239,9 +242,11 @@ pub fn to_text(pin: &Pin) -> String {
     text
 }
 
+/// Mirror of Debian's archive that stands for all of them. The hash of a file decides, so it needs no TLS.
+pub const MIRROR: &str = "http://deb.debian.org/debian";
+
 /// The packages in what `apt-get --print-uris install` says, sorted by name, without those that
-/// are left out; nothing where a line is none of apt's. URLs name the server that
-/// all of Debian's mirrors stand for.
+/// are left out; nothing where a line is none of apt's. URLs are those of apt's mirror.
 pub fn parse_uris(output: &str) -> Option<Vec<Package>> {
     let mut packages: Vec<Package> = output
         .lines()
@@ -255,7 +260,8 @@ pub fn parse_uris(output: &str) -> Option<Vec<Package>> {
             Some(Package {
                 name: file.next()?.to_owned(),
                 version: file.next()?.replace("%3a", ":"),
-                url: format!("https://deb.debian.org{}", &url[pool..]),
+                path: Some(url[pool + "/debian/".len()..].to_owned()),
+                url: url.to_owned(),
                 sha256,
             })
         })
@@ -332,13 +338,15 @@ mod tests {
         [[package]]
         name = "bison"
         version = "2:3.8.2"
-        url = "https://deb.debian.org/debian/pool/main/x/bison_2%3a3.8.2_amd64.deb"
+        path = "pool/main/x/bison_2%3a3.8.2_amd64.deb"
+        url = "http://mirror.example/debian/pool/main/x/bison_2%3a3.8.2_amd64.deb"
         sha256 = "1896a2aacf4ad681ff5eacc24a5b0ca4d5d9c9b9c9e4b6de5197bc1e116ea619"
 
         [[package]]
         name = "make"
         version = "4.3-4.1"
-        url = "https://deb.debian.org/debian/pool/main/x/make_4.3-4.1_amd64.deb"
+        path = "pool/main/x/make_4.3-4.1_amd64.deb"
+        url = "http://mirror.example/debian/pool/main/x/make_4.3-4.1_amd64.deb"
         sha256 = "1896a2aacf4ad681ff5eacc24a5b0ca4d5d9c9b9c9e4b6de5197bc1e116ea619"
         "#);
         assert_eq!(toml::from_str::<Pin>(&text).unwrap(), pin);

@@ -44,7 +44,9 @@ pub enum Error {
         path: Utf8PathBuf,
     },
     /// No shell and tools are known that unpack a Debian root there.
-    #[error("no shell and tools are known for {system}, which the derivation of the toolchain `{toolchain}` needs")]
+    #[error(
+        "no shell and tools are known for {system}, which the derivation of the toolchain `{toolchain}` needs"
+    )]
     System {
         /// Key of the toolchain.
         toolchain: String,
@@ -115,7 +117,11 @@ pub struct Package {
     pub name: String,
     /// As Debian writes it.
     pub version: String,
-    /// Where it is.
+    /// Path on Debian's mirrors, which drop old versions: `pool/main/b/bash/bash_5.2.15-2_amd64.deb`. Nix
+    /// does not read it; pins of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Permanent address.
     pub url: String,
     /// Of the `.deb`.
     pub sha256: Sha256,

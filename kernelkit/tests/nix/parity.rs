@@ -217,7 +217,10 @@ fn a_root_of_each_system_brings_its_own_shell_and_tools() {
     let mut pin: Pin = toml::from_str(&read(&file)).unwrap();
     pin.system = "mips-linux".to_owned();
     let error = Toolchain::debian_root(&store, "root-12", &pin).unwrap_err();
-    assert!(error.to_string().contains("known for mips-linux"), "{error}");
+    assert!(
+        error.to_string().contains("known for mips-linux"),
+        "{error}"
+    );
     assert_eq!(
         error.hint().unwrap(),
         "supported are aarch64-linux and x86_64-linux"

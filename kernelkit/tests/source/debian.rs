@@ -2,7 +2,10 @@ use std::fs;
 use std::io::Write as _;
 
 use camino::Utf8PathBuf;
+use kernelkit::effect::nix::debian_root;
 use kernelkit::effect::source::{DebianError, Error, LabelHint, Verification};
+use kernelkit::nix::debian_root::to_text;
+use kernelkit::nix::kernel::{Package, Pin};
 use kernelkit::source::{Sha256, Source, TreeId};
 use sha1::Digest as _;
 
@@ -55,12 +58,17 @@ impl Apt {
 
     /// apt-get that offers the package under this hash.
     fn serve(&self, sha256: Sha256) {
+        self.serve_from("http://example", sha256);
+    }
+
+    /// The same with a mirror's directory.
+    fn serve_from(&self, mirror: &str, sha256: Sha256) {
         self.tool(
             "apt-get",
             &format!(
                 "case \"$*\" in\n\
                  *--print-uris*linux-source-6.12|*--print-uris*=6.12.117-1~deb12u1)\n\
-                 echo \"'http://example/{FILE}' {FILE} 100 SHA256:{sha256}\" ;;\n\
+                 echo \"'{mirror}/{FILE}' {FILE} 100 SHA256:{sha256}\" ;;\n\
                  *--print-uris*) echo 'E: Unable to locate package' >&2; exit 100 ;;\n\
                  *) cp {} . ;;\nesac",
                 self.deb
@@ -265,8 +273,165 @@ fn a_version_that_apt_has_dropped_comes_from_the_archive() {
     let archive = tree.archive.clone().unwrap();
     assert_eq!(archive.sha256, Sha256::of(&bytes));
     assert_eq!(archive.url, format!("{}/file/{hash}", server.url));
-    // The second time nobody is asked.
+    // The second time nobody is asked for more than the file.
     server.remove(list);
+    forget(&apt.world);
+    assert_eq!(apt.world.prepare(&source).unwrap(), tree);
     apt.world.offline = true;
     assert_eq!(apt.world.prepare(&source).unwrap(), tree);
+}
+
+/// Removes trees and packages from the cache.
+fn forget(world: &World) {
+    for name in ["tree", "download"] {
+        let directory = world.environment.cache_dir.join(name);
+        let status = std::process::Command::new("rm")
+            .args(["-rf", directory.as_str()])
+            .status();
+        assert!(status.unwrap().success());
+    }
+}
+
+fn sha1_of(bytes: &[u8]) -> String {
+    let digest = sha1::Sha1::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn what_is_locked_of_a_package_does_not_depend_on_the_mirror() {
+    let mut apt = Apt::new();
+    let server = Server::start();
+    apt.world.snapshot = server.url.clone();
+    let bytes = fs::read(&apt.deb).unwrap();
+    let sha256 = Sha256::of(&bytes);
+    let source = debian("linux-source-6.12", None);
+    let url = |apt: &Apt| apt.world.prepare(&source).unwrap().archive.unwrap().url;
+    let permanent = format!("{}/file/{}", server.url, sha1_of(&bytes));
+    for (index, (mirror, expected)) in [
+        ("http://mirror.example/debian/pool/main/l", &permanent),
+        ("http://other.example/x/debian/pool/main/l", &permanent),
+        (
+            "http://mirror.example/debian-security/pool/updates/main/l",
+            &permanent,
+        ),
+        // What others publish is not in Debian's archive.
+        (
+            "http://ours.example/pool",
+            &format!("http://ours.example/pool/{FILE}"),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        apt.serve_from(mirror, sha256);
+        write(&apt.world.root, &format!("lists/{index}"), "x");
+        assert_eq!(&url(&apt), expected);
+    }
+    // An earlier kernelkit kept a tree and no such address.
+    apt.serve_from("http://mirror.example/debian/pool/main/l", sha256);
+    write(&apt.world.root, "lists/again", "x");
+    let resolution = apt
+        .world
+        .environment
+        .cache_dir
+        .join("debian/linux-source-6.12.json");
+    apt.world.prepare(&source).unwrap();
+    let text = fs::read_to_string(&resolution).unwrap();
+    let without = text.replace(&format!("\"{}\"", sha1_of(&bytes)), "null");
+    assert_ne!(text, without);
+    fs::write(&resolution, &without).unwrap();
+    assert_eq!(url(&apt), permanent);
+    assert_eq!(fs::read_to_string(&resolution).unwrap(), text);
+}
+
+#[test]
+fn a_package_that_its_mirror_has_dropped_comes_from_its_permanent_address() {
+    let mut apt = Apt::new();
+    let server = Server::start();
+    apt.world.snapshot = server.url.clone();
+    let bytes = fs::read(&apt.deb).unwrap();
+    let sha256 = Sha256::of(&bytes);
+    apt.serve_from("http://mirror.example/debian/pool/main/l", sha256);
+    let source = debian("linux-source-6.12", Some("6.12.117-1~deb12u1"));
+    let tree = apt.world.prepare(&source).unwrap();
+    forget(&apt.world);
+    apt.tool(
+        "apt-get",
+        "echo 'E: Failed to fetch it  404  Not Found' >&2; exit 100",
+    );
+    let error = apt.world.prepare(&source).unwrap_err();
+    let said = error.to_string();
+    let permanent = format!("{}/file/{}", server.url, sha1_of(&bytes));
+    for words in ["from apt", "404  Not Found", &permanent] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    server.put(&format!("/file/{}", sha1_of(&bytes)), bytes);
+    assert_eq!(apt.world.prepare(&source).unwrap(), tree);
+}
+
+#[test]
+fn pinned_packages_come_from_a_mirror_or_from_their_permanent_address() {
+    let mut apt = Apt::new();
+    apt.tool("apt-get", "exit 100");
+    let (mirror, snapshot) = (Server::start(), Server::start());
+    apt.world.snapshot = snapshot.url.clone();
+    apt.world.debian = format!("{}/debian", mirror.url);
+    let bytes = fs::read(&apt.deb).unwrap();
+    let path = "pool/main/l/linux/a_1_amd64.deb".to_owned();
+    let pin = Pin {
+        system: "x86_64-linux".into(),
+        suite: "bookworm".into(),
+        name: "few".into(),
+        sha256: Sha256::of(b""),
+        package: vec![Package {
+            name: "a".into(),
+            version: "1".into(),
+            // As apt says it.
+            url: format!("{}/debian/{path}", mirror.url),
+            path: Some(path.clone()),
+            sha256: Sha256::of(&bytes),
+        }],
+    };
+    let make = |pin: &Pin| debian_root::make(pin, None, &apt.world.context(), &mut |_| {});
+    mirror.put(&format!("/debian/{path}"), bytes.clone());
+    let sha256 = make(&pin).unwrap().sha256;
+    let mut pinned = pin.clone();
+    debian_root::set_permanent_urls(&mut pinned, &apt.world.context()).unwrap();
+    let permanent = format!("/file/{}", sha1_of(&bytes));
+    assert_eq!(
+        pinned.package[0].url,
+        format!("{}{permanent}", snapshot.url)
+    );
+    assert!(to_text(&pinned).contains(&format!("path = \"{path}\"\nurl = ")));
+    let text = to_text(&pinned);
+    debian_root::set_permanent_urls(&mut pinned, &apt.world.context()).unwrap();
+    assert_eq!(to_text(&pinned), text);
+    assert_eq!(mirror.requests(), [format!("GET /debian/{path}")]);
+    assert_eq!(snapshot.requests(), [""; 0]);
+
+    let file = apt
+        .world
+        .environment
+        .cache_dir
+        .join(format!("download/debs/{}.deb", pin.package[0].sha256));
+    // The mirror has another file there, or none.
+    snapshot.put(&permanent, bytes);
+    for other in [Some(&b"something else"[..]), None] {
+        fs::remove_file(&file).unwrap();
+        match other {
+            Some(bytes) => mirror.put(&format!("/debian/{path}"), bytes),
+            None => mirror.remove(&format!("/debian/{path}")),
+        }
+        assert_eq!(make(&pinned).unwrap().sha256, sha256);
+    }
+    fs::remove_file(&file).unwrap();
+    snapshot.remove(&permanent);
+    let error = make(&pinned).unwrap_err();
+    let said = error.to_string();
+    for words in [
+        format!("{}/debian/{path} does not exist", mirror.url),
+        format!("{}{permanent} does not exist", snapshot.url),
+    ] {
+        assert!(said.contains(&words), "{words}: {said}");
+    }
 }

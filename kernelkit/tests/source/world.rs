@@ -22,6 +22,7 @@ pub(crate) struct World {
     pub(crate) environment: Environment,
     pub(crate) mirror: Mirror,
     pub(crate) snapshot: String,
+    pub(crate) debian: String,
     pub(crate) keyring: Option<Utf8PathBuf>,
     pub(crate) offline: bool,
     /// What `Context::now` is ahead of the clock: with enough of it a file just written
@@ -53,6 +54,7 @@ impl World {
             mirror: Mirror::default(),
             // Nobody listens there: no test goes outside.
             snapshot: "http://127.0.0.1:9".to_owned(),
+            debian: "http://127.0.0.1:9/debian".to_owned(),
             keyring: None,
             offline: false,
             ahead: Duration::ZERO,
@@ -63,6 +65,7 @@ impl World {
         Context {
             mirror: self.mirror.clone(),
             snapshot: self.snapshot.clone(),
+            debian: self.debian.clone(),
             keyring: self.keyring.clone(),
             offline: self.offline,
             retry_pause: Duration::ZERO,

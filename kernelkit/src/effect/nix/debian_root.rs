@@ -286,8 +286,24 @@ fn nix_variables(environment: &Environment) -> BTreeMap<String, String> {
     variables
 }
 
+/// Gives every package of a pin whose files are in the cache the address by which Debian's archive of all
+/// packages has it for good. That follows from the content, so pinning twice writes the same.
+pub fn set_permanent_urls(pin: &mut Pin, context: &source::Context<'_>) -> Result<(), Error> {
+    for package in &mut pin.package {
+        let file = place(package, context);
+        package.url = source::permanent_url(&source::hash::sha1(&file)?, context);
+    }
+    Ok(())
+}
+
+/// Where the file of a package is kept.
+fn place(package: &Package, context: &source::Context<'_>) -> Utf8PathBuf {
+    let directory = context.environment.cache_dir.join("download/debs");
+    directory.join(format!("{}.deb", package.sha256))
+}
+
 /// The package files, in the pin's order, each with the pinned hash: from the cache, from apt
-/// where it has that very version, else from the pinned URL.
+/// where it has that very version, from a mirror, else from the pinned URL.
 fn fetch(
     pin: &Pin,
     context: &source::Context<'_>,
@@ -295,11 +311,10 @@ fn fetch(
 ) -> Result<Vec<Utf8PathBuf>, Error> {
     let directory = context.environment.cache_dir.join("download/debs");
     fs::create_dir_all(&directory)?;
-    let place = |package: &Package| directory.join(format!("{}.deb", package.sha256));
+    let place = |package: &Package| place(package, context);
     let mut missing = Vec::new();
     for package in &pin.package {
-        let path = place(package);
-        if !path.exists() {
+        if !place(package).exists() {
             missing.push(package);
         }
     }
@@ -309,7 +324,15 @@ fn fetch(
     for package in missing {
         let path = place(package);
         if !path.exists() {
-            source::download::file(&package.url, &path, Some(package.sha256), context, progress)?;
+            let on_mirror = package
+                .path
+                .as_ref()
+                .map(|path| format!("{}/{path}", context.debian.trim_end_matches('/')));
+            let mut urls: Vec<_> = on_mirror.into_iter().collect();
+            if !urls.contains(&package.url) {
+                urls.push(package.url.clone());
+            }
+            source::download::first(&urls, &path, package.sha256, context, progress)?;
         }
     }
     let files: Vec<_> = pin.package.iter().map(place).collect();

@@ -64,6 +64,19 @@ pub enum Error {
         /// The line.
         answer: String,
     },
+    /// Neither apt nor Debian's archive of all packages gave it.
+    #[error("cannot get {package} from apt or from {url}: apt-get failed with `{apt}`")]
+    Nowhere {
+        /// What was asked for.
+        package: String,
+        /// Its permanent address.
+        url: String,
+        /// apt's last line.
+        apt: String,
+        /// Why the address did not work.
+        #[source]
+        source: Box<super::Error>,
+    },
     /// Offline, and not in the cache.
     #[error("{package} is not in the cache, and kernelkit is offline")]
     Offline {
@@ -91,6 +104,7 @@ impl Error {
             Error::InvalidName { .. } => Some("such as `linux-source-6.12`".to_owned()),
             Error::Damaged { .. } => Some("run it again: it was damaged on the way".to_owned()),
             Error::Answer { .. } => None,
+            Error::Nowhere { source, .. } => source.hint(),
             Error::Offline { .. } => Some("run it once without `--offline`".to_owned()),
         }
     }
@@ -107,6 +121,25 @@ struct Candidate {
     /// Whether it is from the archive of old packages.
     #[serde(default)]
     archived: bool,
+    /// Hexadecimal digits by which that archive names the file; known once it is here.
+    #[serde(default)]
+    sha1: Option<String>,
+}
+
+impl Candidate {
+    /// Whether Debian published it.
+    fn is_debian(&self) -> bool {
+        self.url.starts_with(PUBLIC)
+    }
+}
+
+/// The server that all of Debian's mirrors stand for.
+const PUBLIC: &str = "https://deb.debian.org/";
+
+/// Where Debian's archive of all packages has a file for good. It names files by SHA-1; whoever fetches one
+/// compares the SHA-256.
+pub(in crate::effect) fn permanent_url(sha1: &str, context: &Context<'_>) -> String {
+    format!("{}/file/{sha1}", context.snapshot)
 }
 
 /// What was resolved, and under which state of apt's lists.
@@ -137,7 +170,7 @@ pub(super) fn prepare(
         }
         .into());
     }
-    let candidate = match (resolve(package, version, context), version) {
+    let mut candidate = match (resolve(package, version, context), version) {
         (Err(super::Error::Debian(gone @ Error::UnknownVersion { .. })), Some(version)) => {
             match archived(package, version, context, progress)? {
                 Some(candidate) => candidate,
@@ -155,6 +188,7 @@ pub(super) fn prepare(
         })?
         .map_err(Into::into)
     })?;
+    let url = url(package, version, &mut candidate, context, progress)?;
     let revision = candidate.version.rsplit_once('-').map(|(_, last)| last);
     Ok(Tree {
         dir: cached.dir,
@@ -176,7 +210,7 @@ pub(super) fn prepare(
         },
         description: format!("{package} {}", candidate.version),
         archive: Some(Archive {
-            url: candidate.url,
+            url,
             sha256: candidate.sha256,
             member: Some(format!("usr/src/{package}.tar.xz")),
         }),
@@ -187,6 +221,36 @@ pub(super) fn prepare(
             version: Some(candidate.version),
         },
     })
+}
+
+/// Where to fetch the package for good: a mirror has it only as long as it is the newest. The address follows
+/// from the content, so it is the same on every machine and before and after the mirrors drop it.
+fn url(
+    package: &str,
+    version: Option<&str>,
+    candidate: &mut Candidate,
+    context: &Context<'_>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<String, super::Error> {
+    if candidate.archived || !candidate.is_debian() {
+        return Ok(candidate.url.clone());
+    }
+    if candidate.sha1.is_none() {
+        let file = match fetch(package, candidate, context, progress) {
+            Ok(file) => file,
+            Err(super::Error::Interrupted) => return Err(super::Error::Interrupted),
+            // The tree is in the cache all the same, where an earlier kernelkit put it.
+            Err(_) => return Ok(candidate.url.clone()),
+        };
+        candidate.sha1 = Some(hash::sha1(&file)?);
+        let path = resolution_path(package, version, context);
+        if let Some(mut known) = read_resolution(&path)? {
+            known.candidate = candidate.clone();
+            write_resolution(&path, &known)?;
+        }
+    }
+    let sha1 = candidate.sha1.as_deref().unwrap_or_default();
+    Ok(permanent_url(sha1, context))
 }
 
 /// The version that apt would take now.
@@ -202,27 +266,39 @@ fn resolve(
     context: &Context<'_>,
 ) -> Result<Candidate, super::Error> {
     let path = resolution_path(package, version, context);
-    let known = fs::read_optional(&path)?
-        .and_then(|bytes| serde_json::from_slice::<Resolution>(&bytes).ok());
-    if let Some(known) = known
+    let known = read_resolution(&path)?;
+    if let Some(known) = &known
         // A version's content never changes.
         && (version.is_some()
             || context.offline
             || state(&known.watched, context)? == known.state)
     {
-        return Ok(known.candidate);
+        return Ok(known.candidate.clone());
     }
     let watched = watched(context)?;
     let state = state(&watched, context)?;
-    let candidate = ask(package, version, context)?;
+    let mut candidate = ask(package, version, context)?;
+    // Lists come and go more often than packages.
+    candidate.sha1 = known
+        .filter(|known| known.candidate.sha256 == candidate.sha256)
+        .and_then(|known| known.candidate.sha1);
     let resolution = Resolution {
         candidate,
         watched,
         state,
     };
-    let json = serde_json::to_vec_pretty(&resolution).expect("a resolution is plain data");
-    fs::write_atomic(&path, &json)?;
+    write_resolution(&path, &resolution)?;
     Ok(resolution.candidate)
+}
+
+fn read_resolution(path: &Utf8Path) -> Result<Option<Resolution>, super::Error> {
+    let bytes = fs::read_optional(path)?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+fn write_resolution(path: &Utf8Path, resolution: &Resolution) -> Result<(), super::Error> {
+    let json = serde_json::to_vec_pretty(resolution).expect("a resolution is plain data");
+    Ok(fs::write_atomic(path, &json)?)
 }
 
 /// A call of one of apt's programs, with what of the environment apt goes by.
@@ -277,7 +353,7 @@ fn archived(
     let Some(hash) = hash else {
         return Ok(None);
     };
-    let url = format!("{}/file/{hash}", context.snapshot);
+    let url = permanent_url(&hash, context);
     let file = format!("{package}_{}_all.deb", version.replace(':', "%3a"));
     let path = context.environment.cache_dir.join("download").join(&file);
     let sha256 = download::file(&url, &path, None, context, progress)?;
@@ -293,14 +369,17 @@ fn archived(
         size: 0,
         sha256,
         archived: true,
+        sha1: Some(hash),
     };
     let resolution = Resolution {
         candidate,
         watched: Vec::new(),
         state: Sha256::of(b""),
     };
-    let json = serde_json::to_vec_pretty(&resolution).expect("a resolution is plain data");
-    fs::write_atomic(resolution_path(package, Some(version), context), &json)?;
+    write_resolution(
+        &resolution_path(package, Some(version), context),
+        &resolution,
+    )?;
     Ok(Some(resolution.candidate))
 }
 
@@ -433,6 +512,7 @@ fn parse_uri(package: &str, output: &str) -> Result<Candidate, Error> {
             size,
             sha256,
             archived: false,
+            sha1: None,
         })
     };
     parse().ok_or_else(|| Error::Answer {
@@ -449,7 +529,7 @@ fn public(url: &str) -> String {
         .find_map(|path| url.find(path))
         .map_or_else(
             || crate::credentials::public(url),
-            |path| format!("https://deb.debian.org{}", &url[path..]),
+            |path| format!("{PUBLIC}{}", &url[path + 1..]),
         )
 }
 
@@ -463,7 +543,7 @@ fn fetch(
     let downloads = context.environment.cache_dir.join("download");
     let path = downloads.join(&candidate.file);
     fs::create_dir_all(&downloads)?;
-    let _lock = cache::Lock::take(
+    let lock = cache::Lock::take(
         &downloads.join(format!("{}.lock", candidate.file)),
         progress,
     )?;
@@ -477,6 +557,8 @@ fn fetch(
         .into());
     }
     if candidate.archived {
+        // A download takes the same lock itself.
+        drop(lock);
         download::file(
             &candidate.url,
             &path,
@@ -519,5 +601,24 @@ fn fetch(
         Ok(fs::rename(&arriving, &path)?)
     });
     fs::remove_dir_all(&directory)?;
-    fetched.map(|()| path)
+    let failed = match &fetched {
+        Err(super::Error::Exec(exec::Error::Failed { tail, .. })) => tail.last(),
+        _ => None,
+    };
+    let (Some(sha1), Some(apt)) = (&candidate.sha1, failed) else {
+        return fetched.map(|()| path);
+    };
+    // The mirror has dropped it since apt's lists were read.
+    let url = permanent_url(sha1, context);
+    let apt = apt.clone();
+    drop(lock);
+    download::file(&url, &path, Some(candidate.sha256), context, progress).map_err(|source| {
+        Error::Nowhere {
+            package: format!("{package} {}", candidate.version),
+            url,
+            apt,
+            source: Box::new(source),
+        }
+    })?;
+    Ok(path)
 }

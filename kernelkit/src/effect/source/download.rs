@@ -94,6 +94,29 @@ pub enum Error {
         /// What would have been asked for.
         url: String,
     },
+    /// None of several addresses has the file.
+    #[error("no address has the file: {}", list(failures))]
+    Nowhere {
+        /// What became of each, in the order in which they were tried.
+        failures: Vec<Error>,
+    },
+}
+
+/// Errors, each with what caused it, in one line.
+fn list(errors: &[Error]) -> String {
+    let texts: Vec<_> = errors
+        .iter()
+        .map(|error| {
+            let mut text = error.to_string();
+            let mut cause = std::error::Error::source(error);
+            while let Some(next) = cause {
+                text.push_str(&format!(": {next}"));
+                cause = next.source();
+            }
+            text
+        })
+        .collect();
+    texts.join("; ")
 }
 
 impl Error {
@@ -122,6 +145,8 @@ impl Error {
             }
             Error::Setting { .. } => "correct or unset it".to_owned(),
             Error::Offline { .. } => "run it once without `--offline`".to_owned(),
+            // The last address is the one that keeps files.
+            Error::Nowhere { failures } => return failures.last()?.hint(),
         })
     }
 
@@ -201,6 +226,36 @@ pub(in crate::effect) fn file(
             .into());
         }
     }
+}
+
+/// Puts a file at `target` from the first of its addresses that has these very bytes.
+pub(in crate::effect) fn first(
+    urls: &[String],
+    target: &Utf8Path,
+    expected: Sha256,
+    context: &Context<'_>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(), super::Error> {
+    let mut failures = Vec::new();
+    for url in urls {
+        match file(url, target, Some(expected), context, progress) {
+            Ok(_) => return Ok(()),
+            Err(super::Error::Download(
+                error @ (Error::NotFound { .. }
+                | Error::Status { .. }
+                | Error::Host { .. }
+                | Error::Connection { .. }
+                | Error::Broken { .. }
+                | Error::Hash { .. }),
+            )) => failures.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(match failures.len() {
+        1 => failures.remove(0),
+        _ => Error::Nowhere { failures },
+    }
+    .into())
 }
 
 /// A small file's bytes; `None` where the server has none.

@@ -17,7 +17,7 @@ pub(super) fn sha256(path: &Utf8Path) -> Result<Sha256, fs::Error> {
 }
 
 /// The SHA-1 of the whole file, in hexadecimal digits.
-pub(super) fn sha1(path: &Utf8Path) -> Result<String, fs::Error> {
+pub(in crate::effect) fn sha1(path: &Utf8Path) -> Result<String, fs::Error> {
     let mut hasher = sha1::Sha1::new();
     pieces(path, &mut |piece| hasher.update(piece))?;
     let digest = hasher.finalize();

@@ -10,7 +10,7 @@ mod debian;
 mod directory;
 pub(in crate::effect) mod download;
 mod git;
-mod hash;
+pub(in crate::effect) mod hash;
 mod kernel;
 mod look;
 pub mod mailbox;
@@ -29,7 +29,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub use archive::Error as ArchiveError;
 pub use check::{Checked, Outcome, check};
 pub use debian::Error as DebianError;
-pub(in crate::effect) use debian::apt;
+pub(in crate::effect) use debian::{apt, permanent_url};
 pub use download::Error as DownloadError;
 pub use git::Error as GitError;
 pub use look::Looks;
@@ -40,6 +40,7 @@ pub use sums::Error as SumsError;
 
 use crate::effect::environment::Environment;
 use crate::effect::{exec, fs};
+use crate::nix::debian_root::MIRROR;
 use crate::patch::Entry;
 use crate::source::snapshot::{Snapshot, Time};
 pub use crate::source::{Commit, LabelHint, Tree, Verification};
@@ -101,6 +102,8 @@ pub struct Context<'a> {
     pub mirror: Mirror,
     /// Where Debian keeps every version of every package: <https://snapshot.debian.org>.
     pub snapshot: String,
+    /// A mirror of Debian's archive, which is asked before `snapshot`: <http://deb.debian.org/debian>.
+    pub debian: String,
     /// The keys that may sign kernel.org's lists of hashes, as `gpg --export` writes
     /// them; `None` means `kernelkit/kernel.org.gpg` in the user's configuration
     /// directory, where that is.
@@ -123,6 +126,7 @@ impl<'a> Context<'a> {
             environment,
             mirror: environment.mirror.clone(),
             snapshot: "https://snapshot.debian.org".to_owned(),
+            debian: MIRROR.to_owned(),
             keyring: None,
             offline: false,
             now: SystemTime::now(),
