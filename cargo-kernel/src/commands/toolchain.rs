@@ -39,6 +39,9 @@ enum Command {
         /// Debian mirror to get packages from; the pin has their addresses on snapshot.debian.org
         #[arg(long, value_name = "URL", default_value = MIRROR)]
         mirror: String,
+        /// Keep the pinned packages and write only their permanent addresses, which earlier pins lack
+        #[arg(long, conflicts_with = "suite")]
+        keep: bool,
         /// Write nothing; exit with 100 where the pin would change
         #[arg(long)]
         check: bool,
@@ -72,29 +75,39 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             name,
             suite,
             mirror,
+            keep,
             check,
         } => {
             let path = path(name);
-            let known = match path.exists() {
+            let known = match path.exists() || *keep {
                 true => Some(debian_root::read(&path)?),
                 false => None,
             };
-            let suite = suite.clone().or(known.map(|pin| pin.suite));
-            let mut pin = Pin {
-                system: "x86_64-linux".to_owned(),
-                suite: suite.unwrap_or_else(|| "bookworm".to_owned()),
-                name: name.clone(),
-                sha256: kernelkit::source::Sha256::of(b""),
-                package: Vec::new(),
-            };
-            ui.status("Asking", format!("apt for the packages of {}", pin.suite));
             let context = Context {
                 debian: mirror.clone(),
                 ..context
             };
-            pin.package = debian_root::resolve(&pin.suite, mirror, &context)?;
-            pin.sha256 = debian_root::make(&pin, None, &context, &mut progress)?.sha256;
-            debian_root::set_permanent_urls(&mut pin, &context)?;
+            let pin = match known {
+                Some(mut pin) if *keep => {
+                    debian_root::renew_urls(&mut pin, &context, &mut progress)?;
+                    pin
+                }
+                known => {
+                    let suite = suite.clone().or(known.map(|pin| pin.suite));
+                    let mut pin = Pin {
+                        system: "x86_64-linux".to_owned(),
+                        suite: suite.unwrap_or_else(|| "bookworm".to_owned()),
+                        name: name.clone(),
+                        sha256: kernelkit::source::Sha256::of(b""),
+                        package: Vec::new(),
+                    };
+                    ui.status("Asking", format!("apt for the packages of {}", pin.suite));
+                    pin.package = debian_root::resolve(&pin.suite, mirror, &context)?;
+                    pin.sha256 = debian_root::make(&pin, None, &context, &mut progress)?.sha256;
+                    debian_root::set_permanent_urls(&mut pin, &context)?;
+                    pin
+                }
+            };
             ui.clear();
             let text = to_text(&pin);
             let changed = fs::read_optional(&path)?.is_none_or(|old| old != text.as_bytes());

@@ -245,6 +245,12 @@ pub fn to_text(pin: &Pin) -> String {
 /// Mirror of Debian's archive that stands for all of them. The hash of a file decides, so it needs no TLS.
 pub const MIRROR: &str = "http://deb.debian.org/debian";
 
+/// The path on any mirror of a file that one of them has at `url`.
+pub fn mirror_path(url: &str) -> Option<String> {
+    let start = url.find("/debian/pool/")? + "/debian/".len();
+    Some(url[start..].to_owned())
+}
+
 /// The packages in what `apt-get --print-uris install` says, sorted by name, without those that
 /// are left out; nothing where a line is none of apt's. URLs are those of apt's mirror.
 pub fn parse_uris(output: &str) -> Option<Vec<Package>> {
@@ -256,11 +262,10 @@ pub fn parse_uris(output: &str) -> Option<Vec<Package>> {
             let url = words.next()?.trim_matches('\'');
             let mut file = words.next()?.split('_');
             let sha256: Sha256 = words.nth(1)?.strip_prefix("SHA256:")?.parse().ok()?;
-            let pool = url.find("/debian/pool/")?;
             Some(Package {
                 name: file.next()?.to_owned(),
                 version: file.next()?.replace("%3a", ":"),
-                path: Some(url[pool + "/debian/".len()..].to_owned()),
+                path: Some(mirror_path(url)?),
                 url: url.to_owned(),
                 sha256,
             })

@@ -406,6 +406,11 @@ fn pinned_packages_come_from_a_mirror_or_from_their_permanent_address() {
     let text = to_text(&pinned);
     debian_root::set_permanent_urls(&mut pinned, &apt.world.context()).unwrap();
     assert_eq!(to_text(&pinned), text);
+    // A pin of an earlier kernelkit has neither.
+    let mut earlier = pin.clone();
+    earlier.package[0].path = None;
+    debian_root::renew_urls(&mut earlier, &apt.world.context(), &mut |_| {}).unwrap();
+    assert_eq!(to_text(&earlier), text);
     assert_eq!(mirror.requests(), [format!("GET /debian/{path}")]);
     assert_eq!(snapshot.requests(), [""; 0]);
 

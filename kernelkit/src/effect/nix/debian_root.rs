@@ -286,6 +286,22 @@ fn nix_variables(environment: &Environment) -> BTreeMap<String, String> {
     variables
 }
 
+/// Gives the packages of an existing pin their permanent addresses, and their paths on mirrors; which
+/// packages they are stays, and so does the root's store path.
+pub fn renew_urls(
+    pin: &mut Pin,
+    context: &source::Context<'_>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(), Error> {
+    for package in &mut pin.package {
+        if package.path.is_none() {
+            package.path = debian_root::mirror_path(&package.url);
+        }
+    }
+    fetch(pin, context, progress)?;
+    set_permanent_urls(pin, context)
+}
+
 /// Gives every package of a pin whose files are in the cache the address by which Debian's archive of all
 /// packages has it for good. That follows from the content, so pinning twice writes the same.
 pub fn set_permanent_urls(pin: &mut Pin, context: &source::Context<'_>) -> Result<(), Error> {
