@@ -3,6 +3,7 @@
 //! The kernels are those of the stand-in tree, built in Nix' sandbox, into which nothing of
 //! the machine reaches, with the pinned Debian packages as toolchain.
 
+mod alone;
 mod flake;
 mod trouble;
 
@@ -83,6 +84,11 @@ impl<'a> Nix<'a> {
             .env("XDG_CACHE_HOME", self.sandbox.path("nix/cache"))
             .env("HOME", self.sandbox.path("home"))
             .env("TMPDIR", self.sandbox.path("tmp"));
+        if let Some(programs) = &self.programs {
+            // An unpacked Nix takes its loader for itself, and that is no hook.
+            let hook = format!("build-hook = {programs}/nix __build-remote");
+            command.env("NIX_CONFIG", hook);
+        }
     }
 
     fn command(&self, program: &str, args: &[&str]) -> Command {
@@ -312,6 +318,7 @@ fn a_kernel_of_the_sandbox_has_the_bytes_of_a_build_outside() {
         return;
     };
     let store = project.nix.store();
+    // To that store; below, Nix makes the same of the packages.
     let added = project.kernel(&[
         "toolchain",
         "add",
@@ -323,6 +330,7 @@ fn a_kernel_of_the_sandbox_has_the_bytes_of_a_build_outside() {
     ]);
     assert!(added.contains("-debian-12\""), "{added}");
     project.kernel(&[&["build", "--backend", "host"], &KERNELS[..]].concat());
+    alone::a_kernel_is_built_from_an_empty_store(&project);
     backends(&project);
     for name in KERNELS {
         let derivation = project.instantiate(name, "null");
