@@ -10,6 +10,7 @@ use crate::support::{Disk, require_root, signal, wait_for};
 pub(super) fn is_said_with_the_way_out(project: &Project<'_>) {
     a_daemon_that_dies(project);
     if require_root() {
+        builders_without_a_group(project);
         a_sandbox_that_cannot_be(project);
         a_store_that_is_read_only(project);
         a_store_that_is_full(project);
@@ -20,7 +21,12 @@ pub(super) fn is_said_with_the_way_out(project: &Project<'_>) {
 const BUILD: [&str; 5] = ["build", "tiny", "--backend", "nix", "--no-reuse"];
 
 fn assert_refused(project: &Project<'_>, store: &str, words: &[&str]) {
-    let output = project.try_kernel(store, "", &BUILD);
+    assert_refused_with(project, store, "", words);
+}
+
+/// With more settings of Nix.
+fn assert_refused_with(project: &Project<'_>, store: &str, settings: &str, words: &[&str]) {
+    let output = project.try_kernel(store, settings, &BUILD);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(101), "{said}");
     for words in words {
@@ -60,6 +66,17 @@ fn a_daemon_that_dies(project: &Project<'_>) {
     });
     // As it says.
     project.kernel(&["build", "tiny", "--backend", "nix"]);
+}
+
+/// As root builds without a daemon where nobody has created Nix' users.
+fn builders_without_a_group(project: &Project<'_>) {
+    let says = [
+        "the group 'nixbld-none' specified in 'build-users-group' does not exist",
+        "groupadd -r nixbld",
+        "`build-users-group =` (empty)",
+    ];
+    let settings = "build-users-group = nixbld-none\n";
+    assert_refused_with(project, "nix/root", settings, &says);
 }
 
 fn a_sandbox_that_cannot_be(project: &Project<'_>) {
