@@ -324,7 +324,7 @@ impl Error {
             Error::Outdated(error) => error.hint(),
             Error::Minimums(error) => error.hint(),
             Error::Patches(error) => error.hint(),
-            Error::Series { .. } => Some("the tree's .gitattributes may change files: use `patches`".to_owned()),
+            Error::Series { .. } => Some("`git am` and `git apply` read one of the mails differently: use `patches`".to_owned()),
             Error::Stale { .. } => Some(
                 "`cargo kernel lock` writes it anew; with `--update`, newer sources are taken as well"
                     .to_owned(),

@@ -251,10 +251,15 @@ fn attached(call: &Call) -> Result<duct::Expression, Error> {
 
 /// The call as an expression without standard input, in a process group of its own.
 fn expression(call: &Call) -> Result<duct::Expression, Error> {
-    Ok(attached(call)?.stdin_null().before_spawn(|command| {
+    Ok(apart(attached(call)?.stdin_null()))
+}
+
+/// In a process group of its own.
+fn apart(expression: duct::Expression) -> duct::Expression {
+    expression.before_spawn(|command| {
         command.process_group(0);
         Ok(())
-    }))
+    })
 }
 
 /// Where `PATH` of the call's environment has the program.
@@ -531,11 +536,24 @@ pub fn pipe<T>(
     call: &Call,
     consume: impl FnOnce(&mut (dyn io::Read + Send)) -> T,
 ) -> Result<T, Error> {
+    pipe_from(call, Vec::new(), consume)
+}
+
+/// The same with `input` as the child's standard input.
+pub fn pipe_from<T>(
+    call: &Call,
+    input: Vec<u8>,
+    consume: impl FnOnce(&mut (dyn io::Read + Send)) -> T,
+) -> Result<T, Error> {
     let failed = |source| Error::Output {
         call: Box::new(call.clone()),
         source,
     };
-    let reader = expression(call)?
+    let expression = match input.is_empty() {
+        true => expression(call)?,
+        false => apart(attached(call)?.stdin_bytes(input)),
+    };
+    let reader = expression
         .stderr_capture()
         .reader()
         .map_err(|source| Error::Start {

@@ -1,12 +1,12 @@
 use std::fs;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::effect::source::worktree::{self, Laid, Layout};
 use kernelkit::effect::source::{Error, GitError, LabelHint, Looks, Verification};
 use kernelkit::source::Source;
 
 use crate::server::GitServer;
-use crate::world::{World, commit_all, directory, git, oracle, write};
+use crate::world::{World, chmod, commit_all, directory, git, oracle, write};
 
 fn source(repository: impl ToString, reference: &str) -> Source {
     Source::Git {
@@ -187,7 +187,7 @@ fn a_partial_clone_fetches_what_it_lacks() {
 }
 
 #[test]
-fn settings_and_attributes_do_not_change_the_bytes_behind_our_back() {
+fn settings_of_the_repository_do_not_change_the_bytes_behind_our_back() {
     let world = World::new();
     let dir = repository(&world);
     git(&dir, &["config", "core.autocrlf", "true"]);
@@ -196,13 +196,6 @@ fn settings_and_attributes_do_not_change_the_bytes_behind_our_back() {
         tree.id.to_string(),
         git(&dir, &["rev-parse", "HEAD^{tree}"])
     );
-    // What the repository's own attributes leave out of an archive is not in the id either.
-    write(&dir, ".gitattributes", "a.c export-ignore\n");
-    git(&dir, &["add", "--all"]);
-    commit(&dir, "attributes");
-    let tree = world.prepare(&source(&dir, "HEAD")).unwrap();
-    assert!(!tree.dir.join("a.c").exists());
-    assert_eq!(tree.id, world.prepare(&directory(&tree.dir)).unwrap().id);
 }
 
 #[test]
@@ -400,4 +393,189 @@ fn a_worktree_moves_and_keeps_edits() {
     .unwrap_err();
     assert!(matches!(error, Error::Git(GitError::NotAWorktree { .. })));
     assert!(world.root.join("other/Makefile").exists());
+}
+
+/// Every attribute of gitattributes(5) that changes bytes or leaves files out, and a user who has a
+/// filter, line ends, hooks and a monitor of his own.
+const ATTRIBUTES: [(&str, &str, &str); 6] = [
+    ("export-subst", "subst.h", "/* $Format:%H$ */\n"),
+    ("export-ignore", "ignored.h", "#define IGNORED\n"),
+    ("text eol=crlf", "ends.h", "a\nb\n"),
+    ("ident", "ident.h", "/* $Id$ */\n"),
+    ("working-tree-encoding=UTF-16", "encoded.h", "abc\n"),
+    ("filter=shout", "filtered.h", "abc\n"),
+];
+
+fn with_attributes(world: &World) -> Utf8PathBuf {
+    let dir = world.kernel("attributes");
+    for (_, name, text) in ATTRIBUTES {
+        write(&dir, &format!("include/{name}"), text);
+    }
+    write(&dir, "crlf.h", "a\r\nb\r\n");
+    commit_all(&dir);
+    let attributes: String = ATTRIBUTES
+        .iter()
+        .map(|(attribute, name, _)| format!("{name} {attribute}\n"))
+        .collect();
+    write(&dir, ".gitattributes", &attributes);
+    git(&dir, &["add", ".gitattributes"]);
+    git(&dir, &["commit", "--quiet", "--message", "attributes"]);
+    let touch = world.root.join("ran");
+    let script = format!("#!/bin/sh\necho \"$0\" >> {touch}\ncat\n");
+    for name in [
+        "post-checkout",
+        "applypatch-msg",
+        "post-index-change",
+        "monitor",
+        "shout",
+    ] {
+        write(&world.root, &format!("programs/{name}"), &script);
+        chmod(&world.root.join("programs").join(name), 0o755);
+    }
+    let programs = world.root.join("programs");
+    let config = format!(
+        "[core]\n\tautocrlf = true\n\thooksPath = {programs}\n\tfsmonitor = {programs}/monitor\n\tsymlinks = false\n[filter \"shout\"]\n\tsmudge = {programs}/shout\n\tclean = {programs}/shout\n\trequired = true\n[submodule]\n\trecurse = true\n[status]\n\tshowUntrackedFiles = no\n"
+    );
+    write(&world.root, "home/.gitconfig", &config);
+    write(&dir, ".git/info/attributes", "*.h -export-subst ident\n");
+    dir
+}
+
+#[test]
+fn neither_attributes_nor_settings_change_what_a_commit_is() {
+    let world = World::new();
+    let dir = with_attributes(&world);
+    let tree_id = git(&dir, &["rev-parse", "HEAD^{tree}"]);
+    let check = |dir: &Utf8Path, way: &str| {
+        for (_, name, text) in ATTRIBUTES {
+            let read = fs::read(dir.join("include").join(name)).unwrap();
+            assert_eq!(String::from_utf8_lossy(&read), text, "{way}: {name}");
+        }
+        assert_eq!(fs::read(dir.join("crlf.h")).unwrap(), b"a\r\nb\r\n");
+        assert!(dir.join("scripts/fork.c").is_symlink(), "{way}");
+        assert!(!world.root.join("ran").exists(), "{way}");
+    };
+    for repository in [dir.to_string(), format!("file://{dir}")] {
+        let tree = world.prepare(&source(&repository, "HEAD")).unwrap();
+        assert_eq!(tree.id.to_string(), tree_id);
+        check(&tree.dir, &repository);
+
+        let work = world.root.join(format!("work-{}", repository.len()));
+        let (layout, context) = (Layout::default(), world.context());
+        worktree::lay(&work, &repository, "HEAD", layout, &context, &mut |_| {}).unwrap();
+        check(&work, "a worktree");
+        assert_eq!(worktree::edits(&work, &context).unwrap(), [""; 0]);
+        write(&work, "new.c", "int new;\n");
+        assert_eq!(worktree::edits(&work, &context).unwrap(), ["?? new.c"]);
+        fs::remove_file(work.join("new.c")).unwrap();
+        let tree = worktree::prepare(&work, &repository, "HEAD", &context, &mut |_| {}).unwrap();
+        assert_eq!((tree.id.to_string(), tree.dirty), (tree_id.clone(), false));
+    }
+
+    // A second commit with the same files, whatever the cache has.
+    git(
+        &dir,
+        &[
+            "-c",
+            "core.hooksPath=",
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "--message",
+            "second",
+        ],
+    );
+    let warm = world.prepare(&source(&dir, "HEAD")).unwrap().id;
+    fs::remove_dir_all(world.environment.cache_dir.join("tree")).unwrap();
+    let cold = world.prepare(&source(&dir, "HEAD")).unwrap().id;
+    assert_eq!(
+        [warm.to_string(), cold.to_string()],
+        [tree_id.clone(), tree_id]
+    );
+}
+
+#[test]
+fn a_tree_that_was_laid_out_by_attributes_is_laid_out_again() {
+    let world = World::new();
+    let dir = with_attributes(&world);
+    let tree = world.prepare(&source(&dir, "HEAD")).unwrap();
+    let record = tree.dir.with_extension("json");
+    let text = fs::read_to_string(&record).unwrap();
+    let other = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+    write(&tree.dir, "include/subst.h", "other\n");
+    fs::write(&record, text.replace(&tree.id.to_string(), other)).unwrap();
+    let again = world.prepare(&source(&dir, "HEAD")).unwrap();
+    assert_eq!(again.id, tree.id);
+    let text = fs::read_to_string(again.dir.join("include/subst.h")).unwrap();
+    assert_eq!(text, "/* $Format:%H$ */\n");
+}
+
+#[test]
+fn attributes_do_not_change_what_a_patch_or_a_mail_makes() {
+    let world = World::new();
+    let dir = with_attributes(&world);
+    let patch = "From 1 Mon Sep 17 00:00:00 2001\nFrom: a <a@example.org>\nDate: Tue, 2 Sep 2025 10:00:00 +0000\nSubject: [PATCH] ends\nMessage-Id: <1@example.org>\n\n---\n--- a/include/ends.h\n+++ b/include/ends.h\n@@ -1,2 +1,2 @@\n-a\n+A\n b\n";
+    write(&world.root, "mail", patch);
+    let mail = world.root.join("mail");
+    let tree = source(&dir, "HEAD");
+    let (patched, _) = world.watch(&tree, std::slice::from_ref(&mail));
+    let patched = patched.unwrap();
+    assert_eq!(
+        fs::read(patched.dir.join("include/ends.h")).unwrap(),
+        b"A\nb\n"
+    );
+    let context = world.context();
+    let (_, published) = worktree::publish(
+        dir.as_str(),
+        "HEAD",
+        "b4/ends",
+        &[&mail],
+        &context,
+        &mut |_| {},
+    )
+    .unwrap();
+    assert_eq!(published, patched.id);
+    assert!(!world.root.join("ran").exists());
+}
+
+#[test]
+fn replaced_objects_and_submodules_do_not_pass_for_a_commits_files() {
+    let world = World::new();
+    let dir = repository(&world);
+    let tree_id = git(&dir, &["rev-parse", "HEAD^{tree}"]);
+    let blob = git(&dir, &["rev-parse", "HEAD:a.c"]);
+    let other = git(&dir, &["rev-parse", "HEAD:a0"]);
+    git(&dir, &["replace", &blob, &other]);
+    let tree = world.prepare(&source(&dir, "HEAD")).unwrap();
+    assert_eq!(tree.id.to_string(), tree_id);
+    assert_eq!(fs::read(tree.dir.join("a.c")).unwrap(), b"a.c");
+
+    let head = git(&dir, &["rev-parse", "HEAD"]);
+    git(
+        &dir,
+        &[
+            "update-index",
+            "--add",
+            "--cacheinfo",
+            &format!("160000,{head},drivers/other"),
+        ],
+    );
+    git(&dir, &["commit", "--quiet", "--message", "submodule"]);
+    let error = world.prepare(&source(&dir, "HEAD")).unwrap_err();
+    assert!(
+        error.to_string().starts_with("drivers/other of "),
+        "{error}"
+    );
+    assert!(
+        error.hint().unwrap().contains("submodule update"),
+        "{error}"
+    );
+    assert_eq!(
+        world
+            .leftovers()
+            .iter()
+            .filter(|name| name.starts_with(".tmp-"))
+            .count(),
+        0
+    );
 }

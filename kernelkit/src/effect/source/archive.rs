@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write as _};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -129,15 +129,40 @@ pub(super) fn unpack_package(
     })
 }
 
-/// The same from a tar stream called `name`.
-pub(super) fn unpack_stream(
+/// A file of a commit.
+pub(super) struct Blob {
+    pub(super) path: Vec<u8>,
+    pub(super) kind: Kind,
+    pub(super) id: BlobId,
+}
+
+/// Lays out `blobs` in `into`, an empty directory, from what `git cat-file --batch` answers for them
+/// in their order. Every file and directory gets `time`; content is compared with its id.
+pub(super) fn lay_out(
     name: &Utf8Path,
-    stream: &mut (dyn Read + Send),
+    blobs: &[Blob],
+    answers: &mut dyn Read,
+    time: i64,
     into: &Utf8Path,
 ) -> Result<Snapshot, Error> {
-    unpack(name, into, |pump| {
-        pump.all(stream).map_err(|source| damaged(name, source))
-    })
+    let mut unpacker = Unpacker::new(name, into)?;
+    let time = Time {
+        seconds: time,
+        nanoseconds: 0,
+    };
+    let mut answers = BufReader::with_capacity(1 << 18, answers);
+    for blob in blobs {
+        if exec::interrupted() {
+            return Err(Error::Interrupted);
+        }
+        unpacker.blob(blob, &mut answers, time)?;
+    }
+    let mut directories: Vec<_> = unpacker.directories.iter().cloned().collect();
+    directories.sort_unstable();
+    unpacker
+        .directory_times
+        .extend(directories.into_iter().map(|path| (path, time)));
+    unpacker.finish()
 }
 
 fn damaged(archive: &Utf8Path, source: io::Error) -> Error {
@@ -344,6 +369,10 @@ impl<'a> Unpacker<'a> {
         }
         // What follows the end mark is padding, but the decoder's checksum comes last.
         io::copy(&mut chunks, &mut io::sink()).map_err(damaged)?;
+        self.finish()
+    }
+
+    fn finish(self) -> Result<Snapshot, Error> {
         for (path, time) in self.directory_times.iter().rev() {
             set_time(&self.root, path, *time).context("set the time of", self.shown(path))?;
         }
@@ -384,14 +413,10 @@ impl<'a> Unpacker<'a> {
             self.directory_times.push((path, time));
             return Ok(());
         }
-        let split = path
-            .iter()
-            .rposition(|byte| *byte == b'/')
-            .map_or(0, |at| at + 1);
         if path.is_empty() {
             return Err(self.refuse(&name, "is not below one top directory"));
         }
-        self.enter(&name, &path[..split.saturating_sub(1)])?;
+        let split = self.enter_parent(&name, &path)?;
         let target = match member.link_name_bytes() {
             Some(target) if entry_type == EntryType::Link => self.inside(&name, &target)?,
             target => target.unwrap_or_default().into_owned(),
@@ -414,18 +439,9 @@ impl<'a> Unpacker<'a> {
                 blob = self.write_file(&mut member, &name, &path, file, &stamp)?;
             }
             EntryType::Symlink => {
-                if leaves(
-                    &target,
-                    path[..split].iter().filter(|byte| **byte == b'/').count(),
-                ) {
-                    return Err(self.refuse(&name, "links out of the tree"));
-                }
-                symlinkat(&target[..], parent, file)
-                    .map_err(|error| self.not_made(&name, &path, error))?;
-                set_time(parent, file, time).context("set the time of", self.shown(&path))?;
+                blob = self.make_link(&target, &name, &path, split, time)?;
                 stamp.kind = Kind::Symlink;
                 stamp.size = target.len() as u64;
-                blob = BlobId::of(&target);
             }
             EntryType::Link => {
                 let linked = self.files.iter().find(|(path, ..)| *path == target);
@@ -442,6 +458,79 @@ impl<'a> Unpacker<'a> {
         }
         self.files.push((path, stamp, blob));
         Ok(())
+    }
+
+    /// Makes one file of a commit from what `git cat-file --batch` says of it.
+    fn blob(&mut self, blob: &Blob, answers: &mut impl BufRead, time: Time) -> Result<(), Error> {
+        let path = &blob.path;
+        let is_odd = |part: &[u8]| matches!(part, b"" | b"." | b".." | b".git");
+        if path.split(|byte| *byte == b'/').any(is_odd) {
+            return Err(self.refuse(path, "leaves the tree"));
+        }
+        let damaged = |source| damaged(self.archive, source);
+        let mut head = Vec::new();
+        answers.read_until(b'\n', &mut head).map_err(damaged)?;
+        let size = std::str::from_utf8(&head)
+            .ok()
+            .and_then(|head| head.trim_end().split_once(" blob "))
+            .and_then(|(_, size)| size.parse().ok())
+            .ok_or_else(|| self.refuse(path, "is missing"))?;
+        let split = self.enter_parent(path, path)?;
+        let mut stamp = Stamp {
+            kind: blob.kind,
+            size,
+            modified: time,
+            changed: Time::default(),
+            inode: 0,
+        };
+        let found = if blob.kind == Kind::Symlink {
+            let mut target = Vec::new();
+            let length = answers
+                .take(size)
+                .read_to_end(&mut target)
+                .map_err(damaged)?;
+            stamp.size = length as u64;
+            self.make_link(&target, path, path, split, time)?
+        } else {
+            self.write_file(answers, path, path, &path[split..], &stamp)?
+        };
+        let mut end = [0];
+        answers.read_exact(&mut end).map_err(damaged)?;
+        if found != blob.id {
+            return Err(self.refuse(path, "has other bytes than its id names"));
+        }
+        self.files.push((path.clone(), stamp, found));
+        Ok(())
+    }
+
+    /// Opens the directory of a member; tells where the name in its path begins.
+    fn enter_parent(&mut self, member: &[u8], path: &[u8]) -> Result<usize, Error> {
+        let split = path
+            .iter()
+            .rposition(|byte| *byte == b'/')
+            .map_or(0, |at| at + 1);
+        self.enter(member, &path[..split.saturating_sub(1)])?;
+        Ok(split)
+    }
+
+    /// Makes a symbolic link in the directory that was entered, unless it leads out of the tree.
+    fn make_link(
+        &self,
+        target: &[u8],
+        member: &[u8],
+        path: &[u8],
+        split: usize,
+        time: Time,
+    ) -> Result<BlobId, Error> {
+        let depth = path[..split].iter().filter(|byte| **byte == b'/').count();
+        if leaves(target, depth) {
+            return Err(self.refuse(member, "links out of the tree"));
+        }
+        let parent = &self.parent.as_ref().expect("entered before").1;
+        symlinkat(target, parent, &path[split..])
+            .map_err(|error| self.not_made(member, path, error))?;
+        set_time(parent, &path[split..], time).context("set the time of", self.shown(path))?;
+        Ok(BlobId::of(target))
     }
 
     /// `name` below the archive's one top directory, which is cut off.

@@ -112,6 +112,13 @@ pub(super) fn find(cache: &Utf8Path, key: &str) -> Result<Option<Cached>, Error>
     Ok(intact.then_some(Cached { dir, record }))
 }
 
+/// Has the tree made again the next time it is asked for.
+pub(super) fn forget(cache: &Utf8Path, key: &str) -> Result<(), Error> {
+    Ok(fs::remove_file(
+        cache.join("tree").join(format!("{key}.json")),
+    )?)
+}
+
 /// The files of a cached tree, as they were made.
 pub(super) fn files(cache: &Utf8Path, key: &str) -> Result<Snapshot, Error> {
     let path = cache.join("tree").join(format!("{key}.files"));

@@ -13,6 +13,7 @@ use super::{
 use crate::credentials;
 use crate::effect::{exec, fs};
 use crate::process::Call;
+use crate::source::tree::{BlobId, Kind};
 use crate::source::{Sha256, Source, TreeId, is_commit};
 use crate::version::KernelVersion;
 
@@ -56,6 +57,34 @@ pub enum Error {
         repository: String,
         /// The line.
         answer: String,
+    },
+    /// A commit that holds another repository.
+    #[error("{member} of {commit} is a submodule, which is not fetched")]
+    Submodule {
+        /// The commit.
+        commit: String,
+        /// Its path.
+        member: String,
+    },
+    /// A file that would not be what the commit's tree says.
+    #[error("{member} of {commit} cannot be laid out as the commit has it: its mode is {mode}")]
+    Mode {
+        /// The commit.
+        commit: String,
+        /// Its path.
+        member: String,
+        /// As `git ls-tree` has it.
+        mode: String,
+    },
+    /// The files that were laid out are not the commit's.
+    #[error("the files of {commit} have the tree {found}, not the commit's {expected}")]
+    OtherTree {
+        /// The commit.
+        commit: String,
+        /// What the commit names.
+        expected: TreeId,
+        /// What was laid out.
+        found: TreeId,
     },
     /// What a reference named is there no more.
     #[error("{repository} has `{reference}` no more")]
@@ -141,6 +170,13 @@ impl Error {
                 Some("name a git repository, or use the directory as it is".to_owned())
             }
             Error::Answer { .. } => None,
+            Error::Submodule { .. } => Some(
+                "check it out with `git submodule update --init` and name the directory as source"
+                    .to_owned(),
+            ),
+            Error::Mode { .. } | Error::OtherTree { .. } => {
+                Some("check the repository with `git fsck`".to_owned())
+            }
             Error::Vanished { commit, .. } => Some(format!(
                 "it was {commit} when it was last seen: name that commit to build it again"
             )),
@@ -181,6 +217,11 @@ pub(super) fn prepare(
     let (git_dir, resolved) = resolve(repository, reference, false, context, progress)?;
     let cache_dir = &context.environment.cache_dir;
     let key = format!("git-{}", resolved.tree);
+    // Earlier versions laid files out as .gitattributes say.
+    let kept = cache::find(cache_dir, &key)?;
+    if kept.is_some_and(|kept| kept.record.id != resolved.tree) {
+        cache::forget(cache_dir, &key)?;
+    }
     let cached = cache::tree(cache_dir, &key, progress, |into, progress| {
         check_out(&git_dir, &resolved, into, context, progress)
     })?;
@@ -334,8 +375,12 @@ pub(super) fn git(context: &Context<'_>, dir: &Utf8Path) -> Call {
                 format!("Authorization: {}", credentials::basic(login)),
             );
     }
+    // Programs of the user's that git would run or ask, and objects that stand in for others, have no say
+    // in which bytes a commit has. An empty core.fsmonitor is off in every version of git.
     call.env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_NO_REPLACE_OBJECTS", "1")
+        .args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor="])
 }
 
 /// Standard output of a call that may answer "no": `None` where it fails.
@@ -615,21 +660,97 @@ fn check_out(
         &resolved.commit[..12]
     )));
     fetch_missing(git_dir, resolved, context)?;
-    // Of the commit rather than its tree, for then every file has the commit's time. The bytes
-    // are to be those of the repository, whatever the user's settings make of line ends.
-    let call = git(context, git_dir)
-        .args([
-            "-c",
-            "core.autocrlf=false",
-            "-c",
-            "core.eol=lf",
-            "-c",
-            "tar.umask=0022",
-        ])
-        .args(["archive", "--format=tar", "--prefix=tree/"])
-        .arg(&resolved.commit);
-    let name = git_dir.join(&resolved.commit);
-    exec::pipe(&call, |stream| archive::unpack_stream(&name, stream, into))?.map_err(Into::into)
+    let commit = &resolved.commit;
+    let time = exec::capture(
+        &git(context, git_dir)
+            .args(["log", "-1", "--no-show-signature", "--format=%ct"])
+            .args(["--end-of-options", commit]),
+    )?
+    .text();
+    let time = time.trim_end().parse().map_err(|_| Error::Answer {
+        repository: git_dir.to_string(),
+        answer: time.trim_end().to_owned(),
+    })?;
+    let list = git(context, git_dir)
+        .args(["ls-tree", "-r", "-z", "--full-tree", "--end-of-options"])
+        .arg(resolved.tree.to_string());
+    let blobs = parse_tree(&exec::capture(&list)?.stdout, commit, git_dir)?;
+    let names: String = blobs.iter().map(|(id, _)| format!("{id}\n")).collect();
+    let blobs: Vec<archive::Blob> = blobs.into_iter().map(|(_, blob)| blob).collect();
+    // The bytes of the repository: `git archive` and `git checkout` would make of them what
+    // .gitattributes and the user's settings say.
+    let call = git(context, git_dir).args(["cat-file", "--batch", "--buffer"]);
+    let name = git_dir.join(commit);
+    let files = exec::pipe_from(&call, names.into_bytes(), |answers| {
+        archive::lay_out(&name, &blobs, answers, time, into)
+    })??;
+    let found = files.tree_id();
+    if found != resolved.tree {
+        return Err(Error::OtherTree {
+            commit: commit.clone(),
+            expected: resolved.tree,
+            found,
+        }
+        .into());
+    }
+    Ok(files)
+}
+
+/// The files of a tree, with their ids as git writes them: `<mode> <type> <id><TAB><path><NUL>` (git-ls-tree(1)).
+fn parse_tree(
+    list: &[u8],
+    commit: &str,
+    git_dir: &Utf8Path,
+) -> Result<Vec<(String, archive::Blob)>, SourceError> {
+    let mut blobs = Vec::new();
+    for line in list
+        .split(|byte| *byte == 0)
+        .filter(|line| !line.is_empty())
+    {
+        let parse = || {
+            let tab = line.iter().position(|byte| *byte == b'\t')?;
+            let head = std::str::from_utf8(&line[..tab]).ok()?;
+            let mut words = head.split(' ');
+            let (mode, _, id) = (words.next()?, words.next()?, words.next()?);
+            let raw: TreeId = id.parse().ok()?;
+            Some((mode, id, BlobId(*raw.as_bytes()), &line[tab + 1..]))
+        };
+        let (mode, id, blob, path) = parse().ok_or_else(|| Error::Answer {
+            repository: git_dir.to_string(),
+            answer: String::from_utf8_lossy(line).into_owned(),
+        })?;
+        let member = || String::from_utf8_lossy(path).into_owned();
+        let commit = || commit.to_owned();
+        let kind = match mode {
+            "100644" => Kind::Regular,
+            "100755" => Kind::Executable,
+            "120000" => Kind::Symlink,
+            "160000" => {
+                return Err(Error::Submodule {
+                    commit: commit(),
+                    member: member(),
+                }
+                .into());
+            }
+            mode => {
+                return Err(Error::Mode {
+                    commit: commit(),
+                    member: member(),
+                    mode: mode.to_owned(),
+                }
+                .into());
+            }
+        };
+        blobs.push((
+            id.to_owned(),
+            archive::Blob {
+                path: path.to_vec(),
+                kind,
+                id: blob,
+            },
+        ));
+    }
+    Ok(blobs)
 }
 
 /// A partial clone fetches a file at a time when it is asked for all of them, which takes

@@ -20,6 +20,10 @@ pub(super) fn dir(repository: &str, context: &Context<'_>) -> Utf8PathBuf {
     cache_dir.join("git").join(&digest[..16])
 }
 
+/// Switches off every attribute that changes bytes. An encoding that is `unset` would be an error.
+const ATTRIBUTES: &[u8] =
+    b"* -text !eol -crlf -ident -filter !working-tree-encoding -export-subst -export-ignore\n";
+
 /// Takes the mirror's lock, and makes the mirror where there is none.
 pub(super) fn open(
     dir: &Utf8Path,
@@ -29,17 +33,23 @@ pub(super) fn open(
     fs::create_dir_all(dir)?;
     let lock = cache::Lock::take(&dir.with_extension("lock"), progress)?;
     sweep(dir)?;
-    exec::capture(&git(context, dir).args(["init", "--quiet", "--bare", "."]))?;
-    // The bytes of a worktree are those of the repository whatever the user's settings make of line
-    // ends, and nothing that worktrees borrow goes.
+    exec::capture(&git(context, dir).args(["init", "--quiet", "--bare", "--template=", "."]))?;
+    // The bytes of a worktree are those of the repository whatever the user's settings make of them,
+    // and nothing that worktrees borrow goes.
     for (key, value) in [
         ("core.autocrlf", "false"),
         ("core.eol", "lf"),
+        ("core.symlinks", "true"),
+        ("core.fileMode", "true"),
+        ("core.sparseCheckout", "false"),
+        ("submodule.recurse", "false"),
         ("gc.auto", "0"),
         ("maintenance.auto", "false"),
     ] {
         exec::capture(&git(context, dir).args(["config", key, value]))?;
     }
+    // No .gitattributes may change them either: this file has the last word (gitattributes(5)).
+    fs::write_if_changed(dir.join("info/attributes"), ATTRIBUTES)?;
     // An index that is written into a worktree is no edit of it.
     fs::write_if_changed(dir.join("info/exclude"), b"/compile_commands.json\n")?;
     Ok(lock)

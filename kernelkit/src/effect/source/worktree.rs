@@ -261,7 +261,12 @@ pub fn edits(dir: &Utf8Path, context: &Context<'_>) -> Result<Vec<String>, Sourc
     if !dir.join(".git").exists() {
         return Ok(Vec::new());
     }
-    let call = git(context, dir).args(["status", "--porcelain", "--no-renames"]);
+    let call = git(context, dir).args([
+        "status",
+        "--porcelain",
+        "--no-renames",
+        "--untracked-files=normal",
+    ]);
     let text = exec::capture(&call)?.text();
     Ok(text.lines().map(str::to_owned).collect())
 }
