@@ -835,12 +835,21 @@ impl Session<'_> {
                     rescanned.as_ref().ok().copied().flatten()
                 };
                 let surroundings = &self.surroundings;
-                let built = run::run(&plan, &lock, surroundings, &mut rescan, &mut |event| {
+                let covered = || sources::covered(&facts.tree.dir, &self.source_context());
+                let mut on_event = |event: Event<'_>| {
                     if let Some(timer) = &mut timer {
                         timer.see(&event);
                     }
                     notify(Notice::Run(event))
-                });
+                };
+                let built = run::run(
+                    &plan,
+                    &lock,
+                    surroundings,
+                    &mut rescan,
+                    &covered,
+                    &mut on_event,
+                );
                 let timed = timer.map(|timer| timer.finish(&plan));
                 self.forget_drift(&built, &facts)?;
                 if let Some(filled) = self.leave(&plan, &facts, &built)? {
@@ -988,8 +997,22 @@ impl Session<'_> {
     pub(super) fn source_context(&self) -> sources::Context<'_> {
         sources::Context {
             offline: self.offline,
+            own: self.own_files(),
             ..sources::Context::new(self.environment)
         }
+    }
+
+    /// What is the workspace's own and no part of a source that it lies in.
+    fn own_files(&self) -> Vec<Utf8PathBuf> {
+        let root = fs::real_path(&self.spec.root);
+        let mut own: Vec<_> = OWN_FILES.iter().map(|name| root.join(name)).collect();
+        let target = &self.spec.target_dir;
+        // Where it is a link, that is left out as well as what it leads to.
+        if let (Some(parent), Some(name)) = (target.parent(), target.file_name()) {
+            own.push(fs::real_path(parent).join(name));
+        }
+        own.push(self.target_dir());
+        own
     }
 
     pub(super) fn prepare_source(
@@ -1205,6 +1228,15 @@ impl Session<'_> {
         Ok(tree)
     }
 }
+
+/// In the workspace's root.
+const OWN_FILES: [&str; 5] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "kernel.lock",
+    "kernel.lock.d",
+    "target",
+];
 
 /// Keeps a finished build, instead of one that has less.
 fn publish(

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::dependencies::{self, Uncovered};
 use super::drift::{self, Change};
 use super::fs::{self, Context as _};
 use super::localversion;
@@ -22,6 +23,7 @@ use crate::manifest::{Dirs, Manifest, Mismatch, Observed, Output, OutputKind, Re
 use crate::plan::{Plan, Step, staging};
 use crate::process::Call;
 use crate::report::Ccache;
+use crate::source::snapshot::Snapshot;
 use crate::source::{Sha256, TreeId};
 use crate::surroundings::Surroundings;
 
@@ -133,6 +135,14 @@ pub enum Error {
         /// Found after the build.
         after: TreeId,
     },
+    /// Files of the source were compiled that are no part of its id.
+    #[error("{}", dependencies::describe(uncovered))]
+    Uncovered {
+        /// The tree.
+        source_dir: Utf8PathBuf,
+        /// At least one.
+        uncovered: Vec<Uncovered>,
+    },
     /// Make succeeded without making it.
     #[error("make succeeded, but {path} is not there")]
     NoOutput {
@@ -166,6 +176,7 @@ impl Error {
             Error::ConfigDrift { report, .. } => Some(format!("this is a fault of cargo kernel: please report it with {report}, which holds what it takes to repeat it (look at it first: it names paths of this machine)")),
             Error::Mismatch { .. } => Some("run it again with `--no-reuse`; if it stays, please report it with the plan's JSON".to_owned()),
             Error::SourceChanged { .. } => Some("run the same command again: only what changed is compiled".to_owned()),
+            Error::Uncovered { source_dir, uncovered } => Some(dependencies::hint(source_dir, uncovered)),
             Error::NoOutput { .. } => Some("do the `targets` leave out what is installed?".to_owned()),
         }
     }
@@ -180,17 +191,22 @@ pub fn lock(plan: &Plan, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Lock, Er
     })?)
 }
 
+/// Gives the files whose content a tree's id covers, where they are known.
+pub type Covered<'a> = &'a dyn Fn() -> Result<Option<Snapshot>, source::Error>;
+
 /// Builds. The caller holds the [lock](fn@lock). `rescan` gives the tree's id again after the
-/// compiler has read it; it is called for sources that can change.
+/// compiler has read it; it is called for sources that can change. What was compiled must be among
+/// the files that are `covered`.
 pub fn run(
     plan: &Plan,
     _lock: &Lock,
     surroundings: &Surroundings,
     rescan: &mut dyn FnMut() -> Option<TreeId>,
+    covered: Covered<'_>,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Manifest, Error> {
     let mut run = Run::new(plan, surroundings, "builds", on_event)?;
-    let result = run.carry_out(rescan);
+    let result = run.carry_out(rescan, covered);
     let statistics = result.as_ref().ok().map(|manifest| &manifest.statistics);
     let summary = run.summarize("passed", result.as_ref().err(), statistics);
     // The build's own failure says more than that of its report.
@@ -289,7 +305,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn carry_out(&mut self, rescan: &mut dyn FnMut() -> Option<TreeId>) -> Result<Manifest, Error> {
+    fn carry_out(
+        &mut self,
+        rescan: &mut dyn FnMut() -> Option<TreeId>,
+        covered: Covered<'_>,
+    ) -> Result<Manifest, Error> {
         let plan = self.plan;
         let dirs = &plan.record.dirs;
         self.begin()?;
@@ -353,6 +373,16 @@ impl<'a> Run<'a> {
                 before: plan.record.identity.source,
                 after,
             });
+        }
+        if let Some(covered) = covered()? {
+            let uncovered = dependencies::uncovered(dirs, &covered)?;
+            if !uncovered.is_empty() {
+                dependencies::remove_objects(&uncovered)?;
+                return Err(Error::Uncovered {
+                    source_dir: dirs.source.clone(),
+                    uncovered,
+                });
+            }
         }
         drop_stale_stamps(&dirs.build)?;
         let observed = observe(&dirs.build)?;
@@ -535,7 +565,11 @@ impl<'a> Run<'a> {
         if self.plan.volatile
             && has_changed
             && let Some(time) = fs::modified(dirs.beside_build(COMPILED))?
-            && source::changed_behind_make(&dirs.source, time)?
+            && source::changed_behind_make(
+                &dirs.source,
+                dirs.state.parent().unwrap_or(&dirs.state),
+                time,
+            )?
         {
             let message = format!(
                 "files in {} changed but kept old times, which make would not notice: compiling afresh",

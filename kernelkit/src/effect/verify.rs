@@ -96,6 +96,7 @@ pub fn verify(
                 &lock,
                 &session.surroundings,
                 &mut || Some(facts.tree.id),
+                &|| super::source::covered(&plan.record.dirs.source, &session.source_context()),
                 &mut |event| notify(Notice::Run(event)),
             )?;
             (read(&plan.record.dirs.destdir)?, state.clone())

@@ -6,6 +6,7 @@ mod prepared;
 pub mod snapshot;
 pub mod sums;
 pub mod tree;
+pub mod unlisted;
 
 pub use prepared::{AppliedPatch, Archive, Commit, LabelHint, MailedSeries, Tree, Verification};
 

@@ -68,6 +68,10 @@ pub struct File {
     /// Whether an equal stamp means equal content. A file touched about when it was
     /// looked at can change once more without its times showing it.
     pub trusted: bool,
+    /// Whether git does not list it, and it belongs to the tree because a build reads it.
+    pub unlisted: bool,
+    /// Whether a link that leads out of the tree leads to it: its content is that of another place.
+    pub followed: bool,
 }
 
 /// The files of one directory; directories in it are listed on their own.
@@ -99,6 +103,8 @@ impl Directory {
             stamp,
             blob,
             trusted: true,
+            unlisted: false,
+            followed: false,
         });
     }
 
@@ -169,6 +175,13 @@ impl Snapshot {
             .flat_map(|directory| directory.files.iter().map(move |file| (directory, file)))
     }
 
+    /// The files that belong to the tree though git does not list them.
+    pub fn unlisted(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.files()
+            .filter(|(_, file)| file.unlisted && file.blob.is_some())
+            .map(|(directory, file)| directory.path_of(file))
+    }
+
     /// The file at a path.
     pub fn find(&self, path: &[u8]) -> Option<&File> {
         let split = path
@@ -188,13 +201,53 @@ impl Snapshot {
         Some(&directory.files[file])
     }
 
+    /// Takes out the files at the paths that `is_gone` names; most trees have few links, and few leave.
+    pub fn remove(&mut self, is_gone: impl Fn(&[u8]) -> bool) {
+        for directory in &mut self.directories {
+            let (path, names) = (&directory.path, &directory.names);
+            directory.files.retain(|file| {
+                file.stamp.kind != Kind::Symlink
+                    || !is_gone(&[path, &names[file.start as usize..file.end as usize]].concat())
+            });
+        }
+    }
+
+    /// Adds files that a link leads to. The directories are out of order afterwards.
+    pub fn add_followed(&mut self, added: Directory) {
+        let mut directory = match self
+            .directories
+            .iter()
+            .position(|one| one.path == added.path)
+        {
+            Some(at) => self.directories.swap_remove(at),
+            None => Directory::new(added.path.clone()),
+        };
+        for file in &added.files {
+            directory.push(added.name(file), file.stamp, None);
+            if let Some(last) = directory.files.last_mut() {
+                last.followed = true;
+            }
+        }
+        directory.sort();
+        self.directories.push(directory);
+    }
+
     /// The id of the tree of all files whose content is known.
     pub fn tree_id(&self) -> TreeId {
+        self.tree_id_with(std::iter::empty())
+    }
+
+    /// The id with other files among them.
+    pub fn tree_id_with<'a>(
+        &self,
+        others: impl Iterator<Item = (&'a [u8], Kind, BlobId)>,
+    ) -> TreeId {
         let mut files: Vec<(Vec<u8>, Kind, BlobId)> = self
             .files()
             .filter_map(|(directory, file)| {
                 Some((directory.path_of(file), file.stamp.kind, file.blob?))
             })
+            .chain(others.map(|(path, kind, blob)| (path.to_vec(), kind, blob)))
             .collect();
         files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         tree_id(files.iter().map(|(path, kind, blob)| Entry {
@@ -286,7 +339,14 @@ impl Snapshot {
                 put_bytes(&mut out, directory.name(file));
                 let stamp = &file.stamp;
                 out.push(stamp.kind as u8);
-                out.push(u8::from(file.trusted) | u8::from(file.blob.is_some()) << 1);
+                let flags = [
+                    file.trusted,
+                    file.blob.is_some(),
+                    file.unlisted,
+                    file.followed,
+                ];
+                let bits = flags.iter().rev();
+                out.push(bits.fold(0, |bits, flag| bits << 1 | u8::from(*flag)));
                 out.extend_from_slice(&stamp.size.to_le_bytes());
                 out.extend_from_slice(&stamp.inode.to_le_bytes());
                 for time in [stamp.modified, stamp.changed] {
@@ -330,7 +390,10 @@ impl Snapshot {
                 };
                 let blob = BlobId(take(&mut input)?);
                 directory.push(name, stamp, (flags & 2 != 0).then_some(blob));
-                directory.files.last_mut()?.trusted = flags & 1 != 0;
+                let file = directory.files.last_mut()?;
+                file.trusted = flags & 1 != 0;
+                file.unlisted = flags & 4 != 0;
+                file.followed = flags & 8 != 0;
             }
             directories.push(directory);
         }

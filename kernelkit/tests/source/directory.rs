@@ -441,3 +441,378 @@ fn a_linked_work_tree_is_one_too() {
     git(&linked, &["add", "--all"]);
     assert_eq!(tree.id.to_string(), git(&linked, &["write-tree"]));
 }
+
+/// A repository that ignores `*.local.*`, `/top/`, `build/`, `.hidden/` and `sub/local.h` by its own
+/// means, by `.git/info/exclude` and by the user's.
+fn ignoring(world: &World) -> camino::Utf8PathBuf {
+    let dir = world.kernel("linux");
+    write(&dir, ".gitignore", "*.local.*\n/top/\nbuild/\n.hidden/\n");
+    write(&dir, "kernel/.gitignore", "nested.h\n");
+    commit_all(&dir);
+    write(&dir, ".git/info/exclude", "excluded.c\n");
+    let ignore = world.root.join("home/.config/git/ignore");
+    write(ignore.parent().unwrap(), "ignore", "Kconfig.mine\n");
+    dir
+}
+
+#[test]
+fn a_file_that_git_ignores_and_a_build_reads_changes_the_identity() {
+    let mut world = World::new();
+    world.ahead = LONG;
+    let dir = ignoring(&world);
+    let source = directory(&dir);
+    let clean = world.prepare(&source).unwrap();
+    assert_eq!(
+        clean.id.to_string(),
+        git(&dir, &["rev-parse", "HEAD^{tree}"])
+    );
+    let mut before = clean.id;
+    for path in [
+        "kernel/a.local.h",
+        "kernel/nested.h",
+        "kernel/excluded.c",
+        "kernel/Kconfig.mine",
+        "scripts/a.local.sh",
+    ] {
+        write(&dir, path, "1");
+        let (tree, seen) = world.watch(&source, &[]);
+        let tree = tree.unwrap();
+        assert_ne!(tree.id, before, "{path} was added");
+        assert!(tree.dirty, "{path}");
+        let note = seen.notes.join("\n");
+        assert!(
+            note.contains("that git ignores") && note.contains(path),
+            "{note}"
+        );
+        write(&dir, path, "2");
+        let edited = world.prepare(&source).unwrap().id;
+        assert_ne!(edited, tree.id, "{path} was edited");
+        // Nothing is read a second time, and it is told a second time.
+        let (again, seen) = world.watch(&source, &[]);
+        assert_eq!((again.unwrap().id, seen.files_read), (edited, 0));
+        assert_eq!(seen.notes.len(), 1);
+        fs::remove_file(dir.join(path)).unwrap();
+        before = world.prepare(&source).unwrap().id;
+        assert_eq!(before, clean.id, "{path} was removed");
+    }
+    // The files count as if git listed them.
+    write(&dir, "kernel/a.local.h", "1");
+    let tree = world.prepare(&source).unwrap();
+    assert_eq!(tree.id, oracle(&dir, &["--force"]));
+}
+
+#[test]
+fn what_git_ignores_and_no_build_reads_does_not_matter() {
+    let mut world = World::new();
+    world.ahead = LONG;
+    let dir = ignoring(&world);
+    let source = directory(&dir);
+    let clean = world.prepare(&source).unwrap();
+    for path in [
+        "kernel/a.local.o",
+        "kernel/a.local.txt",
+        "a.local.c",
+        "top/usr/include/a.h",
+        "build/.config",
+        "build/Makefile",
+        "build/include/generated/autoconf.h",
+        "kernel/build/.config",
+        "kernel/build/a.c",
+        ".hidden/a.c",
+    ] {
+        write(&dir, path, "1");
+        let (tree, seen) = world.watch(&source, &[]);
+        assert_eq!(tree.unwrap(), clean, "{path}");
+        assert_eq!(seen.notes, [""; 0], "{path}");
+    }
+}
+
+#[test]
+fn what_git_does_not_look_at_is_looked_at() {
+    let mut world = World::new();
+    world.ahead = LONG;
+    let dir = ignoring(&world);
+    let source = directory(&dir);
+    for (flag, path) in [("--assume-unchanged", "a.c"), ("--skip-worktree", "a0")] {
+        let before = world.prepare(&source).unwrap().id;
+        git(&dir, &["update-index", flag, path]);
+        assert_eq!(world.prepare(&source).unwrap().id, before, "{flag}");
+        write(&dir, path, "edited");
+        let tree = world.prepare(&source).unwrap();
+        assert!(tree.id != before && tree.dirty, "{flag}");
+    }
+    // A sparse checkout lacks files, and is not the commit's tree.
+    git(&dir, &["update-index", "--no-skip-worktree", "a0"]);
+    git(&dir, &["update-index", "--no-assume-unchanged", "a.c"]);
+    git(&dir, &["checkout", "--quiet", "--", "."]);
+    assert!(!world.prepare(&source).unwrap().dirty);
+    git(&dir, &["sparse-checkout", "set", "kernel", "scripts"]);
+    assert!(!dir.join("a/x").exists());
+    assert!(world.prepare(&source).unwrap().dirty);
+}
+
+#[test]
+fn a_repository_inside_of_the_tree_counts() {
+    let mut world = World::new();
+    world.ahead = LONG;
+    let dir = ignoring(&world);
+    let source = directory(&dir);
+    let other = dir.join("kernel/other");
+    write(&other, "a.c", "1");
+    write(&other, "README", "1");
+    commit_all(&other);
+    let check = |what: &str| {
+        let before = world.prepare(&source).unwrap();
+        write(&other, "a.c", what);
+        let after = world.prepare(&source).unwrap();
+        assert!(before.id != after.id && after.dirty, "{what}");
+        write(&other, "README", what);
+        assert_eq!(world.prepare(&source).unwrap().id, after.id, "{what}");
+    };
+    check("a repository");
+    git(
+        &dir,
+        &["-c", "advice.addEmbeddedRepo=false", "add", "kernel/other"],
+    );
+    git(&dir, &["commit", "--quiet", "--message", "submodule"]);
+    check("a submodule");
+    // One of another kernel is not entered.
+    let tree = world.prepare(&source).unwrap();
+    git(&dir, &["worktree", "add", "--quiet", "other-tree", "HEAD"]);
+    assert_eq!(world.prepare(&source).unwrap(), tree);
+}
+
+/// Outside of the tree: a file, a directory with a link in it, and what that leads to.
+fn outside(world: &World) {
+    write(&world.root, "out/a.h", "1");
+    write(&world.root, "out/dir/b.h", "1");
+    write(&world.root, "out/dir/deep/c.h", "1");
+    write(&world.root, "out/further/d.h", "1");
+    symlink("../further", world.root.join("out/dir/further")).unwrap();
+    symlink("b.h", world.root.join("out/dir/near.h")).unwrap();
+    symlink(".", world.root.join("out/dir/circle")).unwrap();
+    symlink("../../linux", world.root.join("out/dir/back")).unwrap();
+}
+
+#[test]
+fn content_behind_links_that_lead_out_of_the_tree_changes_the_identity() {
+    for repository in [false, true] {
+        let mut world = World::new();
+        world.ahead = LONG;
+        outside(&world);
+        let dir = world.kernel("linux");
+        let absolute = world.root.join("out/a.h");
+        symlink("../../out/a.h", dir.join("kernel/a.h")).unwrap();
+        symlink(&absolute, dir.join("absolute.h")).unwrap();
+        symlink("../../out/dir", dir.join("kernel/dir")).unwrap();
+        symlink("../../nowhere.h", dir.join("kernel/nowhere.h")).unwrap();
+        if repository {
+            commit_all(&dir);
+        }
+        let source = directory(&dir);
+        let (first, seen) = world.watch(&source, &[]);
+        let first = first.unwrap();
+        assert_eq!(first.dirty, repository);
+        let note = seen.notes.join("\n");
+        assert!(note.contains("links lead out of the tree"), "{note}");
+
+        // As if it were there.
+        let copy = world.root.join("copy");
+        crate::world::run(&world.root, "cp", &["-a", dir.as_str(), copy.as_str()]);
+        fs::remove_dir_all(copy.join(".git")).ok();
+        for (path, from) in [("kernel/a.h", "out/a.h"), ("absolute.h", "out/a.h")] {
+            fs::remove_file(copy.join(path)).unwrap();
+            fs::copy(world.root.join(from), copy.join(path)).unwrap();
+        }
+        fs::remove_file(copy.join("kernel/dir")).unwrap();
+        let (from, to) = (world.root.join("out/dir"), copy.join("kernel/dir"));
+        crate::world::run(&world.root, "cp", &["-a", from.as_str(), to.as_str()]);
+        fs::remove_file(to.join("further")).unwrap();
+        let (from, to) = (world.root.join("out/further"), to.join("further"));
+        crate::world::run(&world.root, "cp", &["-a", from.as_str(), to.as_str()]);
+        fs::remove_file(copy.join("kernel/nowhere.h")).unwrap();
+        fs::remove_file(dir.join("kernel/nowhere.h")).unwrap();
+        let copied = world.prepare(&directory(&copy)).unwrap();
+        let mut before = world.prepare(&source).unwrap().id;
+        assert_eq!(copied.id, before);
+        symlink("../../nowhere.h", dir.join("kernel/nowhere.h")).unwrap();
+        assert_eq!(world.prepare(&source).unwrap().id, first.id);
+
+        for path in [
+            "out/a.h",
+            "out/dir/b.h",
+            "out/dir/deep/c.h",
+            "out/dir/new.c",
+            "out/further/d.h",
+            "nowhere.h",
+        ] {
+            write(&world.root, path, "2");
+            let after = world.prepare(&source).unwrap().id;
+            assert_ne!(after, before, "{path}");
+            assert_eq!(world.prepare(&source).unwrap().id, after, "{path}");
+            before = after;
+        }
+        // Content decides: a link that leads to the same elsewhere names the same.
+        let (from, to) = (world.root.join("out/dir"), world.root.join("out/dir2"));
+        crate::world::run(&world.root, "cp", &["-a", from.as_str(), to.as_str()]);
+        let switch = |to: &str| {
+            fs::remove_file(dir.join("kernel/dir")).unwrap();
+            symlink(to, dir.join("kernel/dir")).unwrap();
+            world.prepare(&source).unwrap().id
+        };
+        assert_eq!(switch("../../out/dir2"), before);
+        write(&world.root, "out/dir2/b.h", "3");
+        let other = world.prepare(&source).unwrap().id;
+        assert_ne!(other, before);
+        assert_eq!(switch("../../out/dir"), before);
+    }
+}
+
+#[test]
+fn a_link_that_git_ignores_counts_where_a_build_reads_what_is_behind_it() {
+    let mut world = World::new();
+    world.ahead = LONG;
+    outside(&world);
+    write(&world.root, "built/.config", "");
+    write(&world.root, "built/Makefile", "");
+    write(&world.root, "built/a.h", "");
+    let dir = ignoring(&world);
+    let source = directory(&dir);
+    let clean = world.prepare(&source).unwrap();
+    write(&dir, ".git/info/exclude", "link\nlink.h\nlink.txt\n");
+    for (link, target) in [
+        ("link", "../built"),
+        ("kernel/link", "../../built"),
+        ("link", "../out"),
+        ("link", ".."),
+        ("kernel/link.txt", "../../out/a.h"),
+    ] {
+        symlink(target, dir.join(link)).unwrap();
+        assert_eq!(world.prepare(&source).unwrap(), clean, "{link} to {target}");
+        fs::remove_file(dir.join(link)).unwrap();
+    }
+    let mut before = clean.id;
+    for (link, target) in [
+        ("kernel/link", "../../out"),
+        ("kernel/link.h", "../../out/a.h"),
+    ] {
+        symlink(target, dir.join(link)).unwrap();
+        let after = world.prepare(&source).unwrap();
+        assert!(after.id != before && after.dirty, "{link}");
+        before = after.id;
+    }
+    write(&world.root, "out/a.h", "3");
+    assert_ne!(world.prepare(&source).unwrap().id, before);
+}
+
+#[test]
+fn a_link_to_what_holds_the_tree_is_refused() {
+    let world = World::new();
+    let dir = world.kernel("linux");
+    symlink("..", dir.join("up")).unwrap();
+    let error = world.prepare(&directory(&dir)).unwrap_err();
+    assert!(
+        error.to_string().contains("holds the tree itself"),
+        "{error}"
+    );
+    assert!(error.hint().unwrap().contains("up"));
+    fs::remove_file(dir.join("up")).unwrap();
+    symlink(".", dir.join("up")).unwrap();
+    world.prepare(&directory(&dir)).unwrap();
+}
+
+#[test]
+fn a_patched_copy_holds_what_is_behind_links() {
+    let world = World::new();
+    outside(&world);
+    let dir = world.kernel("linux");
+    symlink("../../out/a.h", dir.join("kernel/a.h")).unwrap();
+    symlink("../../out/further", dir.join("kernel/further")).unwrap();
+    let source = directory(&dir);
+    write(
+        &world.root,
+        "1.patch",
+        "--- a/a0\n+++ b/a0\n@@ -1 +1 @@\n-a0\n\\ No newline at end of file\n+b0\n",
+    );
+    let patch = [world.root.join("1.patch")];
+    let patched = world.watch(&source, &patch).0.unwrap();
+    for (path, is_link) in [
+        ("kernel/a.h", false),
+        ("kernel/further", false),
+        ("scripts/fork.c", true),
+    ] {
+        assert_eq!(patched.dir.join(path).is_symlink(), is_link, "{path}");
+    }
+    assert_eq!(
+        patched.id,
+        world.prepare(&directory(&patched.dir)).unwrap().id
+    );
+    write(&world.root, "out/further/d.h", "2");
+    assert_ne!(world.watch(&source, &patch).0.unwrap().id, patched.id);
+
+    symlink("../../nowhere", dir.join("kernel/nowhere")).unwrap();
+    let error = world.watch(&source, &patch).0.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("kernel/nowhere links out of the tree"),
+        "{error}"
+    );
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn what_is_the_workspaces_own_is_no_part_of_a_source() {
+    for repository in [false, true] {
+        let mut world = World::new();
+        world.ahead = LONG;
+        let dir = world.kernel("linux");
+        if repository {
+            commit_all(&dir);
+        }
+        let source = directory(&dir);
+        let clean = world.prepare(&source).unwrap();
+        let own = [
+            "target",
+            "Cargo.toml",
+            "my/kernel.lock.d",
+            "/elsewhere/Cargo.toml",
+        ];
+        let prepare = || {
+            let context = kernelkit::effect::source::Context {
+                own: own.iter().map(|path| dir.join(path)).collect(),
+                ..world.context()
+            };
+            kernelkit::effect::source::prepare(&source, &[], &context, &mut |_| {}).unwrap()
+        };
+        for text in ["1", "2"] {
+            write(&dir, "target/kernel/a/build/a.c", text);
+            write(&dir, "Cargo.toml", text);
+            write(&dir, "my/kernel.lock.d/a", text);
+            assert_eq!(prepare(), clean);
+        }
+        // Names that only begin or end alike count.
+        write(&dir, "my/Cargo.toml", "");
+        write(&dir, "targets.c", "");
+        assert_ne!(prepare().id, clean.id);
+        fs::remove_dir_all(dir.join("my")).unwrap();
+        fs::remove_file(dir.join("targets.c")).unwrap();
+        // A link in its place leads nowhere of interest.
+        fs::remove_dir_all(dir.join("target")).unwrap();
+        write(&world.root, "big/a.c", "");
+        symlink("../big", dir.join("target")).unwrap();
+        assert_eq!(prepare(), clean);
+
+        if repository {
+            // Where the commit has them, what is edited there is no edit of the kernel.
+            write(&dir, "Cargo.toml", "committed");
+            git(&dir, &["add", "--all", "Cargo.toml"]);
+            git(&dir, &["commit", "--quiet", "--message", "workspace"]);
+            write(&dir, "Cargo.toml", "edited");
+            let tree = prepare();
+            assert_eq!((tree.id, tree.dirty), (clean.id, false));
+            write(&dir, "a.c", "edited");
+            assert!(prepare().dirty);
+        }
+    }
+}

@@ -662,7 +662,7 @@ impl<'a> Unpacker<'a> {
 /// Whether a link's target, read from `depth` directories below the top, is absolute
 /// or climbs above it. A `..` after a name is taken for climbing too: the name may be
 /// a link, and then nobody can tell where it leads.
-fn leaves(target: &[u8], depth: usize) -> bool {
+pub(super) fn leaves(target: &[u8], depth: usize) -> bool {
     let mut parts = target
         .split(|byte| *byte == b'/')
         .filter(|part| !part.is_empty() && *part != b".");

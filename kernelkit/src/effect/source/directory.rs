@@ -1,7 +1,9 @@
 //! A directory of the user's as source: a plain one, or a git work tree.
 //!
 //! In a work tree the files count that git would commit with `git add --all`: what it tracks
-//! or would track, as it lies there now. In a plain directory every file counts.
+//! or would track, as it lies there now; and of those that git ignores, what a build reads
+//! ([`unlisted`](crate::source::unlisted)). In a plain directory every file counts. The workspace's own
+//! files in it do not.
 
 use std::collections::HashSet;
 
@@ -10,7 +12,7 @@ use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::{Commit, Context, Error, LabelHint, Prepared, Progress, Tree, Verification};
 use super::{git, kernel, scan};
-use crate::effect::exec;
+use crate::effect::{exec, fs};
 use crate::source::snapshot::{Snapshot, Stamp};
 use crate::source::{Sha256, Source, TreeId};
 
@@ -21,24 +23,46 @@ pub(super) fn prepare(
 ) -> Result<Prepared, Error> {
     let (version, localversion) = kernel::identify(path)?;
     kernel::refuse_built(path)?;
-    let cache = context
-        .environment
-        .cache_dir
-        .join("scan")
-        .join(Sha256::of(path.as_str().as_bytes()).to_string());
+    let cache = cache(path, context);
+    let own = own(path, context);
     let work_tree = WorkTree::open(path, context)?;
     let selection: &dyn scan::Selection = match &work_tree {
         Some(work_tree) => work_tree,
         None => &scan::Everything,
     };
-    let scan = scan::scan(path, &cache, selection, context.now, &mut |done, total| {
-        progress(Progress::Reading { done, total });
-    })?;
-    let head = match &work_tree {
-        Some(work_tree) => work_tree.head()?,
-        None => None,
+    let scan = scan::scan(
+        path,
+        &own,
+        &cache,
+        selection,
+        context.now,
+        &mut |done, total| {
+            progress(Progress::Reading { done, total });
+        },
+    )?;
+    tell(
+        "links lead out of the tree, and what is there counts",
+        scan.links.iter().map(ToString::to_string),
+        progress,
+    );
+    let unlisted = scan.snapshot.unlisted();
+    let unlisted = unlisted.map(|path| String::from_utf8_lossy(&path).into_owned());
+    tell(
+        "files that git ignores count, for a build reads them",
+        unlisted,
+        progress,
+    );
+    let (head, dirty) = match &work_tree {
+        Some(work_tree) => {
+            let head = work_tree.head()?;
+            let dirty = match &head {
+                Some(head) => work_tree.is_dirty(head, &scan, &own)?,
+                None => false,
+            };
+            (head, dirty)
+        }
+        None => (None, false),
     };
-    let dirty = head.as_ref().is_some_and(|head| head.tree != scan.id);
     let tree = Tree {
         dir: path.to_owned(),
         id: scan.id,
@@ -65,6 +89,40 @@ pub(super) fn prepare(
         tree,
         files: super::Files::Scanned(scan.snapshot),
     })
+}
+
+/// Where it is kept what was seen of a directory.
+pub(super) fn cache(path: &Utf8Path, context: &Context<'_>) -> Utf8PathBuf {
+    let name = Sha256::of(path.as_str().as_bytes()).to_string();
+    context.environment.cache_dir.join("scan").join(name)
+}
+
+/// What lies in a directory and is no part of the source, from its top.
+pub(super) fn own(path: &Utf8Path, context: &Context<'_>) -> Vec<Vec<u8>> {
+    let top = fs::real_path(path);
+    let inside = context
+        .own
+        .iter()
+        .filter_map(|own| own.strip_prefix(&top).ok());
+    inside
+        .filter(|own| !own.as_str().is_empty())
+        .map(|own| own.as_str().as_bytes().to_vec())
+        .collect()
+}
+
+/// A note with the first few of many.
+fn tell(what: &str, of: impl Iterator<Item = String>, progress: &mut dyn FnMut(Progress<'_>)) {
+    let all: Vec<String> = of.collect();
+    let (first, more) = all.split_at(all.len().min(3));
+    if first.is_empty() {
+        return;
+    }
+    let more = match more.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let note = format!("{} {what}: {}{more}", all.len(), first.join(", "));
+    progress(Progress::Note(&note));
 }
 
 /// A git work tree with its top at `dir`.
@@ -102,6 +160,37 @@ impl<'a> WorkTree<'a> {
             context,
             deciding,
         }))
+    }
+
+    /// What git tracks or would track, all of it or among `paths`.
+    fn list(&self, paths: &[&[u8]]) -> Result<HashSet<Vec<u8>>, Error> {
+        let call = git::git(self.context, self.dir)
+            .env("GIT_LITERAL_PATHSPECS", "1")
+            .args(["ls-files", "-z", "--cached", "--others"])
+            .args(["--exclude-standard", "--"])
+            .args(paths.iter().map(|path| String::from_utf8_lossy(path)));
+        let output = exec::capture(&call)?;
+        let paths = output.stdout.split(|byte| *byte == 0);
+        Ok(paths.map(<[u8]>::to_vec).collect())
+    }
+
+    /// Whether the files differ from the commit's. Those in `own` do not matter.
+    fn is_dirty(&self, head: &Head, scan: &scan::Scan, own: &[Vec<u8>]) -> Result<bool, Error> {
+        if head.tree == scan.id {
+            return Ok(false);
+        }
+        if own.is_empty() {
+            return Ok(true);
+        }
+        let call = git::git(self.context, self.dir)
+            .args(["ls-tree", "-r", "-z", "--full-tree", "--end-of-options"])
+            .arg(head.tree.to_string())
+            .args(own.iter().map(|path| String::from_utf8_lossy(path)));
+        let committed = git::parse_tree(&exec::capture(&call)?.stdout, &head.commit.id, self.dir)?;
+        let committed = committed
+            .iter()
+            .map(|(_, blob)| (&blob.path[..], blob.kind, blob.id));
+        Ok(head.tree != scan.snapshot.tree_id_with(committed))
     }
 
     /// The commit that is checked out; `None` before the first.
@@ -143,6 +232,8 @@ impl<'a> WorkTree<'a> {
 impl scan::Selection for WorkTree<'_> {
     fn name(&self, walked: &Snapshot) -> Result<[u8; 32], Error> {
         let mut hasher = Hasher::new();
+        // Bump it when other files count than did.
+        hasher.update(b"2\n");
         let mut settled = true;
         let mut note = |name: &[u8], stamp: Option<Stamp>| {
             hasher.update(name);
@@ -165,17 +256,11 @@ impl scan::Selection for WorkTree<'_> {
     }
 
     fn select(&self) -> Result<Option<HashSet<Vec<u8>>>, Error> {
-        let call = git::git(self.context, self.dir)
-            .args(["ls-files", "-z", "--cached", "--others"])
-            .arg("--exclude-standard");
-        let output = exec::capture(&call)?;
-        Ok(Some(
-            output
-                .stdout
-                .split(|byte| *byte == 0)
-                .map(<[u8]>::to_vec)
-                .collect(),
-        ))
+        self.list(&[]).map(Some)
+    }
+
+    fn select_among(&self, paths: &[&[u8]]) -> Result<HashSet<Vec<u8>>, Error> {
+        self.list(paths)
     }
 }
 

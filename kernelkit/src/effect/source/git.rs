@@ -697,7 +697,7 @@ fn check_out(
 }
 
 /// The files of a tree, with their ids as git writes them: `<mode> <type> <id><TAB><path><NUL>` (git-ls-tree(1)).
-fn parse_tree(
+pub(super) fn parse_tree(
     list: &[u8],
     commit: &str,
     git_dir: &Utf8Path,

@@ -12,6 +12,7 @@ pub(in crate::effect) mod download;
 mod git;
 pub(in crate::effect) mod hash;
 mod kernel;
+mod links;
 mod look;
 pub mod mailbox;
 mod mirror;
@@ -115,6 +116,9 @@ pub struct Context<'a> {
     pub now: SystemTime,
     /// How often a request is sent, at most, that fails but may go better the next time.
     pub attempts: u32,
+    /// Files and directories that are no part of a source that they lie in: the workspace's own.
+    /// Absolute paths.
+    pub own: Vec<Utf8PathBuf>,
     /// How long to wait before a failed request is sent again; doubled each time.
     pub retry_pause: Duration,
 }
@@ -131,6 +135,7 @@ impl<'a> Context<'a> {
             offline: false,
             now: SystemTime::now(),
             attempts: 5,
+            own: Vec::new(),
             retry_pause: Duration::from_secs(1),
         }
     }
@@ -270,6 +275,9 @@ impl Error {
             Error::Scan(ScanError::Changing { .. }) => {
                 Some("run it again when nothing writes to the tree any more".to_owned())
             }
+            Error::Scan(ScanError::Around { path, .. }) => Some(format!(
+                "what links lead to is part of the source: remove {path}, or have git ignore it"
+            )),
             Error::Archive(error) => error.hint(),
             Error::Debian(error) => error.hint(),
             Error::Download(error) => error.hint(),
@@ -373,12 +381,31 @@ pub fn verify(tree: &Tree, context: &Context<'_>) -> Result<(), Error> {
 /// Whether make would miss a change in `directory` since then. Make goes by the time of
 /// modification alone; a file that an archive or `cp -p` has put there keeps an old one, and
 /// only the time of its inode's change tells.
-pub fn changed_behind_make(directory: &Utf8Path, since: SystemTime) -> Result<bool, Error> {
+/// `without` is a directory in it that does not matter.
+pub fn changed_behind_make(
+    directory: &Utf8Path,
+    without: &Utf8Path,
+    since: SystemTime,
+) -> Result<bool, Error> {
     let since = Time::from(since);
-    let snapshot = scan::walk(directory)?;
+    let without = without.strip_prefix(directory).ok();
+    let without: Vec<Vec<u8>> = without
+        .map(|path| path.as_str().as_bytes().to_vec())
+        .into_iter()
+        .collect();
+    let snapshot = scan::walk_without(directory, &without)?;
     Ok(snapshot
         .files()
         .any(|(_, file)| file.stamp.changed > since && file.stamp.modified <= since))
+}
+
+/// The files whose content the id of a prepared tree covers; `None` where they are not known any more.
+pub fn covered(dir: &Utf8Path, context: &Context<'_>) -> Result<Option<Snapshot>, Error> {
+    let cache_dir = &context.environment.cache_dir;
+    match dir.strip_prefix(cache_dir.join("tree")) {
+        Ok(key) => cache::files(cache_dir, key.as_str()).map(Some),
+        Err(_) => Ok(scan::seen(dir, &directory::cache(dir, context))),
+    }
 }
 
 /// A tree, and where its list of files is.

@@ -15,13 +15,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat, readlinkat, symlinkat};
 
 use super::{
-    Context, Error as SourceError, Files, LabelHint, Prepared, Progress, Tree, cache, scan,
+    Context, Error as SourceError, Files, LabelHint, Prepared, Progress, Tree, archive, cache, scan,
 };
 use crate::effect::exec;
 use crate::effect::fs;
 use crate::patch::{self, Diff, Entry, Misfit};
 use crate::process::Call;
-use crate::source::snapshot::{Snapshot, Stamp};
+use crate::source::snapshot::{File, Snapshot};
 use crate::source::tree::{BlobId, Kind};
 use crate::source::{AppliedPatch, Sha256};
 
@@ -49,6 +49,12 @@ pub enum Error {
     NoEffect {
         /// The patch.
         patch: Utf8PathBuf,
+    },
+    /// The tree that it goes on top of cannot be copied.
+    #[error("{path} links out of the tree, which a patched copy of it cannot")]
+    LinksOut {
+        /// The link.
+        path: Utf8PathBuf,
     },
     /// No diff in it, and it is no cover letter either.
     #[error("{patch} has no diff in it")]
@@ -93,6 +99,9 @@ impl Error {
                 "drop it for this version: `{ path = \"…\", version = \"<…\" }` keeps it for older ones"
                     .to_owned()
             }
+            Error::LinksOut { path } => format!(
+                "replace {path} by what it leads to, or by a relative link within the tree"
+            ),
             Error::NoEffect { .. } => "remove it from `patches`".to_owned(),
             Error::Empty { .. } => {
                 "patches are as `git format-patch` or `diff -u` write them".to_owned()
@@ -333,16 +342,33 @@ fn copy(from: &Utf8Path, files: &Snapshot, to: &Utf8Path, shared: bool) -> Resul
         })?;
         for file in counted() {
             let path = directory.path_of(file);
-            copy_file(&from_fd, &to_fd, &path, &file.stamp, shared).map_err(|source| {
-                fs::Error {
-                    action: "copy",
-                    path: from.join(String::from_utf8_lossy(&path).as_ref()),
-                    source,
-                }
+            copy_file(&from_fd, &to_fd, &path, file, shared).map_err(|source| fs::Error {
+                action: "copy",
+                path: from.join(String::from_utf8_lossy(&path).as_ref()),
+                source,
             })?;
+            if file.stamp.kind == Kind::Symlink && !shared {
+                refuse_outward(from, &to_fd, &path)?;
+            }
         }
     }
     Ok(())
+}
+
+/// The copy lies elsewhere: a link out of the tree would lead to something else, or the same through the
+/// back door. What such links lead to was copied in their place; one that leads nowhere is left.
+fn refuse_outward(from: &Utf8Path, to: &OwnedFd, path: &[u8]) -> Result<(), SourceError> {
+    let shown = from.join(String::from_utf8_lossy(path).as_ref());
+    let target = readlinkat(to, path, Vec::new()).map_err(|source| fs::Error {
+        action: "read",
+        path: shown.clone(),
+        source: source.into(),
+    })?;
+    let depth = path.iter().filter(|byte| **byte == b'/').count();
+    match archive::leaves(target.as_bytes(), depth) {
+        true => Err(Error::LinksOut { path: shown }.into()),
+        false => Ok(()),
+    }
 }
 
 fn make_directories(root: &OwnedFd, path: &[u8]) -> io::Result<()> {
@@ -359,10 +385,11 @@ fn copy_file(
     from: &OwnedFd,
     to: &OwnedFd,
     path: &[u8],
-    stamp: &Stamp,
+    file: &File,
     shared: bool,
 ) -> io::Result<()> {
     use rustix::io::Errno;
+    let stamp = &file.stamp;
     if shared {
         match linkat(from, path, to, path, AtFlags::empty()) {
             // A file system limits the links of a file, or has none.
@@ -374,7 +401,8 @@ fn copy_file(
         let target = readlinkat(from, path, Vec::new())?;
         symlinkat(&target, to, path)?;
     } else {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        flags.set(OFlags::NOFOLLOW, !file.followed);
         let mut source = std::fs::File::from(openat(from, path, flags, Mode::empty())?);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = if stamp.kind == Kind::Executable {

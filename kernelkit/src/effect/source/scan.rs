@@ -20,10 +20,14 @@ use rustix::fs::{
     utimensat,
 };
 
+use sha2::{Digest as _, Sha256};
+
+use super::links::{self, Link};
 use crate::effect::{environment, exec, fs};
 use crate::source::TreeId;
-use crate::source::snapshot::{Directory, Snapshot, Stamp, Time};
+use crate::source::snapshot::{Directory, File, Snapshot, Stamp, Time};
 use crate::source::tree::{BlobHasher, BlobId, Kind};
+use crate::source::unlisted::Unlisted;
 
 /// How long a file must have been left alone to be trusted by its stamp: more than
 /// the two seconds of the coarsest file systems.
@@ -41,6 +45,14 @@ pub enum Error {
         /// The file.
         path: Utf8PathBuf,
     },
+    /// What a link leads to holds the tree itself.
+    #[error("{path} is a link to {target}, which holds the tree itself")]
+    Around {
+        /// The link.
+        path: Utf8PathBuf,
+        /// Where it leads.
+        target: Utf8PathBuf,
+    },
     /// The user stopped it.
     #[error("interrupted")]
     Interrupted,
@@ -53,6 +65,8 @@ pub(super) trait Selection {
     fn name(&self, walked: &Snapshot) -> Result<[u8; 32], super::Error>;
     /// The paths that count; `None` means all.
     fn select(&self) -> Result<Option<HashSet<Vec<u8>>>, super::Error>;
+    /// Which of these paths count.
+    fn select_among(&self, paths: &[&[u8]]) -> Result<HashSet<Vec<u8>>, super::Error>;
 }
 
 /// Every file counts.
@@ -65,6 +79,9 @@ impl Selection for Everything {
     fn select(&self) -> Result<Option<HashSet<Vec<u8>>>, super::Error> {
         Ok(None)
     }
+    fn select_among(&self, paths: &[&[u8]]) -> Result<HashSet<Vec<u8>>, super::Error> {
+        Ok(paths.iter().map(|path| path.to_vec()).collect())
+    }
 }
 
 /// What a look at a directory found.
@@ -73,12 +90,15 @@ pub(super) struct Scan {
     pub(super) id: TreeId,
     /// All files.
     pub(super) snapshot: Snapshot,
+    /// The links whose targets' content counts, as it is elsewhere.
+    pub(super) links: Vec<Link>,
 }
 
-/// Names the content of `root`, keeping what it saw in `cache`. `now` is no later than
-/// this moment. `progress` gets files read and files to read.
+/// Names the content of `root` less the `excluded` paths in it, keeping what it saw in `cache`. `now` is
+/// no later than this moment. `progress` gets files read and files to read.
 pub(super) fn scan(
     root: &Utf8Path,
+    excluded: &[Vec<u8>],
     cache: &Utf8Path,
     selection: &dyn Selection,
     now: SystemTime,
@@ -86,12 +106,19 @@ pub(super) fn scan(
 ) -> Result<Scan, super::Error> {
     let (walked, earlier) = std::thread::scope(|scope| {
         let earlier = scope.spawn(|| load(cache, root));
-        let walked = walk(root);
+        let walked = walk_without(root, excluded);
         let earlier = earlier.join().expect("decoding a snapshot does not panic");
         (walked, earlier)
     });
     let mut snapshot = walked?;
+    let links = links::follow(root, &mut snapshot, selection)?;
     snapshot.selection = selection.name(&snapshot)?;
+    if !links.is_empty() {
+        let mut hasher = Sha256::new();
+        hasher.update(snapshot.selection);
+        hasher.update(format!("{links:?}"));
+        snapshot.selection = hasher.finalize().into();
+    }
     let earlier = earlier.unwrap_or_else(|| Earlier {
         id: None,
         snapshot: Snapshot::default(),
@@ -103,22 +130,34 @@ pub(super) fn scan(
         return Ok(Scan {
             id,
             snapshot: earlier.snapshot,
+            links,
         });
     }
 
-    let chosen = chosen_files(&snapshot, &earlier.snapshot, selection)?;
+    let chosen = chosen_files(&mut snapshot, &earlier.snapshot, selection, &links)?;
     snapshot.carry_over(&earlier.snapshot, |before, now| before == now);
     let root_fd = open_root(root)?;
     read_unknown(root, &root_fd, &mut snapshot, &chosen, progress)?;
     let settled = settled_before(now);
     for directory in &mut snapshot.directories {
         for file in &mut directory.files {
-            file.trusted = file.stamp.changed < settled && file.stamp.modified < settled;
+            // What a link leads to can be exchanged with no stamp in the tree telling.
+            file.trusted =
+                file.stamp.changed < settled && file.stamp.modified < settled && !file.followed;
         }
     }
     let id = snapshot.tree_id();
     fs::write_atomic(cache, &snapshot.encode(&header(root, id)))?;
-    Ok(Scan { id, snapshot })
+    Ok(Scan {
+        id,
+        snapshot,
+        links,
+    })
+}
+
+/// The files of `root` as [`scan`] last saw them.
+pub(super) fn seen(root: &Utf8Path, cache: &Utf8Path) -> Option<Snapshot> {
+    Some(load(cache, root)?.snapshot)
 }
 
 /// All files of a tree that nobody else writes to, most of them as in `before`: equal by
@@ -172,25 +211,45 @@ fn unchanged(earlier: &Snapshot, now: &Snapshot) -> bool {
             })
 }
 
-/// For each file in order, whether it counts.
+/// For each file in order, whether it counts. Marks those that git does not list.
 fn chosen_files(
-    now: &Snapshot,
+    now: &mut Snapshot,
     earlier: &Snapshot,
     selection: &dyn Selection,
+    links: &[Link],
 ) -> Result<Vec<bool>, super::Error> {
     if earlier.selection == now.selection && earlier.same_paths(now) {
-        return Ok(earlier
-            .files()
-            .map(|(_, file)| file.blob.is_some())
+        let files = now.directories.iter_mut().flat_map(|one| &mut one.files);
+        return Ok(files
+            .zip(earlier.files())
+            .map(|(file, (_, before))| {
+                file.unlisted = before.unlisted;
+                before.blob.is_some()
+            })
             .collect());
     }
-    Ok(match selection.select()? {
-        None => vec![true; now.files().count()],
-        Some(paths) => now
-            .files()
-            .map(|(directory, file)| paths.contains(&directory.path_of(file)))
-            .collect(),
-    })
+    let Some(listed) = selection.select()? else {
+        return Ok(vec![true; now.files().count()]);
+    };
+    let unlisted = Unlisted::new(now, &listed);
+    let is_listed = |file: &File, path: &Vec<u8>| {
+        listed.contains(path)
+            || (file.followed && links.iter().any(|link| link.listed && link.leads_to(path)))
+    };
+    // Whether it is listed, and whether it counts.
+    let chosen: Vec<(bool, bool)> = now
+        .files()
+        .map(|(directory, file)| {
+            let path = directory.path_of(file);
+            let listed = is_listed(file, &path);
+            (listed, listed || unlisted.counts(&path))
+        })
+        .collect();
+    let files = now.directories.iter_mut().flat_map(|one| &mut one.files);
+    for (file, (listed, counts)) in files.zip(&chosen) {
+        file.unlisted = *counts && !listed;
+    }
+    Ok(chosen.into_iter().map(|(_, counts)| counts).collect())
 }
 
 /// Reads every file that counts and whose content is not known.
@@ -233,7 +292,7 @@ fn read_unknown(
             let directory = &directories[*at];
             let file = &directory.files[*index];
             let path = directory.path_of(file);
-            let blob = read_blob(root_fd, &path, &file.stamp, &mut buffer)
+            let blob = read_blob(root_fd, &path, file, &mut buffer)
                 .map_err(|source| unreadable(root, &path, source))?
                 .ok_or_else(|| Error::Changing {
                     path: shown(root, &path),
@@ -272,14 +331,16 @@ fn read_unknown(
 fn read_blob(
     root: &OwnedFd,
     path: &[u8],
-    stamp: &Stamp,
+    file: &File,
     buffer: &mut [u8],
 ) -> io::Result<Option<BlobId>> {
+    let stamp = &file.stamp;
     if stamp.kind == Kind::Symlink {
         let target = readlinkat(root, path, Vec::new())?;
         return Ok(Some(BlobId::of(target.as_bytes())));
     }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    flags.set(OFlags::NOFOLLOW, !file.followed);
     let mut file = std::fs::File::from(openat(root, path, flags, Mode::empty())?);
     let mut hasher = BlobHasher::new(stamp.size);
     let mut length = 0;
@@ -341,6 +402,11 @@ struct Queue {
 /// Whatever is named `.git` is left out, as are sockets, pipes and devices, which
 /// git does not know either.
 pub(super) fn walk(root: &Utf8Path) -> Result<Snapshot, Error> {
+    walk_without(root, &[])
+}
+
+/// The same less the `excluded` paths and what is below them.
+pub(super) fn walk_without(root: &Utf8Path, excluded: &[Vec<u8>]) -> Result<Snapshot, Error> {
     let root_fd = open_root(root)?;
     let queue = Mutex::new(Queue {
         waiting: vec![Vec::new()],
@@ -368,7 +434,7 @@ pub(super) fn walk(root: &Utf8Path) -> Result<Snapshot, Error> {
             };
             guard.busy += 1;
             drop(guard);
-            let result = list(&root_fd, path, &mut buffer);
+            let result = list(&root_fd, path, excluded, &mut buffer);
             guard = lock();
             guard.busy -= 1;
             match result {
@@ -411,6 +477,7 @@ type Failure = (Vec<u8>, io::Error);
 fn list(
     root: &OwnedFd,
     path: Vec<u8>,
+    excluded: &[Vec<u8>],
     buffer: &mut [MaybeUninit<u8>],
 ) -> Result<(Directory, Vec<Vec<u8>>), Failure> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -432,7 +499,8 @@ fn list(
         };
         let entry = entry.map_err(|source| fail(&directory, b"", source))?;
         let name = entry.file_name().to_bytes();
-        if matches!(name, b"." | b".." | b".git") {
+        let is_excluded = |path: &Vec<u8>| path.strip_prefix(&directory.path[..]) == Some(name);
+        if matches!(name, b"." | b".." | b".git") || excluded.iter().any(is_excluded) {
             continue;
         }
         let mut file_type = entry.file_type();

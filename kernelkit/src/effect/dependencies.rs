@@ -1,0 +1,322 @@
+//! What objects were compiled from, as the `.cmd` files beside them have it, compared with what the
+//! identity covers. It finds what no rule about names foresaw: an `#include` of an ignored file, a link that
+//! leads to one.
+//!
+//! Kbuild writes sources and headers in full where they are in the source tree, and relative to the build
+//! directory where they were generated there (scripts/basic/fixdep.c writes `source_X` and `deps_X`).
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{environment, exec, fs};
+use crate::manifest::Dirs;
+use crate::source::snapshot::Snapshot;
+use crate::source::tree::Kind;
+
+/// An object that was compiled from a file that the identity does not cover.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Uncovered {
+    /// From the top of the source.
+    pub dependency: Utf8PathBuf,
+    /// From the top of the build directory.
+    pub object: Utf8PathBuf,
+    /// The `.cmd` file that says so.
+    command: Utf8PathBuf,
+}
+
+/// The files that were compiled in the build directory, are in the source tree, and are not `covered`, each
+/// with one object.
+pub(super) fn uncovered(
+    dirs: &Dirs,
+    covered: &Snapshot,
+) -> Result<Vec<Uncovered>, super::run::Error> {
+    let mut commands = Vec::new();
+    for entry in fs::below(&dirs.build) {
+        let entry = entry?;
+        if entry.file_name().starts_with('.') && entry.file_name().ends_with(".cmd") {
+            commands.push(entry.into_path());
+        }
+    }
+    let tree = Tree {
+        dirs,
+        covered,
+        real: fs::real_path(&dirs.source),
+    };
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(BTreeSet::new());
+    let work = || -> Result<(), super::run::Error> {
+        // Every object names nearly the same headers.
+        let mut known = HashSet::new();
+        loop {
+            if exec::interrupted() {
+                return Err(exec::Error::Interrupted.into());
+            }
+            let Some(command) = commands.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                return Ok(());
+            };
+            let text = fs::read(command)?;
+            for word in dependencies(&text) {
+                if known.contains(word) {
+                    continue;
+                }
+                known.insert(word.to_vec());
+                if let Some(dependency) = tree.uncovered(word) {
+                    let mut found = found.lock().expect("no thread panics while it holds it");
+                    found.insert(Uncovered {
+                        dependency,
+                        object: object_of(command, &dirs.build),
+                        command: command.clone(),
+                    });
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..environment::cores().min(commands.len()))
+            .map(|_| scope.spawn(work))
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().expect("reading a file does not panic"))
+    })?;
+    let found = found.into_inner().expect("as above");
+    Ok(found.into_iter().collect())
+}
+
+/// Has the objects compiled again if they are wanted again: were one of them switched off instead, its
+/// `.cmd` file would go on saying what it was made of.
+pub(super) fn remove_objects(uncovered: &[Uncovered]) -> Result<(), fs::Error> {
+    for Uncovered {
+        command, object, ..
+    } in uncovered
+    {
+        if let (Some(directory), Some(name)) = (command.parent(), object.file_name()) {
+            fs::remove_file(directory.join(name))?;
+        }
+        fs::remove_file(command)?;
+    }
+    Ok(())
+}
+
+/// What is wrong, in one line.
+pub(super) fn describe(uncovered: &[Uncovered]) -> String {
+    let mut text = String::new();
+    if let Some(Uncovered {
+        dependency, object, ..
+    }) = uncovered.first()
+    {
+        text =
+            format!("{object} was compiled from {dependency}, which the identity does not cover");
+    }
+    let files: BTreeSet<_> = uncovered.iter().map(|one| &one.dependency).collect();
+    match files.len() {
+        0 | 1 => text,
+        count => format!("{text}; so are {} more files", count - 1),
+    }
+}
+
+/// What to do about it.
+pub(super) fn hint(source: &Utf8Path, uncovered: &[Uncovered]) -> String {
+    let files: BTreeSet<_> = uncovered
+        .iter()
+        .map(|one| one.dependency.as_str())
+        .collect();
+    let files: Vec<_> = files.into_iter().take(8).collect();
+    format!(
+        "git ignores it, or a link leads to it: `git -C {source} add --force {}` has it counted, as does a file in the place of the link",
+        files.join(" ")
+    )
+}
+
+struct Tree<'a> {
+    dirs: &'a Dirs,
+    covered: &'a Snapshot,
+    /// The source without links.
+    real: Utf8PathBuf,
+}
+
+impl Tree<'_> {
+    /// The path in the tree of what a `.cmd` file names, where it is there and not covered.
+    fn uncovered(&self, word: &[u8]) -> Option<Utf8PathBuf> {
+        let word = std::str::from_utf8(word).ok()?;
+        let path = match word.strip_prefix("../") {
+            Some(_) => {
+                let real = self.dirs.build.join(word).canonicalize_utf8().ok()?;
+                self.dirs.source.join(real.strip_prefix(&self.real).ok()?)
+            }
+            None => word.into(),
+        };
+        let inside = path.strip_prefix(&self.dirs.source).ok()?;
+        if path.starts_with(&self.dirs.state) {
+            return None;
+        }
+        match self.covered.find(inside.as_str().as_bytes()) {
+            Some(file) if file.blob.is_some() && file.stamp.kind != Kind::Symlink => return None,
+            _ => {}
+        }
+        // Through a link or `..`, or not covered, or gone since.
+        let real = path.canonicalize_utf8().ok()?;
+        if real.is_dir() || real.starts_with(fs::real_path(&self.dirs.state)) {
+            return None;
+        }
+        let covered = real.strip_prefix(&self.real).is_ok_and(|inside| {
+            let file = self.covered.find(inside.as_str().as_bytes());
+            file.is_some_and(|file| file.blob.is_some())
+        });
+        (!covered).then(|| inside.to_owned())
+    }
+}
+
+/// What a `.cmd` file says that an object was made of and that can be in the source tree: absolute paths,
+/// and such as lead up from the build directory.
+fn dependencies(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = text.split(|byte| *byte == b'\n').filter_map(|line| {
+        if matches!(line.first(), Some(b' ' | b'\t')) {
+            return Some(line);
+        }
+        let named = line.starts_with(b"deps_") || line.starts_with(b"source_");
+        let at = line
+            .windows(4)
+            .position(|part| part == b" := ")
+            .filter(|_| named)?;
+        Some(&line[at + 4..])
+    });
+    lines
+        .flat_map(|line| line.split(u8::is_ascii_whitespace))
+        .filter(|word| word.starts_with(b"/") || word.starts_with(b"../"))
+}
+
+/// `a/.x.o.cmd` is about `a/x.o`.
+fn object_of(command: &Utf8Path, build: &Utf8Path) -> Utf8PathBuf {
+    let name = command.file_name().unwrap_or_default();
+    let name = name.strip_prefix('.').unwrap_or(name);
+    let object = command.with_file_name(name.strip_suffix(".cmd").unwrap_or(name));
+    object.strip_prefix(build).unwrap_or(&object).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::snapshot::{Stamp, Time};
+    use crate::source::tree::BlobId;
+
+    #[test]
+    fn sources_and_headers_are_read_and_generated_ones_are_not() {
+        let text = b"savedcmd_a/x.o := gcc -I/s/include -c -o a/x.o /s/a/x.c ; /s/tools/objtool\n\nsource_a/x.o := /s/a/x.c\n\ndeps_a/x.o := \\\n    $(wildcard include/config/SMP) \\\n  /s/include/linux/types.h \\\n  include/generated/autoconf.h \\\n  ../../s/up.h \\\n\na/x.o: $(deps_a/x.o)\n\n$(deps_a/x.o):\n";
+        let words: Vec<_> = dependencies(text).map(String::from_utf8_lossy).collect();
+        assert_eq!(
+            words,
+            ["/s/a/x.c", "/s/include/linux/types.h", "../../s/up.h"]
+        );
+        // Of a time before the sources were named apart, on one line.
+        let words: Vec<_> = dependencies(b"deps_a.o := /s/a.c /s/b.h\n").collect();
+        assert_eq!(words, [&b"/s/a.c"[..], b"/s/b.h"]);
+    }
+
+    #[test]
+    fn what_is_compiled_and_not_covered_is_named() {
+        let guard = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(guard.path().canonicalize().unwrap()).unwrap();
+        let source = root.join("linux");
+        let write = |path: &str| fs::write_atomic(source.join(path), b"").unwrap();
+        for path in ["a.c", "covered.h", "ignored.h", "dir/in.h", "include/to.h"] {
+            write(path);
+        }
+        fs::write_atomic(root.join("out.h"), b"").unwrap();
+        for (link, target) in [
+            ("prefixes", "dir"),
+            ("linked.h", "ignored.h"),
+            ("good.h", "covered.h"),
+            ("out.h", "../out.h"),
+            ("followed.h", "../out.h"),
+        ] {
+            std::os::unix::fs::symlink(target, source.join(link)).unwrap();
+        }
+        let stamp = |kind| Stamp {
+            kind,
+            size: 0,
+            modified: Time::default(),
+            changed: Time::default(),
+            inode: 0,
+        };
+        let blob = Some(BlobId::of(b""));
+        let (file, link) = (stamp(Kind::Regular), stamp(Kind::Symlink));
+        let covered = Snapshot::from_files(
+            [
+                ("a.c", file, blob),
+                ("covered.h", file, blob),
+                ("ignored.h", file, None),
+                ("dir/in.h", file, blob),
+                ("prefixes", link, blob),
+                ("linked.h", link, blob),
+                ("good.h", link, blob),
+                ("out.h", link, blob),
+                ("followed.h", file, blob),
+            ]
+            .iter()
+            .map(|(path, stamp, blob)| (path.as_bytes(), *stamp, *blob)),
+        );
+        // The build directory may be in the source.
+        for state in [root.join("state"), source.join("target/kernel/a")] {
+            let dirs = Dirs::new(&source, &state);
+            let check = |word: &str, expected: Option<&str>| {
+                let command = dirs.build.join("x/.a.o.cmd");
+                let text = format!(
+                    "savedcmd_x/a.o := gcc\n\nsource_x/a.o := {source}/a.c\n\ndeps_x/a.o := \\\n  {word} \\\n"
+                );
+                fs::write_atomic(&command, text.as_bytes()).unwrap();
+                let found = uncovered(&dirs, &covered).unwrap();
+                let names: Vec<_> = found.iter().map(|one| one.dependency.as_str()).collect();
+                assert_eq!(names, expected.into_iter().collect::<Vec<_>>(), "{word}");
+                if let Some(expected) = expected {
+                    let text = describe(&found);
+                    assert_eq!(
+                        text,
+                        format!(
+                            "x/a.o was compiled from {expected}, which the identity does not cover"
+                        )
+                    );
+                    remove_objects(&found).unwrap();
+                    assert!(!command.exists());
+                }
+            };
+            let inside = |path: &str| format!("{source}/{path}");
+            for path in [
+                "covered.h",
+                "dir/../covered.h",
+                "dir//in.h",
+                "prefixes/in.h",
+                "good.h",
+                "followed.h",
+                "removed-since.h",
+                "dir",
+            ] {
+                check(&inside(path), None);
+            }
+            for path in ["ignored.h", "include/to.h", "linked.h", "out.h"] {
+                check(&inside(path), Some(path));
+            }
+            check("include/generated/autoconf.h", None);
+            check("/usr/include/stdio.h", None);
+            fs::write_atomic(dirs.build.join("generated.h"), b"").unwrap();
+            check(&format!("{}/generated.h", dirs.build), None);
+        }
+    }
+
+    #[test]
+    fn a_path_that_leads_up_from_the_build_directory_is_found() {
+        let guard = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(guard.path().canonicalize().unwrap()).unwrap();
+        let source = root.join("linux");
+        fs::write_atomic(source.join("up.h"), b"").unwrap();
+        let dirs = Dirs::new(&source, &root.join("state"));
+        let command = dirs.build.join(".a.o.cmd");
+        fs::write_atomic(&command, b"deps_a.o := \\\n  ../../linux/up.h \\\n").unwrap();
+        let found = uncovered(&dirs, &Snapshot::default()).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].dependency, "up.h");
+    }
+}
