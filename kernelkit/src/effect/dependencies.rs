@@ -58,12 +58,13 @@ pub(super) fn uncovered(
                 return Ok(());
             };
             let text = fs::read(command)?;
-            for word in dependencies(&text) {
-                if known.contains(word) {
+            let text = String::from_utf8_lossy(&text);
+            for line in lines(&text) {
+                if known.contains(line) {
                     continue;
                 }
-                known.insert(word.to_vec());
-                if let Some(dependency) = tree.uncovered(word) {
+                known.insert(line.to_owned());
+                for dependency in paths(line).filter_map(|path| tree.uncovered(path)) {
                     let mut found = found.lock().expect("no thread panics while it holds it");
                     found.insert(Uncovered {
                         dependency,
@@ -140,8 +141,7 @@ struct Tree<'a> {
 
 impl Tree<'_> {
     /// The path in the tree of what a `.cmd` file names, where it is there and not covered.
-    fn uncovered(&self, word: &[u8]) -> Option<Utf8PathBuf> {
-        let word = std::str::from_utf8(word).ok()?;
+    fn uncovered(&self, word: &str) -> Option<Utf8PathBuf> {
         let path = match word.strip_prefix("../") {
             Some(_) => {
                 let real = self.dirs.build.join(word).canonicalize_utf8().ok()?;
@@ -170,23 +170,23 @@ impl Tree<'_> {
     }
 }
 
-/// What a `.cmd` file says that an object was made of and that can be in the source tree: absolute paths,
-/// and such as lead up from the build directory.
-fn dependencies(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = text.split(|byte| *byte == b'\n').filter_map(|line| {
-        if matches!(line.first(), Some(b' ' | b'\t')) {
-            return Some(line);
+/// The lines of a `.cmd` file with what an object was made of, less those about symbols.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n').filter_map(|line| {
+        if line.starts_with(' ') || line.starts_with('\t') {
+            let line = line.trim_start();
+            return (!line.starts_with('$')).then_some(line);
         }
-        let named = line.starts_with(b"deps_") || line.starts_with(b"source_");
-        let at = line
-            .windows(4)
-            .position(|part| part == b" := ")
-            .filter(|_| named)?;
-        Some(&line[at + 4..])
-    });
-    lines
-        .flat_map(|line| line.split(u8::is_ascii_whitespace))
-        .filter(|word| word.starts_with(b"/") || word.starts_with(b"../"))
+        let named = line.starts_with("deps_") || line.starts_with("source_");
+        let parts = if named { line.split_once(" := ") } else { None };
+        parts.map(|(_, words)| words)
+    })
+}
+
+/// What of a line can be in the source tree: absolute paths, and such as lead up from the build directory.
+fn paths(line: &str) -> impl Iterator<Item = &str> {
+    line.split_ascii_whitespace()
+        .filter(|word| word.starts_with('/') || word.starts_with("../"))
 }
 
 /// `a/.x.o.cmd` is about `a/x.o`.
@@ -205,15 +205,17 @@ mod tests {
 
     #[test]
     fn sources_and_headers_are_read_and_generated_ones_are_not() {
-        let text = b"savedcmd_a/x.o := gcc -I/s/include -c -o a/x.o /s/a/x.c ; /s/tools/objtool\n\nsource_a/x.o := /s/a/x.c\n\ndeps_a/x.o := \\\n    $(wildcard include/config/SMP) \\\n  /s/include/linux/types.h \\\n  include/generated/autoconf.h \\\n  ../../s/up.h \\\n\na/x.o: $(deps_a/x.o)\n\n$(deps_a/x.o):\n";
-        let words: Vec<_> = dependencies(text).map(String::from_utf8_lossy).collect();
+        let text = "savedcmd_a/x.o := gcc -I/s/include -c -o a/x.o /s/a/x.c ; /s/tools/objtool\n\nsource_a/x.o := /s/a/x.c\n\ndeps_a/x.o := \\\n    $(wildcard include/config/SMP) \\\n  /s/include/linux/types.h \\\n  include/generated/autoconf.h \\\n  ../../s/up.h \\\n\na/x.o: $(deps_a/x.o)\n\n$(deps_a/x.o):\n";
+        let words: Vec<_> = lines(text).flat_map(paths).collect();
         assert_eq!(
             words,
             ["/s/a/x.c", "/s/include/linux/types.h", "../../s/up.h"]
         );
         // Of a time before the sources were named apart, on one line.
-        let words: Vec<_> = dependencies(b"deps_a.o := /s/a.c /s/b.h\n").collect();
-        assert_eq!(words, [&b"/s/a.c"[..], b"/s/b.h"]);
+        let words: Vec<_> = lines("deps_a.o := /s/a.c /s/b.h\n")
+            .flat_map(paths)
+            .collect();
+        assert_eq!(words, ["/s/a.c", "/s/b.h"]);
     }
 
     #[test]

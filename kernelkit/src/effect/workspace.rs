@@ -11,6 +11,7 @@ use crate::arch::Arch;
 use crate::effect::environment::Environment;
 use crate::effect::{exec, fs};
 use crate::process::Call;
+use crate::source::{Sha256, Source};
 use crate::spec::{self, Context, Manifest, ManifestTable, Overrides, Spec};
 
 /// Why no [`Spec`] could be read.
@@ -75,6 +76,9 @@ impl Error {
 /// Without any manifest the kernel is what `overrides` describe; it is built below
 /// `./target`, or `CARGO_TARGET_DIR`.
 ///
+/// Where the workspace is in a directory that is the source of one of its kernels, the target directory is
+/// below the user's cache directory, unless it was chosen: a source is never written to.
+///
 /// # Errors
 /// No manifest and no overrides that name a source; a workspace that cargo does not
 /// accept; settings that are wrong.
@@ -83,7 +87,10 @@ pub fn load(
     manifest_path: Option<&Utf8Path>,
     overrides: &Overrides,
 ) -> Result<Spec, Error> {
-    let mut spec = read(environment, manifest_path, overrides)?;
+    let mut spec = declared(environment, manifest_path, overrides)?;
+    if let Some(target_dir) = outside(&spec, environment) {
+        spec.target_dir = target_dir;
+    }
     // From here on nothing that shows or writes a source has anything to hide.
     for kernel in &mut spec.kernels {
         kernel.source.value = environment.credentials.learn(&kernel.source.value);
@@ -91,7 +98,31 @@ pub fn load(
     Ok(spec)
 }
 
-fn read(
+/// Another target directory, where cargo's own default would be in the source of a kernel.
+fn outside(spec: &Spec, environment: &Environment) -> Option<Utf8PathBuf> {
+    let chosen = environment.variables.get("CARGO_TARGET_DIR");
+    let default = fs::real_path(&spec.root).join("target");
+    let target_dir = fs::real_path(&spec.target_dir);
+    if chosen.is_some_and(|chosen| !chosen.is_empty()) || target_dir != default {
+        return None;
+    }
+    let within = spec
+        .kernels
+        .iter()
+        .any(|kernel| match &kernel.source.value {
+            Source::Directory { path } => default.starts_with(fs::real_path(path)),
+            _ => false,
+        });
+    let root = default.parent()?;
+    let digest = Sha256::of(root.as_str().as_bytes()).to_string();
+    let name = root.file_name().unwrap_or("root");
+    within.then(|| {
+        let targets = environment.cache_dir.join("target");
+        targets.join(format!("{name}-{}", &digest[..16]))
+    })
+}
+
+fn declared(
     environment: &Environment,
     manifest_path: Option<&Utf8Path>,
     overrides: &Overrides,
@@ -486,6 +517,53 @@ mod tests {
             load(&environment, None, &overrides).unwrap().target_dir,
             "/out"
         );
+    }
+
+    #[test]
+    fn a_workspace_in_the_source_of_its_kernel_is_built_outside_of_it() {
+        let kernel = |source: &str| {
+            format!(
+                "[workspace]\n[workspace.metadata.kernel.kernels.a]\nsource = \"{source}\"\npreset = \"tiny\"\n"
+            )
+        };
+        let check = |root: &str, source: &str, set: Option<&str>, within: bool| {
+            let manifest = format!("{root}/Cargo.toml");
+            let (_guard, mut environment) = workspace(&[(&manifest, &kernel(source))], root);
+            if let Some(set) = set {
+                let set = environment.current_dir.join(set);
+                environment
+                    .variables
+                    .insert("CARGO_TARGET_DIR".into(), set.into());
+            }
+            let spec = load(&environment, None, &Overrides::default()).unwrap();
+            let targets = environment.cache_dir.join("target");
+            let case = format!("{root} {source} {set:?}: {}", spec.target_dir);
+            assert_eq!(spec.target_dir.starts_with(&targets), within, "{case}");
+            let again = load(&environment, None, &Overrides::default()).unwrap();
+            assert_eq!(spec.target_dir, again.target_dir);
+        };
+        check("linux", ".", None, true);
+        check("linux/my/workspace", "../..", None, true);
+        check("linux", "..", None, true);
+        check("linux", "kernel", None, false);
+        check("project", "../linux", None, false);
+        check("project", "../proj", None, false);
+        check("linux", ".", Some("out"), false);
+        check("linux", ".", Some("target"), false);
+
+        // Without a manifest, and where the default is a link that leads elsewhere.
+        let (_guard, environment) = workspace(&[("big/file", "")], "linux");
+        let overrides = Overrides {
+            source: Some(".".into()),
+            preset: Some("tiny".into()),
+            ..Overrides::default()
+        };
+        let targets = environment.cache_dir.join("target");
+        let spec = load(&environment, None, &overrides).unwrap();
+        assert!(spec.target_dir.starts_with(&targets), "{}", spec.target_dir);
+        std::os::unix::fs::symlink("../big", environment.current_dir.join("target")).unwrap();
+        let spec = load(&environment, None, &overrides).unwrap();
+        assert_eq!(spec.target_dir, environment.current_dir.join("target"));
     }
 
     #[test]

@@ -41,14 +41,20 @@ pub(super) fn prepare(
         },
     )?;
     tell(
-        "links lead out of the tree, and what is there counts",
+        [
+            "a link leads out of the tree, and what is there counts",
+            "links lead out of the tree, and what is there counts",
+        ],
         scan.links.iter().map(ToString::to_string),
         progress,
     );
     let unlisted = scan.snapshot.unlisted();
     let unlisted = unlisted.map(|path| String::from_utf8_lossy(&path).into_owned());
     tell(
-        "files that git ignores count, for a build reads them",
+        [
+            "a file that git ignores counts, for a build reads it",
+            "files that git ignores count, for a build reads them",
+        ],
         unlisted,
         progress,
     );
@@ -110,18 +116,21 @@ pub(super) fn own(path: &Utf8Path, context: &Context<'_>) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// A note with the first few of many.
-fn tell(what: &str, of: impl Iterator<Item = String>, progress: &mut dyn FnMut(Progress<'_>)) {
+/// A note with the first few of many; one and several are said differently.
+fn tell(
+    [one, several]: [&str; 2],
+    of: impl Iterator<Item = String>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) {
     let all: Vec<String> = of.collect();
     let (first, more) = all.split_at(all.len().min(3));
-    if first.is_empty() {
-        return;
-    }
-    let more = match more.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
+    let first = first.join(", ");
+    let note = match (all.len(), more.len()) {
+        (0, _) => return,
+        (1, _) => format!("{one}: {first}"),
+        (count, 0) => format!("{count} {several}: {first}"),
+        (count, more) => format!("{count} {several}: {first} and {more} more"),
     };
-    let note = format!("{} {what}: {}{more}", all.len(), first.join(", "));
     progress(Progress::Note(&note));
 }
 
