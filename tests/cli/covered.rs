@@ -36,7 +36,7 @@ fn including(tree: StandIn, header: &str) -> StandIn {
     })
 }
 
-/// A build with JSON messages: release and SHA-256 of the image.
+/// A build with JSON messages: the source's id and SHA-256 of the image.
 fn built(sandbox: &Sandbox) -> (String, String) {
     of(&run_json(sandbox, &["build"], 0))
 }
@@ -46,7 +46,10 @@ fn of(said: &Said) -> (String, String) {
     let outputs = manifest["outputs"].as_array().unwrap();
     let image = outputs.iter().find(|output| output["kind"] == "image");
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-    (text(&manifest["release"]), text(&image.unwrap()["sha256"]))
+    (
+        text(&manifest["identity"]["source"]),
+        text(&image.unwrap()["sha256"]),
+    )
 }
 
 #[test]
@@ -185,8 +188,8 @@ fn a_workspace_in_the_tree_builds_what_it_planned_and_is_fresh_then() {
             let tree_id = git(tree.dir(), &["rev-parse", "HEAD^{tree}"]);
             assert_eq!(before, format!("source {tree_id}"));
         }
-        let (release, _) = of(&build(&["build"]));
-        assert_eq!(planned, *release);
+        let finished = build(&["build"]).message("kernel-finished");
+        assert_eq!(planned, finished["manifest"]["release"]);
         let again = here(&["build"]);
         assert!(again.stderr.contains("Fresh"), "{}", again.stderr);
         // Nothing was written into the source.
