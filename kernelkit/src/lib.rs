@@ -34,6 +34,7 @@ pub mod fragment;
 pub mod goal;
 pub mod hazard;
 pub mod identity;
+pub mod image;
 pub mod kconfig;
 pub mod lock;
 pub mod make;

@@ -1,9 +1,11 @@
 //! Which module a boot check loads, and what must be loaded before it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 
 use camino::Utf8Path;
+
+use crate::image::LIMIT;
 
 /// The kernel's own do-nothing module (`CONFIG_TEST_LKM`): the best one to try.
 const TEST_MODULE: &str = "test_module";
@@ -104,23 +106,30 @@ pub fn unpacked(path: &str) -> &str {
         .unwrap_or(path)
 }
 
-/// The module's own bytes, unpacked by the ending of `path`.
+/// The module's own bytes, unpacked by the ending of `path`: at most [`LIMIT`] of them.
 ///
 /// Unpacking here makes the guest independent of `CONFIG_MODULE_DECOMPRESS`; a
 /// signature stays valid, because it is made before the compression.
 pub fn unpack(path: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-    let mut unpacked = Vec::new();
-    match path.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("gz") => {
-            flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut unpacked)?
-        }
-        Some("xz") => liblzma::read::XzDecoder::new_multi_decoder(bytes.as_slice())
-            .read_to_end(&mut unpacked)?,
-        Some("zst") => {
-            zstd::stream::read::Decoder::new(bytes.as_slice())?.read_to_end(&mut unpacked)?
-        }
+    unpack_within(path, bytes, LIMIT)
+}
+
+fn unpack_within(path: &str, bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
+    let packed = bytes.as_slice();
+    let reader: Box<dyn Read + '_> = match path.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(packed)),
+        Some("xz") => Box::new(liblzma::read::XzDecoder::new_multi_decoder(packed)),
+        Some("zst") => Box::new(zstd::stream::read::Decoder::new(packed)?),
         _ => return Ok(bytes),
     };
+    let mut unpacked = Vec::new();
+    reader.take(limit + 1).read_to_end(&mut unpacked)?;
+    if unpacked.len() as u64 > limit {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it gives more than {} MiB", limit >> 20),
+        ));
+    }
     Ok(unpacked)
 }
 
@@ -210,6 +219,15 @@ kernel/drivers/block/brd.ko.xz:
             assert_eq!(unpack(path, bytes).unwrap(), b"ELF", "{path}");
             assert_eq!(unpacked(path), "a.ko");
         }
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_the_limit() {
+        let bomb = zstd::encode_all(vec![0; 4 << 20].as_slice(), 0).unwrap();
+        let unpacked = |limit| unpack_within("a.ko.zst", bomb.clone(), limit);
+        assert_eq!(unpacked(4 << 20).unwrap().len(), 4 << 20);
+        let error = unpacked((4 << 20) - 1).unwrap_err();
+        assert_eq!(error.to_string(), "it gives more than 3 MiB");
     }
 
     #[test]
