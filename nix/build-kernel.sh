@@ -93,11 +93,79 @@ if [ -z "${layerFiles-}" ]; then
 
     echo "kernel: building $release for $arch"
     kernel_make "${goals[@]}"
-    found=$("${clean[@]}" make -s -C "$source" "O=$build" --no-print-directory "${variables[@]}" kernelrelease)
-    if [ "$found" != "$release" ]; then
-        echo "The built kernel has the release $found, but kernel.lock has $release: run \`cargo kernel lock\` again." >&2
+
+    # The release is read from what was built: a generated header only tells what would be compiled.
+    differs() {
+        echo "$1 carries the release ${2:-(none)}, and not $release of kernel.lock: the tree or a patch sets another." >&2
         exit 1
-    fi
+    }
+    # Linux version RELEASE (BY@HOST) (COMPILER) VERSION, not a format string with %.
+    banner_pattern='Linux version [^ %]+ \([^@]*@[^)%]*\) \(.*\) #.*'
+    banner_in() { grep -aoE -m1 "$banner_pattern" || true; }
+    check_banner() {
+        local words
+        read -ra words <<< "${2%%$'\n'*}"
+        if [ "${words[2]-}" != "$release" ]; then
+            differs "The banner in $1" "${words[2]-}"
+        fi
+    }
+    # A number of the image: byte, size in bytes.
+    number() { od -An --endian=little "-tu$2" "-j$1" "-N$2" "$build/$image" | tr -d ' '; }
+    decompress_kernel() {
+        case $1 in
+            1f8b*) gzip -dc ;;
+            425a*) bzip2 -dc ;;
+            5d00*) xz --format=lzma -dc ;;
+            fd37*) xz -dc ;;
+            894c*) lzop -dc ;;
+            0221*) lz4 -dc ;;
+            28b5*) zstd -dc ;;
+            *)
+                echo "The payload of $image begins with the bytes $1, which no known compression does." >&2
+                return 1
+                ;;
+        esac
+    }
+    banner=$(banner_in < "$build/vmlinux")
+    banner=${banner%%$'\n'*}
+    check_banner vmlinux "$banner"
+    case $image in
+        arch/x86/*)
+            # The setup header, as Documentation/arch/x86/boot.rst has it.
+            if [ "$(od -An -c -j514 -N4 "$build/$image" | tr -d ' ')" != HdrS ]; then
+                echo "$image has no x86 setup header." >&2
+                exit 1
+            fi
+            text=$(dd "if=$build/$image" bs=1 "skip=$(($(number 526 2) + 512))" count=256 status=none | tr '\0' '\n')
+            text=${text%%$'\n'*}
+            if [ "${text%% *}" != "$release" ]; then
+                differs "The setup header of $image" "${text%% *}"
+            fi
+            sectors=$(number 497 1)
+            payload=$(((${sectors/#0/4} + 1) * 512 + $(number 584 4)))
+            length=$(number 588 4)
+            magic=$(od -An -tx1 "-j$payload" -N2 "$build/$image" | tr -d ' ')
+            # All but gzip have the size appended. The program that made it is here.
+            if [ "$magic" != 1f8b ]; then
+                length=$((length - 4))
+            fi
+            dd "if=$build/$image" iflag=skip_bytes,count_bytes "skip=$payload" "count=$length" bs=1M status=none \
+                | decompress_kernel "$magic" > "$NIX_BUILD_TOP/kernel"
+            check_banner "$image" "$(banner_in < "$NIX_BUILD_TOP/kernel")"
+            rm "$NIX_BUILD_TOP/kernel"
+            ;;
+        *)
+            found=$(banner_in < "$build/$image")
+            if [ -z "$found" ]; then
+                found=$(gzip -dc < "$build/$image" 2> /dev/null | banner_in)
+            fi
+            if [ -n "$found" ]; then
+                check_banner "$image" "$found"
+            else
+                echo "kernel: $image is packed in a way that this script does not read; vmlinux has the release"
+            fi
+            ;;
+    esac
 fi
 
 echo "kernel: installing"
@@ -121,6 +189,18 @@ elif [ -n "${layerFiles-}" ]; then
 else
     kernel_make modules_install "INSTALL_MOD_PATH=$modules"
     rm -f "$modules/$tree/build" "$modules/$tree/source"
+    if [ -d "$modules/$tree" ]; then
+        # All at once: a kernel can have 6000.
+        find "$modules/$tree" -name '*.ko' -type f -print0 | xargs -0r grep -LaF "vermagic=$release " > "$NIX_BUILD_TOP/modules" || true
+        find "$modules/$tree" -name '*.ko.*' -type f | while read -r file; do
+            decompress "$file" < "$file" | grep -caF "vermagic=$release " > /dev/null || echo "$file"
+        done >> "$NIX_BUILD_TOP/modules"
+        while read -r file; do
+            vermagic=$(decompress "$file" < "$file" | grep -aoE 'vermagic=[^ ]*' || true)
+            vermagic=${vermagic%%$'\n'*}
+            differs "The module ${file#"$modules/$tree/"}" "${vermagic#vermagic=}"
+        done < "$NIX_BUILD_TOP/modules"
+    fi
 fi
 
 if [ -n "$debug" ]; then
@@ -200,13 +280,17 @@ file_sum() { sha256sum < "$1" | cut -d ' ' -f 1; }
 file_entry() {
     printf '    {"kind": "%s", "path": "%s", "size": %s, "sha256": "%s"}' "$1" "$2" "$(stat -c %s "$out/$2")" "$(file_sum "$out/$2")"
 }
-define() {
-    if [ -n "${layerFiles-}" ]; then
-        printf %s "${!1}"
-        return
-    fi
-    sed -n "s/^#define $1[[:space:]]*\"\(.*\)\"/\1/p" "$build"/include/generated/{utsrelease,utsversion,compile}.h 2> /dev/null || true
-}
+if [ -z "${layerFiles-}" ]; then
+    [[ $banner =~ ^Linux\ version\ ([^ ]+)\ \(([^@]*)@([^\)]*)\)\ \((.*)\)\ (#.*)$ ]]
+    UTS_RELEASE=${BASH_REMATCH[1]}
+    LINUX_COMPILE_BY=${BASH_REMATCH[2]}
+    LINUX_COMPILE_HOST=${BASH_REMATCH[3]}
+    LINUX_COMPILER=${BASH_REMATCH[4]}
+    UTS_VERSION=${BASH_REMATCH[5]}
+    UTS_MACHINE=$(sed -n 's/^#define UTS_MACHINE[[:space:]]*"\(.*\)"/\1/p' "$build/include/generated/compile.h")
+    BUILD_ID=$({ readelf -n "$build/vmlinux" 2> /dev/null || true; } | sed -n 's/.*Build ID: //p')
+    BUILD_ID=${BUILD_ID%%$'\n'*}
+fi
 {
     printf '{\n  "schema": 1,\n  "backend": "%s",\n' "${layerBackend-nix}"
     for key in name:kernelName arch:arch version:kernelVersion release:release digest:digest toolchain-id:toolchainId; do
@@ -216,9 +300,12 @@ define() {
     printf '  "observed": {\n'
     separator=
     for name in UTS_RELEASE UTS_VERSION UTS_MACHINE LINUX_COMPILER LINUX_COMPILE_BY LINUX_COMPILE_HOST; do
-        printf '%s    "%s": "%s"' "$separator" "${name,,}" "$(define "$name")"
+        printf '%s    "%s": "%s"' "$separator" "${name,,}" "${!name}"
         separator=$',\n'
     done
+    if [ -n "${BUILD_ID-}" ]; then
+        printf '%s    "build_id": "%s"' "$separator" "$BUILD_ID"
+    fi
     printf '\n  },\n  "outputs": [\n'
     file_entry image "boot/$imageName-$release"
     printf ',\n'

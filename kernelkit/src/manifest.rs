@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
 use crate::identity::{Digest, Identity};
+use crate::image::BuildId;
 use crate::release::Label;
 use crate::report::Ccache;
 use crate::source::Sha256;
@@ -242,7 +243,7 @@ pub struct Manifest {
     /// The plan's part.
     #[serde(flatten)]
     pub record: Record,
-    /// What the kernel's generated headers say.
+    /// What the kernel says of itself.
     pub observed: Observed,
     /// Editor and debugger files, absolute.
     #[schemars(with = "Vec<String>")]
@@ -251,7 +252,8 @@ pub struct Manifest {
     pub statistics: Statistics,
 }
 
-/// Read back from `utsrelease.h`, `utsversion.h` and `compile.h`.
+/// Read back from the built image; without one, from the generated headers (`utsrelease.h`,
+/// `utsversion.h`, `compile.h`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Observed {
     /// `UTS_RELEASE`: `uname -r`.
@@ -266,6 +268,10 @@ pub struct Observed {
     pub linux_compile_by: String,
     /// `LINUX_COMPILE_HOST`.
     pub linux_compile_host: String,
+    /// The build id of vmlinux, which the running kernel has in `/sys/kernel/notes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub build_id: Option<BuildId>,
 }
 
 /// What a build cost.

@@ -312,7 +312,7 @@ fn what_make_says_is_shown() {
     assert_snapshot!(refused(&sandbox, &[]), @r"
     error: the kernel's own configuration failed
       caused by: `make` failed with exit status 2
-      Makefile:194: *** on fire.  Stop.
+      Makefile:198: *** on fire.  Stop.
     hint: to run it by hand: [call]
     ");
     let tree = tree.edit("Makefile", |text| text.replace("$(error on fire)\n", ""));

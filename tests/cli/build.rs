@@ -204,7 +204,78 @@ fn the_kernel_says_what_was_predicted() {
         "{}",
         built.release()
     );
-    assert_eq!(built.manifest["observed"]["uts_release"], built.release());
+    let observed = &built.manifest["observed"];
+    assert_eq!(observed["uts_release"], built.release());
+    assert_ne!(observed["uts_machine"], "");
+    let notes = std::process::Command::new("readelf")
+        .args(["-n", "target/kernel/tiny/build/vmlinux"])
+        .current_dir(sandbox.path("project"))
+        .output()
+        .unwrap();
+    let notes = String::from_utf8(notes.stdout).unwrap();
+    let build_id = observed["build_id"].as_str().unwrap();
+    assert!(
+        notes.contains(&format!("Build ID: {build_id}\n")),
+        "{notes}"
+    );
+}
+
+/// The generated header says what was planned in each of these.
+#[test]
+fn a_built_file_of_another_release_fails_the_build_and_is_named() {
+    let banner = "const char linux_banner[] = \"Linux version \" ";
+    let vermagic = "\"vermagic=\" ";
+    let rows = [
+        (
+            (
+                "scripts/bzimage",
+                "'%s\\000' \"$2\"",
+                "'6.12.117-other (a@b) #1\\000'",
+            ),
+            "the x86 setup header says `6.12.117-other`",
+        ),
+        (
+            (
+                "init/version-timestamp.c",
+                &*format!("{banner}UTS_RELEASE"),
+                &*format!("{banner}\"6.12.117-other\""),
+            ),
+            "the kernel's banner `Linux version …` says `6.12.117-other`",
+        ),
+        (
+            (
+                "init/version-timestamp.c",
+                "\"(none)\", UTS_RELEASE,",
+                "\"(none)\", \"6.12.117-other\",",
+            ),
+            "the kernel's answer to uname(2) says `6.12.117-other`",
+        ),
+        (
+            (
+                "lib/test_module.c",
+                &*format!("{vermagic}UTS_RELEASE"),
+                &*format!("{vermagic}\"6.12.117-other\""),
+            ),
+            "kernel/lib/test_module.ko says `6.12.117-other`",
+        ),
+    ];
+    for ((file, from, to), expected) in rows {
+        let (sandbox, tree) = tiny("arch = \"x86_64\"\n");
+        let _tree = tree.edit(file, |text| {
+            assert!(text.contains(from), "{file}: {from}");
+            text.replace(from, to)
+        });
+        let error = failure(&sandbox, 101);
+        assert!(
+            error.contains(" the planned `6.12.117-tree-") && error.contains(expected),
+            "{error}"
+        );
+        assert!(
+            !sandbox
+                .path("project/target/kernel/tiny/manifest.json")
+                .exists()
+        );
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub mod environment;
 pub mod exec;
 pub mod explain;
 pub mod fs;
+pub mod image;
 pub mod index;
 pub mod isolation;
 pub mod jobserver;

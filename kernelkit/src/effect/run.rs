@@ -17,9 +17,9 @@ use super::localversion;
 use super::lock::{self, Lock};
 use super::log::RunLog;
 use super::stage::Output as StageOutput;
-use super::{borrow, exec, source};
+use super::{borrow, exec, image, source};
 use crate::make::{self, Counts};
-use crate::manifest::{Dirs, Manifest, Mismatch, Observed, Output, OutputKind, Record, Statistics};
+use crate::manifest::{Dirs, Manifest, Mismatch, Observed, Output, Record, Statistics};
 use crate::plan::{Plan, Step, staging};
 use crate::process::Call;
 use crate::report::Ccache;
@@ -125,6 +125,9 @@ pub enum Error {
         /// Each contradiction.
         mismatches: Vec<Mismatch>,
     },
+    /// The installed kernel carries another release, or cannot be read.
+    #[error(transparent)]
+    Image(#[from] image::Error),
     /// The source was edited while it was compiled.
     #[error("the source tree {path} changed while it was compiled (tree {before} became {after})")]
     SourceChanged {
@@ -170,6 +173,7 @@ impl Error {
             Error::Fs(error) => error.hint(),
             Error::Exec(error) => error.hint(),
             Error::Source(error) => error.hint(),
+            Error::Image(error) => error.hint(),
             Error::Make { full: Some(directory), .. } => Some(fs::full_hint(directory)),
             Error::Make { call, log, .. } => Some(format!("the whole output is in {log}; to run it by hand: {call}")),
             Error::ConfigDrift { tools_changed: true, report, .. } => Some(format!("a tool was installed, removed or exchanged since the configuration was predicted: run the same command again, which asks the tools afresh; details are in {report}")),
@@ -385,9 +389,16 @@ impl<'a> Run<'a> {
             }
         }
         drop_stale_stamps(&dirs.build)?;
-        let observed = observe(&dirs.build)?;
+        let read_back = image::read_back(&plan.record, &staging)?;
+        let narrowed = read_back.is_none();
+        let observed = match read_back {
+            Some(observed) => Observed {
+                build_id: image::linked(&plan.record, &staging, observed.build_id)?,
+                ..observed
+            },
+            None => read_headers(&dirs.build)?,
+        };
         let mismatches = plan.record.mismatches(&observed);
-        let narrowed = plan.record.output(OutputKind::Image).is_none();
         let mismatches: Vec<_> = mismatches
             .into_iter()
             .filter(|mismatch| !narrowed || !mismatch.observed.is_empty())
@@ -743,7 +754,8 @@ fn install_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
     Ok(fs::copy(from, to)?)
 }
 
-fn observe(build: &Utf8Path) -> Result<Observed, Error> {
+/// What a build without an image will call itself.
+fn read_headers(build: &Utf8Path) -> Result<Observed, Error> {
     let mut headers = String::new();
     for name in ["utsrelease.h", "utsversion.h", "compile.h"] {
         if let Some(bytes) = fs::read_optional(build.join("include/generated").join(name))? {

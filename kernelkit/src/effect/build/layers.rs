@@ -15,6 +15,7 @@ use crate::effect::fs::{self, Context as _};
 use crate::effect::nix::daemon::Options;
 use crate::effect::nix::program::Nix;
 use crate::effect::nix::{daemon, layer, nar};
+use crate::image::BuildId;
 use crate::manifest::{Manifest, OutputKind};
 use crate::nix::failure::Cause;
 use crate::nix::kernel::build_script;
@@ -288,6 +289,13 @@ impl Session<'_> {
             ("LINUX_COMPILER", observed.linux_compiler.clone()),
             ("LINUX_COMPILE_BY", observed.linux_compile_by.clone()),
             ("LINUX_COMPILE_HOST", observed.linux_compile_host.clone()),
+            (
+                "BUILD_ID",
+                observed
+                    .build_id
+                    .as_ref()
+                    .map_or(String::new(), BuildId::to_string),
+            ),
         ];
         for (name, value) in variables {
             call = call.env(name, value);

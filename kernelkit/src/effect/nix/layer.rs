@@ -11,8 +11,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::daemon::{self, Daemon};
 use super::program::Nix;
 use crate::effect::fs::{self, Context as _};
-use crate::effect::run;
 use crate::effect::store::{HostStore, NIX_ROOTS};
+use crate::effect::{image, run};
 use crate::manifest::{Layer, Manifest, Mismatch, OutputKind, Record, Statistics};
 use crate::nix::store_path::StorePath;
 use crate::plan::{Plan, staging};
@@ -51,6 +51,9 @@ pub enum Error {
         /// The file.
         path: Utf8PathBuf,
     },
+    /// Its files carry another release, or cannot be read.
+    #[error(transparent)]
+    Image(#[from] image::Error),
     /// The kernel says something else of itself than the plan did.
     #[error("the kernel in {path} contradicts the plan: {}", mismatches.iter().map(|mismatch| format!("{} is `{}`, predicted was `{}`", mismatch.field, mismatch.observed, mismatch.predicted)).collect::<Vec<_>>().join("; "))]
     Mismatch {
@@ -67,6 +70,7 @@ impl Error {
         match self {
             Error::Fs(error) => error.hint(),
             Error::Daemon(error) => error.hint(),
+            Error::Image(error) => error.hint(),
             Error::Damaged { .. } => Some(
                 "`nix-store --verify --check-contents --repair` mends the store; `--no-reuse` builds it again"
                     .to_owned(),
@@ -132,6 +136,7 @@ pub(in crate::effect) fn take(
             });
         }
     }
+    image::read_back(&record, &staging)?;
     fs::remove_dir_all(&record.dirs.destdir)?;
     fs::rename(&staging, &record.dirs.destdir)?;
     let manifest = Manifest {
