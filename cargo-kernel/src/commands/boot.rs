@@ -22,8 +22,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     kernels: Kernels,
 
-    /// Boot unattended, compare `uname -r` with the prediction, load a module, end; exits with
-    /// 100 where something is wrong
+    /// Boot unattended, compare `uname -r` and build ids, load a module, end; exits with 100
+    /// where something is wrong
     #[arg(long)]
     check: bool,
 
@@ -148,6 +148,7 @@ fn request(args: &Args, manifest: &Manifest) -> Result<Request, Failure> {
         arch: record.arch,
         image,
         release: record.release.clone(),
+        build_id: manifest.observed.build_id.clone(),
         modules: record.output_path(OutputKind::Modules),
         source: record.dirs.source.clone(),
         tree: Some(record.identity.source.to_string()),

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::image::BuildId;
+
 /// What every line of the report begins with.
 const MARK: &str = "@kernelkit ";
 
@@ -17,6 +19,15 @@ pub struct ModuleLoad {
     pub errno: i32,
 }
 
+/// The build id that the running kernel gives of itself or of a module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportedBuildId {
+    /// The module's file in the guest; `None` for the kernel.
+    pub module: Option<String>,
+    /// `None` where it gives none.
+    pub id: Option<BuildId>,
+}
+
 /// A console's transcript, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transcript {
@@ -26,6 +37,10 @@ pub struct Transcript {
     pub version: Option<String>,
     /// `uname -m`.
     pub machine: Option<String>,
+    /// Whether the kernel has SYSFS, where build ids are.
+    pub has_sysfs: Option<bool>,
+    /// The kernel's build id, and those of the modules that were loaded.
+    pub build_ids: Vec<ReportedBuildId>,
     /// The modules in the order they were loaded.
     pub modules: Vec<ModuleLoad>,
     /// Whether the report is complete.
@@ -85,6 +100,15 @@ impl Transcript {
                     self.modules.push(ModuleLoad {
                         path: path.to_owned(),
                         errno: result.saturating_neg(),
+                    });
+                }
+            }
+            "sysfs" => self.has_sysfs = Some(value == "yes"),
+            "build-id" => {
+                if let Some((of, id)) = value.rsplit_once(' ') {
+                    self.build_ids.push(ReportedBuildId {
+                        module: (of != "kernel").then(|| of.to_owned()),
+                        id: id.parse().ok(),
                     });
                 }
             }
@@ -184,6 +208,27 @@ mod tests {
         assert!(transcript.complete);
         assert_eq!(transcript.panic, None);
         assert_eq!(transcript.last_lines.len(), 9);
+    }
+
+    #[test]
+    fn build_ids_are_of_the_kernel_or_of_a_module() {
+        let transcript = read(
+            b"@kernelkit sysfs yes\r\n@kernelkit build-id kernel 00ff\r\n\
+              @kernelkit build-id /lib/a.ko -\r\n@kernelkit build-id broken\r\n",
+        );
+        let reported = |module: Option<&str>, id: Option<&str>| ReportedBuildId {
+            module: module.map(str::to_owned),
+            id: id.map(|id| id.parse().unwrap()),
+        };
+        assert_eq!(transcript.has_sysfs, Some(true));
+        assert_eq!(
+            transcript.build_ids,
+            [
+                reported(None, Some("00ff")),
+                reported(Some("/lib/a.ko"), None)
+            ]
+        );
+        assert_eq!(read(b"@kernelkit sysfs no\n").has_sysfs, Some(false));
     }
 
     #[test]

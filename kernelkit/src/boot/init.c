@@ -31,6 +31,7 @@
 #define SYSLOG_CONSOLE_OFF 6
 #define SYSLOG_CONSOLE_ON 7
 #define RESTART 0x01234567
+#define NOTE_BUILD_ID 3
 #define NO_SUCH_FILE (-2)
 #define EXISTS_ALREADY (-17)
 
@@ -109,13 +110,93 @@ static void report(const char *key, const char *value)
 	end_line();
 }
 
+static union {
+	unsigned int words[4096];
+	unsigned char bytes[16384];
+} notes;
+
+/* Reads a file into notes; how many bytes there are. */
+static unsigned int read_notes(const char *path)
+{
+	int fd = open(path, 0, 0), count;
+	unsigned int length = 0;
+
+	if (fd < 0)
+		return 0;
+	while ((count = read(fd, notes.bytes + length, sizeof(notes) - length)) > 0)
+		length += count;
+	close(fd);
+	return length;
+}
+
+/*
+ * Reports the build id in a file of notes, or "-" where it has none. A note is: sizes of name and
+ * content and a type, 32 bits each, then both, padded to 4 bytes.
+ */
+static void report_build_id(const char *of, const char *path)
+{
+	unsigned int length = read_notes(path), at = 0, i;
+	const char *digits = "0123456789abcdef";
+	int found = 0;
+
+	begin_line();
+	printf("@kernelkit build-id %s ", of);
+	while (!found && length - at >= 12) {
+		unsigned int *note = notes.words + at / 4, name = note[0], size = note[1];
+
+		at += 12;
+		if (name > length - at || ((name + 3) & ~3U) > length - at)
+			break;
+		at += (name + 3) & ~3U;
+		if (size > length - at)
+			break;
+		if (note[2] == NOTE_BUILD_ID && name == 4 && !memcmp(note + 3, "GNU", 4)) {
+			for (i = 0; i < size; i++) {
+				unsigned char byte = notes.bytes[at + i];
+
+				printf("%c%c", digits[byte >> 4], digits[byte & 15]);
+			}
+			found = 1;
+		}
+		size = (size + 3) & ~3U;
+		at += size < length - at ? size : length - at;
+	}
+	if (!found)
+		printf("-");
+	end_line();
+}
+
+/* Reports the build id of a module that was loaded from a file. */
+static void report_module_build_id(const char *file)
+{
+	static const char before[] = "/sys/module/", after[] = "/notes/.note.gnu.build-id";
+	static char path[256];
+	const char *name = file, *c;
+	unsigned int length = sizeof(before) - 1;
+
+	for (c = file; *c; c++)
+		if (*c == '/')
+			name = c + 1;
+	memcpy(path, before, length);
+	for (c = name; *c && *c != '.' && length + sizeof(after) < sizeof(path); c++)
+		path[length++] = *c == '-' ? '_' : *c;
+	memcpy(path + length, after, sizeof(after));
+	report_build_id(file, path);
+}
+
 static void check(void)
 {
 	int fd = open(MODULES, 0, 0);
+	int has_sysfs;
 
+	mkdir("/sys", 0755);
+	has_sysfs = !mount("sysfs", "/sys", "sysfs", 0, 0);
 	report("release", names[2]);
 	report("version", names[3]);
 	report("machine", names[4]);
+	report("sysfs", has_sysfs ? "yes" : "no");
+	if (has_sysfs)
+		report_build_id("kernel", "/sys/kernel/notes");
 	while (fd >= 0 && read_line(fd) >= 0) {
 		char *rest = line, *path;
 
@@ -126,6 +207,8 @@ static void check(void)
 			begin_line();
 			printf("@kernelkit module %d %s", result, path);
 			end_line();
+			if (has_sysfs && (!result || result == EXISTS_ALREADY))
+				report_module_build_id(path);
 		}
 	}
 	report("end", ".");

@@ -11,6 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::arch::{Arch, Qemu};
+use crate::image::BuildId;
 use crate::process::{Call, quote};
 
 pub mod archive;
@@ -18,7 +19,7 @@ pub mod console;
 pub mod module;
 pub mod qemu;
 
-pub use console::{ModuleLoad, Transcript};
+pub use console::{ModuleLoad, ReportedBuildId, Transcript};
 pub use qemu::Accelerator;
 
 /// The first process of the guest, in C.
@@ -39,6 +40,8 @@ pub struct Request {
     pub image: Utf8PathBuf,
     /// The `uname -r` that the kernel must have.
     pub release: String,
+    /// The build id that the kernel must have, where it is known.
+    pub build_id: Option<BuildId>,
     /// Its installed modules: a directory `…/lib/modules/<release>`.
     pub modules: Option<Utf8PathBuf>,
     /// The kernel's source tree, read only: its nolibc and its headers go into init.
@@ -260,6 +263,24 @@ pub enum Problem {
         /// `uname -r` of what was booted.
         found: String,
     },
+    /// The release is right, and the kernel is of another build.
+    #[error("the kernel has the build id {found}, not {expected}")]
+    BuildId {
+        /// Of the build that was to be booted.
+        expected: BuildId,
+        /// In `/sys/kernel/notes` of the guest.
+        found: BuildId,
+    },
+    /// A module that was loaded is of another build.
+    #[error("the module {path} has the build id {found}, not {expected}")]
+    ModuleBuildId {
+        /// The module's file in the guest.
+        path: String,
+        /// In the file that was installed.
+        expected: BuildId,
+        /// In `/sys/module` of the guest.
+        found: BuildId,
+    },
     /// A module was refused.
     #[error("the module {path} does not load: {}", std::io::Error::from_raw_os_error(*errno))]
     Module {
@@ -308,7 +329,10 @@ impl Problem {
                  /dev/console that can be written to"
                     .to_owned()
             }
-            Problem::Release { .. } => {
+            Problem::ModuleBuildId { .. } => {
+                "the kernel had loaded another module of that name before: does its initramfs bring one along?".to_owned()
+            }
+            Problem::Release { .. } | Problem::BuildId { .. } => {
                 "image and manifest are of two builds: build the kernel again".to_owned()
             }
             // errno(3), as finit_module(2) uses it.
@@ -338,6 +362,8 @@ pub struct Outcome {
     pub uname_v: Option<String>,
     /// `uname -m` of the guest.
     pub uname_m: Option<String>,
+    /// The build id of the guest's kernel, where it gives one.
+    pub build_id: Option<BuildId>,
     /// The module that was to be loaded, and how that went.
     pub module: Option<ModuleLoad>,
     /// How the guest's processor was run.
@@ -359,6 +385,10 @@ pub struct Outcome {
 pub struct Expectation<'a> {
     /// The `uname -r` that the kernel must have.
     pub release: &'a str,
+    /// The build id that the kernel must have, where it is known.
+    pub build_id: Option<&'a BuildId>,
+    /// The build ids of modules by their files in the guest, where they have one.
+    pub module_build_ids: &'a [(String, BuildId)],
     /// The guest's file of the module to load.
     pub module: Option<&'a str>,
     /// Whether the user named that module; one that we chose need not find its device.
@@ -407,6 +437,7 @@ pub fn judge(
             found: found.clone(),
         });
     }
+    compare_build_ids(transcript, expected, &mut problems, &mut notes);
     for load in &transcript.modules {
         let chosen = expected.module == Some(load.path.as_str());
         match load.errno {
@@ -428,6 +459,57 @@ pub fn judge(
             .map(|warning| format!("the kernel said: {warning}")),
     );
     (problems, notes)
+}
+
+/// A release does not tell two states of an edited tree apart; build ids do.
+fn compare_build_ids(
+    transcript: &Transcript,
+    expected: &Expectation<'_>,
+    problems: &mut Vec<Problem>,
+    notes: &mut Vec<String>,
+) {
+    let alone = "its release alone was compared";
+    match (transcript.has_sysfs, expected.build_id) {
+        (None, _) => return,
+        (Some(false), _) => {
+            notes.push(format!(
+                "the kernel has no SYSFS (CONFIG_SYSFS), so its build id cannot be read: {alone}"
+            ));
+            return;
+        }
+        (Some(true), None) => {
+            notes.push(format!("no build id of this build was recorded: {alone}"))
+        }
+        (Some(true), Some(_)) => {}
+    }
+    for ReportedBuildId { module, id } in &transcript.build_ids {
+        let expected = match module {
+            None => expected.build_id,
+            Some(path) => {
+                let mut known = expected.module_build_ids.iter();
+                known.find(|(known, _)| known == path).map(|(_, id)| id)
+            }
+        };
+        let Some(expected) = expected else {
+            continue;
+        };
+        match (module, id) {
+            (_, Some(found)) if found == expected => {}
+            (None, Some(found)) => problems.push(Problem::BuildId {
+                expected: expected.clone(),
+                found: found.clone(),
+            }),
+            (Some(path), Some(found)) => problems.push(Problem::ModuleBuildId {
+                path: path.clone(),
+                expected: expected.clone(),
+                found: found.clone(),
+            }),
+            (None, None) => notes.push(format!("the kernel shows no build id: {alone}")),
+            (Some(path), None) => notes.push(format!(
+                "the kernel shows no build id of the module {path} (CONFIG_KALLSYMS)"
+            )),
+        }
+    }
 }
 
 /// `ENXIO` of errno(3).

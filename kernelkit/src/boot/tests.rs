@@ -5,6 +5,7 @@ fn request(arch: &str, cc: &[&str]) -> Request {
         arch: arch.parse().unwrap(),
         image: "/k/image".into(),
         release: "6.12.117-tiny".to_owned(),
+        build_id: None,
         modules: None,
         source: "/src".into(),
         tree: None,
@@ -31,12 +32,18 @@ const REPORT: &str = "\
 @kernelkit end .
 ";
 
+fn id(digit: char) -> BuildId {
+    String::from(digit).repeat(40).parse().unwrap()
+}
+
 /// A transcript and how the guest ended, against the problems' and notes' texts.
 #[track_caller]
 fn check(console: &str, ended: Ended, named: bool, problems: &[&str], notes: &[&str]) {
     let qemu = "x86_64".parse::<Arch>().unwrap().row().qemu.as_ref();
     let expectation = Expectation {
         release: "6.12.117-tiny",
+        build_id: Some(&id('a')),
+        module_build_ids: &[("/lib/a.ko".to_owned(), id('b'))],
         module: Some("/lib/a.ko"),
         named,
         qemu: qemu.unwrap(),
@@ -132,6 +139,36 @@ fn another_kernels_name_is_a_problem() {
         &["the kernel calls itself `6.12.117-other`, not `6.12.117-tiny`"],
         &[],
     );
+}
+
+/// Two states of an edited tree have one release.
+#[test]
+fn another_build_of_the_same_release_is_a_problem() {
+    let with = |sysfs: &str, kernel: &str, module: &str| {
+        let ids = format!(
+            "@kernelkit sysfs {sysfs}\n@kernelkit build-id kernel {kernel}\n\
+             @kernelkit build-id /lib/needed.ko {kernel}\n@kernelkit build-id /lib/a.ko {module}\n"
+        );
+        REPORT.replace("@kernelkit end", &format!("{ids}@kernelkit end"))
+    };
+    let [a, b, c] = ['a', 'b', 'c'].map(|digit| id(digit).to_string());
+    check(&with("yes", &a, &b), Ended::Off, false, &[], &[]);
+    let other = format!("the kernel has the build id {c}, not {a}");
+    check(&with("yes", &c, &b), Ended::Off, false, &[&other], &[]);
+    let other = format!("the module /lib/a.ko has the build id {c}, not {b}");
+    check(&with("yes", &a, &c), Ended::Off, false, &[&other], &[]);
+    let none = "the kernel shows no build id: its release alone was compared";
+    let no_module = "the kernel shows no build id of the module /lib/a.ko (CONFIG_KALLSYMS)";
+    check(
+        &with("yes", "-", "-"),
+        Ended::Off,
+        false,
+        &[],
+        &[none, no_module],
+    );
+    let without = REPORT.replace("@kernelkit end", "@kernelkit sysfs no\n@kernelkit end");
+    let note = "the kernel has no SYSFS (CONFIG_SYSFS), so its build id cannot be read: its release alone was compared";
+    check(&without, Ended::Off, false, &[], &[note]);
 }
 
 #[test]

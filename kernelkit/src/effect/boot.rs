@@ -17,6 +17,7 @@ use crate::boot::qemu::{self, Console, Guest};
 use crate::boot::{
     self, Accel, Accelerator, Ended, Expectation, GuestModule, INIT_SOURCE, Outcome, Request,
 };
+use crate::image::{self, BuildId};
 use crate::process::Call;
 
 /// How long a guest under KVM may say nothing before it counts as hung. Its processor is
@@ -228,12 +229,17 @@ pub fn check(
         &attempt.ended,
         &Expectation {
             release: &request.release,
+            build_id: request.build_id.as_ref(),
+            module_build_ids: &modules.build_ids,
             module: target.map(String::as_str),
             named: request.module.is_some(),
             qemu,
         },
     );
-    notes.extend(more);
+    for note in more {
+        on_event(Event::Note(note.clone()));
+        notes.push(note);
+    }
     Ok(Outcome {
         passed: problems.is_empty(),
         expected: request.release.clone(),
@@ -244,6 +250,11 @@ pub fn check(
         uname_r: transcript.release,
         uname_v: transcript.version,
         uname_m: transcript.machine,
+        build_id: transcript
+            .build_ids
+            .into_iter()
+            .find(|reported| reported.module.is_none())
+            .and_then(|reported| reported.id),
         accelerator,
         seconds: attempt.seconds.as_secs_f64(),
         problems,
@@ -351,6 +362,8 @@ fn find_qemu(request: &Request, environment: &Environment) -> Result<&'static Qe
 struct Selection {
     files: Vec<(String, Vec<u8>)>,
     list: Vec<GuestModule>,
+    /// Of the files that have one.
+    build_ids: Vec<(String, BuildId)>,
 }
 
 /// The installed modules; `None` where the kernel has none.
@@ -460,6 +473,10 @@ impl Selection {
                         path: source,
                         source: error,
                     })?;
+                // A file that is no module is refused by the kernel, which says more.
+                if let Ok(Some(id)) = image::build_id(bytes.as_slice()) {
+                    self.build_ids.push((guest.clone(), id));
+                }
                 self.files.push((guest.clone(), bytes));
             }
             files.push(guest);

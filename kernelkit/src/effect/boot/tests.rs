@@ -33,6 +33,7 @@ impl Bench {
                 arch: "riscv64".parse().unwrap(),
                 image: root.join("Image"),
                 release: "6.12.117".to_owned(),
+                build_id: None,
                 modules: None,
                 source: root.join("tree"),
                 tree: None,
