@@ -100,7 +100,7 @@ if [ -z "${layerFiles-}" ]; then
         exit 1
     }
     # Linux version RELEASE (BY@HOST) (COMPILER) VERSION, not a format string with %.
-    banner_pattern='Linux version [^ %]+ \([^@]*@[^)%]*\) \(.*\) #.*'
+    banner_pattern='Linux version [!-$&-~]+ \([^@]*@[^)%]*\) \(.*\) #.*'
     banner_in() { grep -aoE -m1 "$banner_pattern" || true; }
     check_banner() {
         local words
@@ -150,14 +150,18 @@ if [ -z "${layerFiles-}" ]; then
                 length=$((length - 4))
             fi
             dd "if=$build/$image" iflag=skip_bytes,count_bytes "skip=$payload" "count=$length" bs=1M status=none \
-                | decompress_kernel "$magic" > "$NIX_BUILD_TOP/kernel"
+                | decompress_kernel "$magic" > "$NIX_BUILD_TOP/kernel" \
+                || {
+                    echo "The payload of $image cannot be decompressed." >&2
+                    exit 1
+                }
             check_banner "$image" "$(banner_in < "$NIX_BUILD_TOP/kernel")"
             rm "$NIX_BUILD_TOP/kernel"
             ;;
         *)
             found=$(banner_in < "$build/$image")
             if [ -z "$found" ]; then
-                found=$(gzip -dc < "$build/$image" 2> /dev/null | banner_in)
+                found=$({ gzip -dc < "$build/$image" 2> /dev/null || true; } | banner_in)
             fi
             if [ -n "$found" ]; then
                 check_banner "$image" "$found"
@@ -190,16 +194,17 @@ else
     kernel_make modules_install "INSTALL_MOD_PATH=$modules"
     rm -f "$modules/$tree/build" "$modules/$tree/source"
     if [ -d "$modules/$tree" ]; then
-        # All at once: a kernel can have 6000.
-        find "$modules/$tree" -name '*.ko' -type f -print0 | xargs -0r grep -LaF "vermagic=$release " > "$NIX_BUILD_TOP/modules" || true
+        # All at once: a kernel can have 6000. A module that is not found to be right is wrong.
+        comm -23 <(find "$modules/$tree" -name '*.ko' -type f | sort) \
+            <(grep -rlaF --include='*.ko' "vermagic=$release " "$modules/$tree" | sort) > "$NIX_BUILD_TOP/differing"
         find "$modules/$tree" -name '*.ko.*' -type f | while read -r file; do
             decompress "$file" < "$file" | grep -caF "vermagic=$release " > /dev/null || echo "$file"
-        done >> "$NIX_BUILD_TOP/modules"
+        done >> "$NIX_BUILD_TOP/differing"
         while read -r file; do
             vermagic=$(decompress "$file" < "$file" | grep -aoE 'vermagic=[^ ]*' || true)
             vermagic=${vermagic%%$'\n'*}
             differs "The module ${file#"$modules/$tree/"}" "${vermagic#vermagic=}"
-        done < "$NIX_BUILD_TOP/modules"
+        done < "$NIX_BUILD_TOP/differing"
     fi
 fi
 

@@ -5,6 +5,7 @@
 
 mod alone;
 mod flake;
+mod read_back;
 mod trouble;
 
 use std::io::Write as _;
