@@ -120,10 +120,26 @@ impl Error {
 }
 
 /// Reads the image and the modules of `record` below `root` and compares their releases. The result
-/// is what the image says; `None` where the build has none.
-pub(super) fn read_back(record: &Record, root: &Utf8Path) -> Result<Option<Observed>, Error> {
+/// is what the image says; `None` where the build has none. `vmlinux` is what the image was made of, where
+/// that is here.
+pub(super) fn read_back(
+    record: &Record,
+    root: &Utf8Path,
+    vmlinux: Option<&Utf8Path>,
+) -> Result<Option<Observed>, Error> {
+    let is_x86 = record.arch.row().srcarch == "x86";
     let observed = match record.output(OutputKind::Image) {
-        Some(output) => Some(observe(record, &root.join(&output.path))?),
+        Some(output) => {
+            let path = root.join(&output.path);
+            let observed = observe(&path, is_x86, &record.release)?;
+            Some(match vmlinux {
+                Some(vmlinux) => Observed {
+                    build_id: linked(vmlinux, &path, observed.build_id)?,
+                    ..observed
+                },
+                None => observed,
+            })
+        }
         None => None,
     };
     if let Some(output) = record.output(OutputKind::Modules) {
@@ -132,18 +148,16 @@ pub(super) fn read_back(record: &Record, root: &Utf8Path) -> Result<Option<Obser
     Ok(observed)
 }
 
-fn observe(record: &Record, path: &Utf8Path) -> Result<Observed, Error> {
-    let bytes = fs::read(path)?;
-    let facts =
-        image::read(&bytes, record.arch.row().srcarch == "x86").map_err(|source| Error::Image {
-            path: path.to_owned(),
-            source,
-        })?;
-    let differences = facts.differences(&record.release);
+fn observe(path: &Utf8Path, is_x86: bool, expected: &str) -> Result<Observed, Error> {
+    let facts = image::read(&fs::read(path)?, is_x86).map_err(|source| Error::Image {
+        path: path.to_owned(),
+        source,
+    })?;
+    let differences = facts.differences(expected);
     if !differences.is_empty() {
         return Err(Error::Release {
             path: path.to_owned(),
-            expected: record.release.clone(),
+            expected: expected.to_owned(),
             differences,
         });
     }
@@ -164,24 +178,21 @@ fn observe(record: &Record, path: &Utf8Path) -> Result<Observed, Error> {
     })
 }
 
-/// The build id of the kernel that was linked in `record`'s build directory. Where the image has one too, it
-/// must be the same: `in_image`.
+/// The build id of `vmlinux`, of which the image in `path` was made; that of the image, where it has one and
+/// there is no vmlinux. Both must be the same.
 pub(super) fn linked(
-    record: &Record,
-    root: &Utf8Path,
+    vmlinux: &Utf8Path,
+    path: &Utf8Path,
     in_image: Option<BuildId>,
 ) -> Result<Option<BuildId>, Error> {
-    let vmlinux = record.dirs.build.join("vmlinux");
     if !vmlinux.exists() {
         return Ok(in_image);
     }
-    match (build_id(&vmlinux)?, in_image) {
+    match (build_id(vmlinux)?, in_image) {
         (Some(expected), Some(found)) if found != expected => Err(Error::OtherKernel {
-            path: record
-                .output(OutputKind::Image)
-                .map_or(root.to_owned(), |output| root.join(&output.path)),
+            path: path.to_owned(),
             found,
-            vmlinux,
+            vmlinux: vmlinux.to_owned(),
             expected,
         }),
         (linked, in_image) => Ok(linked.or(in_image)),
@@ -270,4 +281,155 @@ fn module_release(path: &Utf8Path) -> Result<String, Error> {
         .ok_or_else(|| Error::NoVermagic {
             path: path.to_owned(),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Compression;
+    use crate::image::tests::{RELEASE, bzimage, compress, elf, kernel, note};
+
+    fn module(release: &str) -> Vec<u8> {
+        let info = format!("license=GPL\0vermagic={release} SMP mod_unload \0");
+        elf(false, 1, ".modinfo", info.as_bytes(), &[7; 5000])
+    }
+
+    /// The module as `modules_install` leaves it in a file of that name.
+    fn packed(name: &str, bytes: &[u8]) -> Vec<u8> {
+        match name.rsplit_once('.').unwrap().1 {
+            "gz" => compress(Compression::Gzip, bytes),
+            "xz" => {
+                let mut packed = compress(Compression::Xz, bytes);
+                packed.truncate(packed.len() - 4);
+                packed
+            }
+            "zst" => zstd::encode_all(bytes, 1).unwrap(),
+            _ => bytes.to_owned(),
+        }
+    }
+
+    /// Compares the modules in a directory with these files.
+    fn compare(files: &[(String, Vec<u8>)]) -> Result<(), String> {
+        use std::error::Error as _;
+        let guard = tempfile::tempdir().unwrap();
+        let directory = Utf8Path::from_path(guard.path()).unwrap();
+        for (name, bytes) in files {
+            fs::write_atomic(directory.join(name), bytes).unwrap();
+        }
+        fs::write_atomic(directory.join("modules.dep"), b"kernel/a.ko:").unwrap();
+        std::os::unix::fs::symlink("nowhere", directory.join("build.ko")).unwrap();
+        check_modules(directory, RELEASE).map_err(|error| {
+            let source = error
+                .source()
+                .map_or(String::new(), |source| format!(": {source}"));
+            format!("{error}{source}").replace(directory.as_str(), "[dir]")
+        })
+    }
+
+    #[test]
+    fn modules_of_another_release_are_counted_and_the_first_are_named() {
+        let endings = ["ko", "ko.gz", "ko.xz", "ko.zst"];
+        let files = |wrong: &[usize]| {
+            (0..60)
+                .map(|n| {
+                    let name = format!("kernel/m{n:02}.{}", endings[n % 4]);
+                    let release = if wrong.contains(&n) {
+                        "6.1-old"
+                    } else {
+                        RELEASE
+                    };
+                    let bytes = packed(&name, &module(release));
+                    (name, bytes)
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(compare(&[]), Ok(()));
+        assert_eq!(compare(&files(&[])), Ok(()));
+        let cases: [(&[usize], &str); 5] = [
+            (
+                &[8],
+                "1 of the installed modules are not for the planned `6.12.117-tiny-0123456789ab`: kernel/m08.ko says `6.1-old`",
+            ),
+            (
+                &[9],
+                "1 of the installed modules are not for the planned `6.12.117-tiny-0123456789ab`: kernel/m09.ko.gz says `6.1-old`",
+            ),
+            (
+                &[58],
+                "1 of the installed modules are not for the planned `6.12.117-tiny-0123456789ab`: kernel/m58.ko.xz says `6.1-old`",
+            ),
+            (
+                &[59],
+                "1 of the installed modules are not for the planned `6.12.117-tiny-0123456789ab`: kernel/m59.ko.zst says `6.1-old`",
+            ),
+            (
+                &[50, 3, 40, 12, 41],
+                "5 of the installed modules are not for the planned `6.12.117-tiny-0123456789ab`: kernel/m03.ko.zst says `6.1-old`, kernel/m12.ko says `6.1-old`, kernel/m40.ko says `6.1-old`",
+            ),
+        ];
+        for (wrong, expected) in cases {
+            assert_eq!(compare(&files(wrong)).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn a_module_that_cannot_be_read_is_named() {
+        let no_info = elf(false, 1, ".text", b"vermagic=6.12", b"");
+        let rows = [
+            (
+                "a.ko",
+                no_info,
+                "the module [dir]/a.ko has no `vermagic`, which tells the release it is for",
+            ),
+            (
+                "a.ko",
+                b"text".to_vec(),
+                "cannot read [dir]/a.ko: not a readable ELF file",
+            ),
+            (
+                "a.ko",
+                module(RELEASE)[..200].to_vec(),
+                "cannot read [dir]/a.ko: not a readable ELF file",
+            ),
+            (
+                "a.ko.gz",
+                b"text".to_vec(),
+                "cannot unpack [dir]/a.ko.gz: unexpected end of file",
+            ),
+        ];
+        for (name, bytes, expected) in rows {
+            assert_eq!(compare(&[(name.to_owned(), bytes)]).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn the_image_is_made_of_the_kernel_that_was_linked() {
+        let guard = tempfile::tempdir().unwrap();
+        let directory = Utf8Path::from_path(guard.path()).unwrap();
+        let (vmlinux, image) = (directory.join("vmlinux"), directory.join("bzImage"));
+        let linked_as = |digit: u8| {
+            let notes = note(b"GNU\0", 3, &[digit; 20], u32::to_le_bytes);
+            elf(false, 7, ".notes", &notes, &kernel(RELEASE))
+        };
+        let payload = compress(Compression::Gzip, &linked_as(0x11));
+        fs::write_atomic(&image, &bzimage(RELEASE, &payload)).unwrap();
+        let observed = observe(&image, true, RELEASE).unwrap();
+        let in_image = observed.build_id.clone();
+        assert_eq!(in_image.clone().unwrap().to_string(), "11".repeat(20));
+        let compare = || linked(&vmlinux, &image, in_image.clone());
+        assert_eq!(compare().unwrap(), in_image);
+        fs::write_atomic(&vmlinux, &linked_as(0x11)).unwrap();
+        assert_eq!(compare().unwrap(), in_image);
+        fs::write_atomic(&vmlinux, &linked_as(0x22)).unwrap();
+        let error = compare().unwrap_err().to_string();
+        assert!(
+            error.ends_with(&format!("vmlinux has {}", "22".repeat(20))),
+            "{error}"
+        );
+        let error = observe(&image, true, "6.1-old").unwrap_err();
+        assert!(
+            error.to_string().contains("the x86 setup header says"),
+            "{error}"
+        );
+    }
 }

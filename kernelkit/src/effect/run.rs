@@ -389,13 +389,11 @@ impl<'a> Run<'a> {
             }
         }
         drop_stale_stamps(&dirs.build)?;
-        let read_back = image::read_back(&plan.record, &staging)?;
+        let read_back =
+            image::read_back(&plan.record, &staging, Some(&dirs.build.join("vmlinux")))?;
         let narrowed = read_back.is_none();
         let observed = match read_back {
-            Some(observed) => Observed {
-                build_id: image::linked(&plan.record, &staging, observed.build_id)?,
-                ..observed
-            },
+            Some(observed) => observed,
             None => read_headers(&dirs.build)?,
         };
         let mismatches = plan.record.mismatches(&observed);

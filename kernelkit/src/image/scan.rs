@@ -43,7 +43,10 @@ impl Banner {
         let (host, rest) = rest.split_once(") (")?;
         // What the compiler calls itself has parentheses of its own.
         let (compiler, version) = rest.rsplit_once(") #")?;
-        let is_word = |text: &str| !text.is_empty() && !text.contains(['%', ' ']);
+        let is_word = |text: &str| {
+            let is_letter = |byte: u8| byte.is_ascii_graphic() && byte != b'%';
+            !text.is_empty() && text.bytes().all(is_letter)
+        };
         (is_word(release) && is_word(host) && !line.contains(char::is_control)).then(|| Banner {
             release: release.to_owned(),
             by: by.to_owned(),

@@ -4,13 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-const RELEASE: &str = "6.12.117-tiny-0123456789ab";
+pub(crate) const RELEASE: &str = "6.12.117-tiny-0123456789ab";
 const COMPILER: &str = "gcc (Debian 12.2.0-14) 12.2.0, GNU ld (GNU Binutils for Debian) 2.40";
 const VERSION: &str = "#1 SMP Sun Aug 25 20:57:08 UTC 1991";
 
 /// A kernel as the linker lays it out: code, read-only data with the banner and what only looks
 /// like one, data with the names of uname(2), and another kernel in an initramfs.
-fn kernel(release: &str) -> Vec<u8> {
+pub(crate) fn kernel(release: &str) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..30_000_u32)
         .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
         .collect();
@@ -31,7 +31,7 @@ fn banner(release: &str) -> String {
 }
 
 /// What the kernel's build makes of `bytes`, with the size that it appends to all but gzip.
-fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
     use liblzma::stream::{LzmaOptions, Stream};
     let xz = |stream| {
         let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
@@ -51,9 +51,9 @@ fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
             encoder.finish().unwrap()
         }
         Compression::Lzma => {
-            xz(Stream::new_lzma_encoder(&LzmaOptions::new_preset(6).unwrap()).unwrap())
+            xz(Stream::new_lzma_encoder(&LzmaOptions::new_preset(0).unwrap()).unwrap())
         }
-        Compression::Xz => xz(Stream::new_easy_encoder(6, liblzma::stream::Check::Crc32).unwrap()),
+        Compression::Xz => xz(Stream::new_easy_encoder(0, liblzma::stream::Check::Crc32).unwrap()),
         Compression::Lzo => lzop(bytes),
         Compression::Lz4 => {
             let mut packed = b"\x02\x21\x4c\x18".to_vec();
@@ -94,7 +94,7 @@ fn lzop(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// An x86 image: boot sector, two sectors of setup code with the version text, the payload.
-fn bzimage(release: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn bzimage(release: &str, payload: &[u8]) -> Vec<u8> {
     let text = format!("{release} (kernelkit@kernelkit) {VERSION}\0");
     let mut image = vec![0; 3 * 512];
     image[0x1f1] = 2;
@@ -184,7 +184,7 @@ fn images_without_a_setup_header_are_read_however_they_hold_the_kernel() {
 /// The lz4 format has nothing that marks its end, and the size that follows is a block's size too.
 #[test]
 fn lz4_ends_after_a_whole_block_and_after_a_part() {
-    for size in [8 << 20, (8 << 20) + 1, (16 << 20) - 1, 16 << 20] {
+    for size in [8 << 20, (8 << 20) + 1] {
         let mut bytes = kernel(RELEASE);
         bytes.resize(size, 0);
         let mut payload = compress(Compression::Lz4, &bytes);
@@ -434,7 +434,12 @@ fn absurd_block_sizes_are_refused() {
 }
 
 /// A note as linkers write it.
-fn note(name: &[u8], kind: u32, description: &[u8], number: fn(u32) -> [u8; 4]) -> Vec<u8> {
+pub(crate) fn note(
+    name: &[u8],
+    kind: u32,
+    description: &[u8],
+    number: fn(u32) -> [u8; 4],
+) -> Vec<u8> {
     let size = |bytes: &[u8]| number(u32::try_from(bytes.len()).unwrap());
     let mut bytes = [size(name), size(description), number(kind)].concat();
     for part in [name, description] {
@@ -445,7 +450,7 @@ fn note(name: &[u8], kind: u32, description: &[u8], number: fn(u32) -> [u8; 4]) 
 }
 
 /// A big-endian or little-endian ELF file of 64 bits with two sections and a program header.
-fn elf(is_big: bool, kind: u32, name: &str, content: &[u8], more: &[u8]) -> Vec<u8> {
+pub(crate) fn elf(is_big: bool, kind: u32, name: &str, content: &[u8], more: &[u8]) -> Vec<u8> {
     let number: fn(u64, usize, bool) -> Vec<u8> = |value, size, is_big| match is_big {
         true => value.to_be_bytes()[8 - size..].to_vec(),
         false => value.to_le_bytes()[..size].to_vec(),

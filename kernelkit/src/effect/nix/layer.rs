@@ -136,7 +136,7 @@ pub(in crate::effect) fn take(
             });
         }
     }
-    image::read_back(&record, &staging)?;
+    image::read_back(&record, &staging, None)?;
     fs::remove_dir_all(&record.dirs.destdir)?;
     fs::rename(&staging, &record.dirs.destdir)?;
     let manifest = Manifest {
