@@ -486,6 +486,7 @@ impl LockedSource {
             }
             (_, None) => return Err(unpinned("is a file of this machine, with no URL")),
             (resolved, Some(archive)) => {
+                locked.name = store_name(&archive.url);
                 if let Source::Debian {
                     package,
                     version: Some(version),
@@ -493,8 +494,10 @@ impl LockedSource {
                 {
                     locked.kind = SourceKind::Deb;
                     locked.package = Some((package.clone(), version.clone()));
+                    // The permanent address says nothing to people. A file has no epoch in its name.
+                    let (_, version) = version.split_once(':').unwrap_or(("", version));
+                    locked.name = store_name(&format!("{package}_{version}_all.deb"));
                 }
-                locked.name = store_name(&archive.url);
                 locked.url.clone_from(&archive.url);
                 locked.sha256 = Some(archive.sha256);
                 locked.member.clone_from(&archive.member);

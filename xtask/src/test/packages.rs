@@ -36,7 +36,10 @@ pub(crate) const PACKAGES: &[(&str, &str)] = &[
     ("git", "sources from git, tree ids"),
     ("curl", "ask a test server as others would"),
     ("nix-bin", "kernels as derivations, the flake"),
-    ("busybox-static", "the shell that unpacks a toolchain in Nix' sandbox"),
+    (
+        "busybox-static",
+        "the shell that unpacks a toolchain in Nix' sandbox",
+    ),
 ];
 
 /// Installs what is missing, in one apt-get call.
