@@ -171,6 +171,10 @@ struct Project<'a> {
 
 const KERNELS: [&str; 2] = ["tiny", "tiny-arm64"];
 
+/// Of the second of them: a release without a digest, and a certificate.
+const TEMPLATE_AND_TRUST: &str = "release = \"{version}-{build}.{dist}\"\nbuild = 1000\ndist = \"el8\"\n\
+                                  fragments = [\"core/modules\"]\nsign.trust = [\"certs/ours.pem\"]\n";
+
 impl<'a> Project<'a> {
     fn new(sandbox: &'a Sandbox) -> Option<Self> {
         let nix = Nix::new(sandbox)?;
@@ -201,11 +205,14 @@ impl<'a> Project<'a> {
         sandbox.write(
             "project/Cargo.toml",
             &format!(
-                "[workspace]\nmembers = []\nresolver = \"3\"\n\n{}{}",
+                "[workspace]\nmembers = []\nresolver = \"3\"\n\n{}{}{TEMPLATE_AND_TRUST}",
                 kernel(first, "x86_64"),
                 kernel(second, "arm64")
             ),
         );
+        let certificate =
+            std::fs::read_to_string(root().join("tests/fixtures/certificates/one.pem"));
+        sandbox.write("project/certs/ours.pem", &certificate.unwrap());
         let pin = std::fs::read_to_string(root().join("kernel.lock.d/debian-12.toml")).unwrap();
         sandbox.write("project/kernel.lock.d/debian-12.toml", &pin);
         let project = Project {
@@ -339,6 +346,8 @@ fn a_kernel_of_the_sandbox_has_the_bytes_of_a_build_outside() {
         let host = sandbox.path(&format!("project/target/kernel/{name}/destdir"));
         assert_eq!(files(&out, "boot"), files(&host, "boot"), "{name}");
         assert_eq!(files(&modules, "lib"), files(&host, "lib"), "{name}");
+        let is_templated = out.as_str().ends_with("-linux-6.12.117-1000.el8");
+        assert_eq!(is_templated, name == KERNELS[1], "{out}");
         let manifest = std::fs::read_to_string(out.join("manifest.json")).unwrap();
         let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
         let built = std::fs::read_to_string(host.parent().unwrap().join("manifest.json")).unwrap();
