@@ -246,6 +246,15 @@ pub enum Error {
         /// The kernel.
         kernel: String,
     },
+    /// Nobody says which certificates.
+    #[error(
+        "`{kernel}` is to trust the certificates of CONFIG_SYSTEM_TRUSTED_KEYS=\"{}\", but has no `sign.trust`",
+        trust::FILE
+    )]
+    NoTrust {
+        /// The kernel.
+        kernel: String,
+    },
     /// Something else than the library's fragment decides where certificates come from.
     #[error(
         "`{kernel}` is to trust the certificates of `sign.trust`, but CONFIG_SYSTEM_TRUSTED_KEYS is \"{found}\""
@@ -296,6 +305,10 @@ impl Error {
             Error::OwnKey { .. } => Some(format!(
                 "{}; `reproducible = false` lets the build make its key",
                 hazard::TRUST
+            )),
+            Error::NoTrust { .. } => Some(format!(
+                "name them in `sign.trust`; the fragment `{}` comes with it",
+                trust::FRAGMENT
             )),
             Error::OtherTrust { .. } => Some(format!(
                 "leave CONFIG_SYSTEM_TRUSTED_KEYS to the fragment `{}`",
@@ -641,6 +654,9 @@ fn check_keys(spec: &KernelSpec, facts: &Facts) -> Result<(), Error> {
     let is = |symbol: &str, value: &str| facts.config.text_of(symbol) == Some(value);
     if spec.reproducible.value && is("MODULE_SIG_KEY", hazard::SIGNING_KEY) {
         return Err(Error::OwnKey { kernel: kernel() });
+    }
+    if facts.trust.is_empty() && is("SYSTEM_TRUSTED_KEYS", trust::FILE) {
+        return Err(Error::NoTrust { kernel: kernel() });
     }
     if !facts.trust.is_empty() && !is("SYSTEM_TRUSTED_KEYS", trust::FILE) {
         let found = facts.config.text_of("SYSTEM_TRUSTED_KEYS");

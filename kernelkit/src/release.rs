@@ -424,7 +424,12 @@ impl Template {
         let clean = existing.strip_suffix(DIRTY).unwrap_or(existing);
         // The label may have been shortened then, or left out.
         let label = words.label.map_or("", Label::as_str);
-        let shortened = (1..label.len()).rev().filter_map(|limit| cut(label, limit));
+        // Without a digest nothing shows that a shorter one was not the user's own.
+        let limits = match self.names(Field::Digest) {
+            true => 1..label.len(),
+            false => 0..0,
+        };
+        let shortened = limits.rev().filter_map(|limit| cut(label, limit));
         let labels = std::iter::once(label.to_owned()).chain(shortened);
         let labels = labels.map(Some).chain([None]);
         for label in labels {

@@ -49,7 +49,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Forced => f.write_str("reuse is off"),
-            Reason::Edited => f.write_str("the source has uncommitted edits"),
+            Reason::Edited => f.write_str("the source is being edited"),
             Reason::Unknown => f.write_str("this identity has not been built here"),
             Reason::Damaged { what } => write!(f, "the store's copy is damaged: {what}"),
             Reason::Newer => f.write_str("a newer kernelkit wrote the store's copy"),

@@ -118,15 +118,17 @@ impl Certificate {
 /// # Errors
 /// It holds no certificate, something that cannot be read, or anything else in PEM.
 pub fn read(bytes: &[u8]) -> Result<Vec<Certificate>, Error> {
-    let text = std::str::from_utf8(bytes).ok();
-    let Some(text) = text.filter(|text| text.lines().any(|line| line.starts_with(BEGIN))) else {
+    // Comments may be in any encoding.
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    if !text.lines().any(|line| line.starts_with(BEGIN)) {
         return match bytes.is_empty() {
             true => Err(Error::Empty),
             false => Certificate::from_der(bytes.to_vec())
                 .map(|certificate| vec![certificate])
                 .map_err(|reason| Error::Format { reason }),
         };
-    };
+    }
     let mut certificates = Vec::new();
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {

@@ -8,6 +8,7 @@ mod build;
 mod clean;
 mod config;
 mod config_daily;
+mod content;
 mod covered;
 mod credentials;
 mod doctor;

@@ -114,11 +114,10 @@ fn planned(
     kernel: &kernelkit::spec::KernelSpec,
     ui: &Ui,
 ) -> Result<Side, Failure> {
-    let plan = workspace.session().plan(kernel, &mut |notice| {
-        super::notice(ui, kernel.name.as_str(), notice)
-    });
-    ui.clear();
-    let plan = plan?;
+    let facts = super::gather(workspace, kernel, ui)?;
+    // A release that is taken, or a lock that is out of date, is what one compares for.
+    let plan = kernelkit::plan::plan(kernel, &facts);
+    let plan = plan.map_err(kernelkit::effect::build::Error::from)?;
     let config = DotConfig::parse(&plan.dot_config).ok();
     Ok(Side {
         name: plan.record.release,

@@ -108,7 +108,8 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
                 let config = plan.dot_config;
                 trusted.extend(entry.trust.clone().map(|trust| (trust, plan.trusted)));
                 let changes = lock::changes(before.kernels.get(name), &entry);
-                let same = changes.is_empty() && old_config.as_deref() == Some(&config);
+                let files = lockfile::changes(root, name, &entry)?;
+                let same = changes.is_empty() && files.is_empty();
                 changed |= !same;
                 report(name, &entry, &changes, old_config.as_deref(), &config, ui);
                 after.insert(name, entry, toolchain);

@@ -162,7 +162,7 @@ fn print(plan: &Plan, ui: &Ui) {
         "reuse",
         match (plan.reuse, plan.stored) {
             (true, true) => "a finished build of this identity is taken",
-            (true, false) => "in the build directory alone: the source has uncommitted edits",
+            (true, false) => "in the build directory alone: the source is being edited",
             (false, _) => "off",
         },
     );

@@ -21,7 +21,8 @@ use super::source::{self as sources, Progress, worktree};
 use super::store::{self, HostStore};
 use super::timings::Timer;
 use super::{
-    certificates, configure, doctor, exec, fs, lock as locking, minimum, patches, toolchain,
+    certificates, configure, doctor, exec, fs, lock as locking, lockfile, minimum, patches,
+    toolchain,
 };
 use crate::arch::Arch;
 use crate::backend;
@@ -189,6 +190,9 @@ pub enum Error {
         /// The kernel.
         kernel: String,
     },
+    /// The files beside the lock.
+    #[error(transparent)]
+    LockFile(#[from] lockfile::Error),
     /// The certificates that the kernel is to trust.
     #[error(transparent)]
     Certificates(#[from] certificates::Error),
@@ -330,6 +334,7 @@ impl Error {
                     .to_owned(),
             ),
             Error::NotLocked { .. } => Some("`cargo kernel lock` adds it".to_owned()),
+            Error::LockFile(error) => error.hint(),
             Error::Certificates(error) => error.hint(),
             Error::Lock(error) => error.hint(),
             Error::NoPin { name, .. } => Some(format!(
@@ -863,6 +868,11 @@ impl Session<'_> {
                 if plan.stored
                     && let Err(error) = publish(&store, &manifest, &reason)
                 {
+                    // Somebody else was first with the release.
+                    if matches!(error, store::Error::Taken(_)) {
+                        fs::remove_file(manifest.record.dirs.manifest())?;
+                        return Err(error.into());
+                    }
                     notify(Notice::Warning(describe(&error)));
                 }
                 Ok((Outcome::Built, manifest))
@@ -933,7 +943,8 @@ impl Session<'_> {
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<(), Error> {
         self.check_lock(spec, facts, plan)?;
-        if plan.stored
+        // Whoever turns the store off has his reasons.
+        if spec.reuse.value
             && let Some(registered) = self.store().registered(&plan.record.release)?
         {
             registered
@@ -958,6 +969,10 @@ impl Session<'_> {
         if self.lock_check != LockCheck::Pins && locked.is_some() {
             lock.check_format()?;
         }
+        // Uncommitted edits are another kernel than the locked one, and say so in their release.
+        if self.lock_check == LockCheck::Inputs && plan.record.base.is_some() {
+            return Ok(());
+        }
         let changes = match (self.lock_check, locked) {
             (LockCheck::Pins, _) | (LockCheck::Inputs, None) => return Ok(()),
             (LockCheck::All, None) => {
@@ -973,6 +988,18 @@ impl Session<'_> {
                 });
                 changes
             }
+        };
+        let changes = match (self.lock_check, locked) {
+            (LockCheck::All, Some(locked)) => {
+                let mut changes = changes;
+                changes.extend(lockfile::changes(
+                    &self.spec.root,
+                    spec.name.as_str(),
+                    locked,
+                )?);
+                changes
+            }
+            _ => changes,
         };
         if changes.is_empty() {
             return Ok(());
@@ -1221,7 +1248,6 @@ impl Session<'_> {
         }
         if let Some((_, Some(label))) = pinned
             && tree.patches.is_empty()
-            && warm.is_none()
         {
             tree.label = LabelHint::Reference { name: label };
         }

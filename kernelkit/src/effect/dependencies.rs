@@ -33,13 +33,7 @@ pub(super) fn uncovered(
     dirs: &Dirs,
     covered: &Snapshot,
 ) -> Result<Vec<Uncovered>, super::run::Error> {
-    let mut commands = Vec::new();
-    for entry in fs::below(&dirs.build) {
-        let entry = entry?;
-        if entry.file_name().starts_with('.') && entry.file_name().ends_with(".cmd") {
-            commands.push(entry.into_path());
-        }
-    }
+    let commands = command_files(&dirs.build)?;
     let tree = Tree {
         dirs,
         covered,
@@ -85,6 +79,21 @@ pub(super) fn uncovered(
     })?;
     let found = found.into_inner().expect("as above");
     Ok(found.into_iter().collect())
+}
+
+/// Every `.cmd` file of a build directory; none where there is no directory.
+pub(super) fn command_files(build: &Utf8Path) -> Result<Vec<Utf8PathBuf>, fs::Error> {
+    let mut commands = Vec::new();
+    if !build.is_dir() {
+        return Ok(commands);
+    }
+    for entry in fs::below(build) {
+        let entry = entry?;
+        if entry.file_name().starts_with('.') && entry.file_name().ends_with(".cmd") {
+            commands.push(entry.into_path());
+        }
+    }
+    Ok(commands)
 }
 
 /// Has the objects compiled again if they are wanted again: were one of them switched off instead, its
@@ -171,7 +180,7 @@ impl Tree<'_> {
 }
 
 /// The lines of a `.cmd` file with what an object was made of, less those about symbols.
-fn lines(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split('\n').filter_map(|line| {
         if line.starts_with(' ') || line.starts_with('\t') {
             let line = line.trim_start();
@@ -184,13 +193,13 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What of a line can be in the source tree: absolute paths, and such as lead up from the build directory.
-fn paths(line: &str) -> impl Iterator<Item = &str> {
+pub(super) fn paths(line: &str) -> impl Iterator<Item = &str> {
     line.split_ascii_whitespace()
         .filter(|word| word.starts_with('/') || word.starts_with("../"))
 }
 
 /// `a/.x.o.cmd` is about `a/x.o`.
-fn object_of(command: &Utf8Path, build: &Utf8Path) -> Utf8PathBuf {
+pub(super) fn object_of(command: &Utf8Path, build: &Utf8Path) -> Utf8PathBuf {
     let name = command.file_name().unwrap_or_default();
     let name = name.strip_prefix('.').unwrap_or(name);
     let object = command.with_file_name(name.strip_suffix(".cmd").unwrap_or(name));

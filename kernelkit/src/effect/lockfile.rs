@@ -6,7 +6,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::fs;
 use crate::lock::{
-    DIRECTORY, Error as LockError, FILE, Lock, LockedTrust, config_path, mailed_path,
+    Change, DIRECTORY, Error as LockError, FILE, Kernel, Lock, LockedTrust, config_path,
+    mailed_path,
 };
 use crate::source::{AppliedPatch, Sha256};
 
@@ -46,10 +47,28 @@ pub fn read_config(root: &Utf8Path, kernel: &str) -> Result<Option<String>, Erro
     Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 
-/// The certificates that a locked kernel is to trust, as the build reads them; `None` where the file is gone.
-pub fn read_trust(root: &Utf8Path, trust: &LockedTrust) -> Result<Option<String>, Error> {
-    let bytes = fs::read_optional(root.join(&trust.path))?;
-    Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+/// The files of `kernel.lock.d` that are not what the lock's entry of a kernel says: changed, or gone.
+pub fn changes(root: &Utf8Path, name: &str, kernel: &Kernel) -> Result<Vec<Change>, Error> {
+    let config = [(config_path(name), kernel.config.sha256)];
+    let trust = kernel.trust.iter();
+    let trust = trust.map(|trust| (trust.path.clone(), trust.sha256));
+    let series = Utf8Path::new(DIRECTORY).join("series");
+    let patches = kernel.source.patches.iter();
+    let mailed = patches.filter(|patch| patch.path.starts_with(&series));
+    let mailed = mailed.map(|patch| (patch.path.clone(), patch.sha256));
+    let mut changes = Vec::new();
+    for (path, sha256) in config.into_iter().chain(trust).chain(mailed) {
+        let bytes = fs::read_optional(root.join(&path))?;
+        let found = bytes.map(|bytes| Sha256::of(&bytes));
+        if found != Some(sha256) {
+            changes.push(Change {
+                field: path.into_string(),
+                old: Some(sha256.to_string()),
+                new: found.map(|found| found.to_string()),
+            });
+        }
+    }
+    Ok(changes)
 }
 
 /// Writes the configurations in `configs`, by kernel, the mailed `patches` and the certificates in `trusted`, then

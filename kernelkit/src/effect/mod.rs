@@ -9,6 +9,7 @@ mod borrow;
 pub mod build;
 pub mod certificates;
 pub mod configure;
+mod contents;
 pub mod dependencies;
 pub mod doctor;
 mod drift;

@@ -6,10 +6,11 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::contents::{self, Changes, Stale, State};
 use super::dependencies::{self, Uncovered};
 use super::drift::{self, Change};
 use super::fs::{self, Context as _};
@@ -26,6 +27,7 @@ use crate::report::Ccache;
 use crate::source::snapshot::Snapshot;
 use crate::source::{Sha256, TreeId};
 use crate::surroundings::Surroundings;
+use crate::trust;
 
 /// What a run tells while it goes on.
 #[derive(Clone, Debug)]
@@ -138,6 +140,14 @@ pub enum Error {
         /// Found after the build.
         after: TreeId,
     },
+    /// The source was written to while it was compiled, again and again.
+    #[error("{file} in the source tree {path} was written to each time it was compiled")]
+    SourceTouched {
+        /// The tree.
+        path: Utf8PathBuf,
+        /// The first such file.
+        file: Utf8PathBuf,
+    },
     /// Files of the source were compiled that are no part of its id.
     #[error("{}", dependencies::describe(uncovered))]
     Uncovered {
@@ -180,6 +190,7 @@ impl Error {
             Error::ConfigDrift { report, .. } => Some(format!("this is a fault of cargo kernel: please report it with {report}, which holds what it takes to repeat it (look at it first: it names paths of this machine)")),
             Error::Mismatch { .. } => Some("run it again with `--no-reuse`; if it stays, please report it with the plan's JSON".to_owned()),
             Error::SourceChanged { .. } => Some("run the same command again: only what changed is compiled".to_owned()),
+            Error::SourceTouched { .. } => Some("find out what writes to it (an editor, a synchronization), and run the same command again".to_owned()),
             Error::Uncovered { source_dir, uncovered } => Some(dependencies::hint(source_dir, uncovered)),
             Error::NoOutput { .. } => Some("do the `targets` leave out what is installed?".to_owned()),
         }
@@ -301,10 +312,12 @@ impl<'a> Run<'a> {
         if let Some((ccache, config)) = &self.plan.ccache {
             let statistics = self.log.dir().join("ccache-statistics.log");
             fs::create_dir_all(&ccache.dir)?;
-            fs::write_atomic(
-                &ccache.config,
-                format!("{config}stats_log = {statistics}\n").as_bytes(),
-            )?;
+            let mut config = format!("{config}stats_log = {statistics}\n");
+            if self.plan.volatile {
+                let headers = dirs.beside_build(contents::HEADERS);
+                config.push_str(&format!("extra_files_to_hash = {headers}\n"));
+            }
+            fs::write_atomic(&ccache.config, config.as_bytes())?;
         }
         Ok(())
     }
@@ -317,69 +330,50 @@ impl<'a> Run<'a> {
         let plan = self.plan;
         let dirs = &plan.record.dirs;
         self.begin()?;
+        if plan.trusted.is_empty() {
+            fs::remove_file(dirs.build.join(trust::FILE))?;
+        }
+        let mut before = self.begin_source(covered)?;
         let objects_of = self.borrow()?;
         let staging = staging(dirs);
-        fs::remove_dir_all(&staging)?;
         let mut devtools = Vec::new();
-        for step in &plan.steps {
-            match step {
-                Step::Configure {
-                    path,
-                    sha256,
-                    confirm,
-                } => self.configure(path, *sha256, confirm)?,
-                Step::Certificates { path, .. } => {
-                    fs::write_if_changed(path, plan.trusted.as_bytes())?;
-                }
-                Step::Compile { call } => self.compile(call)?,
-                Step::InstallFile { from, to } => {
-                    self.stage("install", None, |_| install_file(from, &staging.join(to)))?
-                }
-                Step::InstallModules {
-                    call,
-                    directory,
-                    source_symlink,
-                } => {
-                    self.stage("install", Some(call), |run| run.make("install", call))?;
-                    let directory = staging.join(directory);
-                    for link in ["build", "source"] {
-                        fs::remove_file(directory.join(link))?;
-                    }
-                    if *source_symlink {
-                        let link = directory.join("source");
-                        std::os::unix::fs::symlink(&dirs.source, &link).context("link", &link)?;
-                    }
-                }
-                // Nix carries it out; nobody hands it in here.
-                Step::Realise { .. } => {}
-                Step::Devtools { call, path } => {
-                    match self.stage("devtools", Some(call), |run| run.make("devtools", call)) {
-                        Ok(()) => devtools.push(path.clone()),
-                        Err(Error::Exec(exec::Error::Interrupted)) => {
-                            return Err(exec::Error::Interrupted.into());
-                        }
-                        Err(error) => {
-                            let message = format!(
-                                "{} was not written: {error}",
-                                path.file_name().unwrap_or_default()
-                            );
-                            self.log.line(&format!("warning: {message}"))?;
-                            (self.on_event)(Event::Warning { message });
-                        }
-                    }
-                }
+        // Twice is enough for who saves a file while it is compiled; more is somebody who keeps on writing.
+        for attempt in 1.. {
+            fs::remove_dir_all(&staging)?;
+            devtools = self.steps(&staging)?;
+            self.confirm_config(&dirs.build.join(".config"), &plan.dot_config)?;
+            if let Some(after) = rescan().filter(|after| *after != plan.record.identity.source) {
+                self.distrust_ccache()?;
+                return Err(Error::SourceChanged {
+                    path: dirs.source.clone(),
+                    before: plan.record.identity.source,
+                    after,
+                });
             }
+            let Some(seen) = before else { break };
+            let after = covered()?.unwrap_or_default();
+            let touched = contents::touched(&seen, &after);
+            if touched.is_empty() {
+                break;
+            }
+            self.distrust_ccache()?;
+            let file = touched.first().unwrap_or(&dirs.source).to_owned();
+            if attempt == ATTEMPTS {
+                return Err(Error::SourceTouched {
+                    path: dirs.source.clone(),
+                    file,
+                });
+            }
+            self.log.line(&format!(
+                "{file} was written to while it was compiled: what was made of it is compiled again"
+            ))?;
+            self.drop_stale(&after, &touched, None)?;
+            contents::write(dirs, State::Building, &after)?;
+            before = Some(after);
         }
-        self.confirm_config(&dirs.build.join(".config"), &plan.dot_config)?;
-        if let Some(after) = rescan().filter(|after| *after != plan.record.identity.source) {
-            return Err(Error::SourceChanged {
-                path: dirs.source.clone(),
-                before: plan.record.identity.source,
-                after,
-            });
-        }
-        if let Some(covered) = covered()? {
-            let uncovered = dependencies::uncovered(dirs, &covered)?;
+        let covered = covered()?;
+        if let Some(covered) = &covered {
+            let uncovered = dependencies::uncovered(dirs, covered)?;
             if !uncovered.is_empty() {
                 dependencies::remove_objects(&uncovered)?;
                 return Err(Error::Uncovered {
@@ -436,8 +430,145 @@ impl<'a> Run<'a> {
             let marker = dirs.beside_build(borrow::OBJECTS);
             fs::write_atomic(marker, objects.to_string().as_bytes())?;
         }
+        if plan.volatile
+            && let Some(covered) = &covered
+        {
+            contents::write(dirs, State::Finished, covered)?;
+        }
         fs::write_atomic(dirs.manifest(), manifest.to_json().as_bytes())?;
         Ok(manifest)
+    }
+
+    /// Carries the plan's steps out; the developer files that were written.
+    fn steps(&mut self, staging: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
+        let plan = self.plan;
+        let dirs = &plan.record.dirs;
+        let mut devtools = Vec::new();
+        for step in &plan.steps {
+            match step {
+                Step::Configure {
+                    path,
+                    sha256,
+                    confirm,
+                } => self.configure(path, *sha256, confirm)?,
+                Step::Certificates { path, .. } => {
+                    fs::write_if_changed(path, plan.trusted.as_bytes())?;
+                }
+                Step::Compile { call } => self.compile(call)?,
+                Step::InstallFile { from, to } => {
+                    self.stage("install", None, |_| install_file(from, &staging.join(to)))?
+                }
+                Step::InstallModules {
+                    call,
+                    directory,
+                    source_symlink,
+                } => {
+                    self.stage("install", Some(call), |run| run.make("install", call))?;
+                    let directory = staging.join(directory);
+                    for link in ["build", "source"] {
+                        fs::remove_file(directory.join(link))?;
+                    }
+                    if *source_symlink {
+                        let link = directory.join("source");
+                        std::os::unix::fs::symlink(&dirs.source, &link).context("link", &link)?;
+                    }
+                }
+                // Nix carries it out; nobody hands it in here.
+                Step::Realise { .. } => {}
+                Step::Devtools { call, path } => {
+                    match self.stage("devtools", Some(call), |run| run.make("devtools", call)) {
+                        Ok(()) => devtools.push(path.clone()),
+                        Err(Error::Exec(exec::Error::Interrupted)) => {
+                            return Err(exec::Error::Interrupted.into());
+                        }
+                        Err(error) => {
+                            let message = format!(
+                                "{} was not written: {error}",
+                                path.file_name().unwrap_or_default()
+                            );
+                            self.log.line(&format!("warning: {message}"))?;
+                            (self.on_event)(Event::Warning { message });
+                        }
+                    }
+                }
+            }
+        }
+        Ok(devtools)
+    }
+
+    /// What the source is before make runs; objects of other content are removed. `None` where the source cannot
+    /// change.
+    fn begin_source(&mut self, covered: Covered<'_>) -> Result<Option<Snapshot>, Error> {
+        let dirs = &self.plan.record.dirs;
+        if !self.plan.volatile {
+            contents::forget(dirs)?;
+            return Ok(None);
+        }
+        let now = covered()?;
+        contents::write_headers(dirs, now.as_ref())?;
+        let Some(now) = now else {
+            contents::forget(dirs)?;
+            return Ok(None);
+        };
+        if let Some(record) = contents::read(dirs)? {
+            let changes = contents::changed(&record, &now);
+            if record.state() == State::Building && !changes.is_empty() {
+                self.distrust_ccache()?;
+            }
+            let since = fs::modified(dirs.beside_build(COMPILED))?;
+            self.drop_stale(&now, &changes, since)?;
+        }
+        contents::write(dirs, State::Building, &now)?;
+        Ok(Some(now))
+    }
+
+    /// Removes the objects that were made of what changed; all of them where that is not known.
+    fn drop_stale(
+        &mut self,
+        now: &Snapshot,
+        changes: &Changes,
+        since: Option<SystemTime>,
+    ) -> Result<(), Error> {
+        let dirs = &self.plan.record.dirs;
+        match contents::stale(dirs, now, changes, since)? {
+            Stale::Nothing => {}
+            Stale::Objects(objects) => {
+                for one in &objects {
+                    self.log
+                        .line(&format!("{} goes: {} changed", one.object, one.changed))?;
+                }
+                contents::remove(dirs, &objects)?;
+            }
+            Stale::Everything(file) => {
+                self.begin_afresh(&format!("{file} changed, and make would not notice"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_afresh(&mut self, reason: &str) -> Result<(), Error> {
+        let dirs = &self.plan.record.dirs;
+        let message = format!("{reason}: compiling afresh");
+        self.log.line(&format!("warning: {message}"))?;
+        (self.on_event)(Event::Warning { message });
+        fs::remove_dir_all(&dirs.build)?;
+        fs::remove_file(dirs.beside_build(COMPILED))?;
+        fs::create_dir_all(&dirs.build)?;
+        Ok(())
+    }
+
+    /// The source changed while it was compiled, and ccache may have an object of another text than it hashed.
+    fn distrust_ccache(&mut self) -> Result<(), Error> {
+        let dirs = &self.plan.record.dirs;
+        if let Some((ccache, _)) = &self.plan.ccache
+            && let Some(since) = fs::modified(dirs.beside_build(COMPILED))?
+        {
+            let gone = contents::drop_from_ccache(&ccache.dir, since)?;
+            self.log.line(&format!(
+                "the source changed under the compiler: {gone} entries of the compiler cache are dropped"
+            ))?;
+        }
+        Ok(())
     }
 
     /// Begins with a neighbour's objects where there are none of this tree yet. Tells whose they are.
@@ -564,32 +695,25 @@ impl<'a> Run<'a> {
         result
     }
 
-    /// Begins afresh where files of the source changed without a newer time since they were
-    /// compiled here: make would keep the old objects, and one identity would name two kernels.
+    /// Begins afresh where the objects are those of another toolchain: make knows a compiler by what it says of its
+    /// version, and the identity knows it by its content.
     fn drop_what_make_would_miss(&mut self) -> Result<(), Error> {
         let dirs = &self.plan.record.dirs;
+        let Some(before) = Compiled::before(dirs)? else {
+            return match dirs.beside_build(COMPILED).exists() {
+                true => self.begin_afresh("an earlier cargo-kernel made the objects"),
+                false => Ok(()),
+            };
+        };
         let now = Compiled::now(self.plan);
-        let has_changed = Compiled::before(dirs)?
-            .is_some_and(|before| before != now && before.directory == now.directory);
-        if self.plan.volatile
-            && has_changed
-            && let Some(time) = fs::modified(dirs.beside_build(COMPILED))?
-            && source::changed_behind_make(
-                &dirs.source,
-                dirs.state.parent().unwrap_or(&dirs.state),
-                time,
-            )?
-        {
-            let message = format!(
-                "files in {} changed but kept old times, which make would not notice: compiling afresh",
-                dirs.source
-            );
-            self.log.line(&format!("warning: {message}"))?;
-            (self.on_event)(Event::Warning { message });
-            fs::remove_dir_all(&dirs.build)?;
-            fs::create_dir_all(&dirs.build)?;
+        if before.toolchain != now.toolchain {
+            return self.begin_afresh("the toolchain is another one than the objects were made by");
         }
-        Ok(())
+        let is_known = !self.plan.volatile || contents::read(dirs)?.is_some();
+        match is_known || before.directory != now.directory {
+            true => Ok(()),
+            false => self.begin_afresh("it is not known what the objects were compiled from"),
+        }
     }
 
     /// Runs a make call into the stage's log.
@@ -650,13 +774,16 @@ const UNFINISHED: &str = "compiling";
 /// and what its answer hung on.
 const CONFIRMED: &str = "confirmed";
 
+/// How often a source is compiled that is written to meanwhile.
+const ATTEMPTS: u32 = 3;
+
 /// Holds a [`Compiled`]; its time is when that began.
 const COMPILED: &str = "compiled";
 
-/// Which tree is compiled in a build directory, and where it lies.
-#[derive(PartialEq, Eq)]
+/// Which tree is compiled in a build directory, by what, and where it lies.
 pub(super) struct Compiled {
     source: String,
+    toolchain: String,
     pub(super) directory: Utf8PathBuf,
 }
 
@@ -664,6 +791,7 @@ impl Compiled {
     fn now(plan: &Plan) -> Self {
         Compiled {
             source: plan.record.identity.source.to_string(),
+            toolchain: plan.record.identity.toolchain.clone(),
             directory: plan.record.dirs.source.clone(),
         }
     }
@@ -672,9 +800,11 @@ impl Compiled {
     pub(super) fn before(dirs: &Dirs) -> Result<Option<Self>, fs::Error> {
         let marker = fs::read_optional(dirs.beside_build(COMPILED))?;
         Ok(marker.and_then(|bytes| {
-            let (source, directory) = std::str::from_utf8(&bytes).ok()?.split_once(' ')?;
+            let (source, rest) = std::str::from_utf8(&bytes).ok()?.split_once(' ')?;
+            let (toolchain, directory) = rest.split_once(' ')?;
             Some(Compiled {
                 source: source.to_owned(),
+                toolchain: toolchain.to_owned(),
                 directory: directory.into(),
             })
         }))
@@ -683,7 +813,7 @@ impl Compiled {
 
 impl fmt::Display for Compiled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.source, self.directory)
+        write!(f, "{} {} {}", self.source, self.toolchain, self.directory)
     }
 }
 

@@ -24,6 +24,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::fs::{self, Context as _};
 use crate::identity::Identity;
+use crate::manifest::Manifest;
 use crate::store::{
     self, Check, Entry, File, Kind, Lookup, Prune, Registered, SCHEMA, State, Store, Summary,
     Taken, is_entry_name,
@@ -198,8 +199,25 @@ impl HostStore {
             return Err(Error::Name(release.to_owned()));
         }
         let path = self.root.join(REGISTER).join(release);
-        let Some(json) = fs::read_optional(&path)? else {
-            return Ok(None);
+        // A pipe in its place would be waited for.
+        let is_file = std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
+        let json = if is_file {
+            fs::read_optional(&path)?
+        } else {
+            None
+        };
+        let Some(json) = json else {
+            // What a copy of the store lost is in the entry.
+            let entry = self.read_record(release)?.ok();
+            let manifest = entry.and_then(|entry| {
+                let manifest: Manifest = serde_json::from_value(entry.manifest).ok()?;
+                Some((manifest.record, entry.created))
+            });
+            return Ok(manifest
+                .filter(|(record, _)| !record.identity.release.is_empty())
+                .map(|(record, created)| {
+                    Registered::new(record.name.as_str(), release, &record.identity, created)
+                }));
         };
         let registered = serde_json::from_slice(&json);
         registered
@@ -213,13 +231,17 @@ impl HostStore {
     /// It names another one, or the register cannot be written.
     pub fn register(&self, kernel: &str, release: &str, identity: &Identity) -> Result<(), Error> {
         loop {
-            if let Some(registered) = self.registered(release)? {
-                return Ok(registered.admits(kernel, identity)?);
+            let registered = self.registered(release)?;
+            if let Some(registered) = &registered {
+                registered.admits(kernel, identity)?;
+            }
+            let path = self.root.join(REGISTER).join(release);
+            if registered.is_some() && path.exists() {
+                return Ok(());
             }
             let now = seconds(SystemTime::now());
             let line = Registered::new(kernel, release, identity, now);
             let json = serde_json::to_vec(&line).expect("a line has only string keys");
-            let path = self.root.join(REGISTER).join(release);
             // Of two that write at once the second finds the first one's.
             if fs::write_new(&path, &json)? {
                 return Ok(());

@@ -149,6 +149,32 @@ fn a_release_fits_or_is_refused() {
 }
 
 #[test]
+fn a_localversion_of_the_users_own_stays() {
+    let label = Label::slug("vanilla").unwrap();
+    let rows = [
+        ("{version}-{label}", "-v", "6.12-v-vanilla"),
+        (
+            "{version}-{build}-{label}",
+            "-1000-van",
+            "6.12-1000-van-1000-vanilla",
+        ),
+        (
+            "{version}-{label}-{digest}",
+            "-v",
+            "6.12-v-vanilla-{digest}",
+        ),
+        ("{version}", "-mine", "6.12-mine"),
+    ];
+    for (template, own, expected) in rows {
+        let words = Words {
+            build: Some("1000"),
+            ..words("6.12", own, Some(&label))
+        };
+        assert_eq!(composed(template, &words), expected);
+    }
+}
+
+#[test]
 fn an_edited_tree_keeps_the_digest_of_its_base_and_fits() {
     let label = Label::slug("one-two-three-four-five-six-seven-eight").unwrap();
     let words = words("6.12.117", "", Some(&label));

@@ -72,10 +72,14 @@ impl<'a> Unlisted<'a> {
                 .split(|byte| *byte == b'/')
                 .any(|part| part.starts_with(b"."))
             && !self.builds.iter().any(|build| path.starts_with(build))
-            && path
-                .strip_prefix(b"tools/")
-                .is_none_or(|below| TOOLS.iter().any(|tool| below.starts_with(tool.as_bytes())))
+            && (!path.starts_with(b"tools/") || is_built_tool(path))
     }
+}
+
+/// Whether a path is one of `tools/` that a kernel's build enters.
+pub fn is_built_tool(path: &[u8]) -> bool {
+    path.strip_prefix(b"tools/")
+        .is_some_and(|below| TOOLS.iter().any(|tool| below.starts_with(tool.as_bytes())))
 }
 
 /// Whether a directory of the top that git does not list is one that Kbuild can be told to enter, by

@@ -465,7 +465,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "\"{version}-{label}-{digest}\"",
         example: "\"{version}-{arch}-{digest}\"",
         flag: Some("--release-template"),
-        doc: "How the release (`uname -r`) is composed, of `{version}`, with which it begins, `{series}` (`6.12`), `{flavour}`, `{arch}`, `{dist}`, `{build}`, `{label}` and `{digest}`. A field without a value takes the separator before it along. Without `{digest}`, the first identity that goes into the store under a release keeps it.",
+        doc: "How the release (`uname -r`) is composed, of `{version}`, with which it begins, `{series}` (`6.12`), `{flavour}`, `{arch}`, `{dist}`, `{build}`, `{label}` and `{digest}`. A label for which there is no room takes the separator before it along. Without `{digest}`, the first identity that goes into the store under a release keeps it.",
         read: Read::Kernel(|layer, input| {
             layer.release = input.sourced(input.parsed(value::release)?);
             Ok(())

@@ -44,6 +44,11 @@ fn the_way_a_file_was_written_does_not_count() {
         );
     }
     assert_eq!(hashes(read(&der).unwrap()), [HASHES[0]]);
+    let marked = [b"\xef\xbb\xbf", ONE.as_bytes()].concat();
+    let latin = [b"# Z\xfcrich\n", ONE.as_bytes()].concat();
+    for bytes in [marked, latin] {
+        assert_eq!(hashes(read(&bytes).unwrap()), [HASHES[0]]);
+    }
     assert_eq!(Trust::new(plain).pem(), ONE);
 }
 

@@ -343,6 +343,13 @@ pub(super) fn is_url(repository: &str) -> bool {
 
 /// git in `dir`, with nothing of the caller's environment that changes what it answers.
 pub(super) fn git(context: &Context<'_>, dir: &Utf8Path) -> Call {
+    // Programs of the user's that git would run or ask have no say in which bytes a commit has. An empty
+    // core.fsmonitor is off in every version of git.
+    caller("git", context, dir).args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor="])
+}
+
+/// A program that calls git in `dir`: the environment of [`git`].
+pub(super) fn caller(program: &str, context: &Context<'_>, dir: &Utf8Path) -> Call {
     const PASSED_ON: [&str; 7] = [
         "GIT_ASKPASS",
         "GIT_SSH",
@@ -353,7 +360,7 @@ pub(super) fn git(context: &Context<'_>, dir: &Utf8Path) -> Call {
         "XDG_CONFIG_HOME",
     ];
     let environment = context.environment;
-    let mut call = Call::new("git", dir).envs(&environment.tool_variables());
+    let mut call = Call::new(program, dir).envs(&environment.tool_variables());
     for (name, value) in &environment.variables {
         if PASSED_ON.contains(&name.as_str()) || name.to_ascii_lowercase().ends_with("_proxy") {
             call = call.env(name, value);
@@ -375,12 +382,10 @@ pub(super) fn git(context: &Context<'_>, dir: &Utf8Path) -> Call {
                 format!("Authorization: {}", credentials::basic(login)),
             );
     }
-    // Programs of the user's that git would run or ask, and objects that stand in for others, have no say
-    // in which bytes a commit has. An empty core.fsmonitor is off in every version of git.
+    // Objects that stand in for others have no say either.
     call.env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_NO_REPLACE_OBJECTS", "1")
-        .args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor="])
 }
 
 /// Standard output of a call that may answer "no": `None` where it fails.

@@ -8,7 +8,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::git::git;
+use super::git::{self, git};
 use super::{Context, Error as SourceError, Progress, cache};
 use crate::effect::{exec, fs};
 use crate::patch::mail::{self, Subject};
@@ -234,9 +234,7 @@ fn fetch(
     fs::remove_dir_all(&fresh)?;
     fs::create_dir_all(&fresh)?;
     // It reads git's settings and asks servers as git does.
-    let mut call = git(context, &fresh);
-    "b4".clone_into(&mut call.program);
-    let call = call
+    let call = git::caller("b4", context, &fresh)
         .args(["am", "--outdir", fresh.as_str(), "--mbox-name", "series"])
         .args(["--", requested.trim_matches(['<', '>'])]);
     if let Err(error) = exec::capture(&call) {

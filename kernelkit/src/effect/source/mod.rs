@@ -43,7 +43,7 @@ use crate::effect::environment::Environment;
 use crate::effect::{exec, fs};
 use crate::nix::debian_root::MIRROR;
 use crate::patch::Entry;
-use crate::source::snapshot::{Snapshot, Time};
+use crate::source::snapshot::Snapshot;
 pub use crate::source::{Commit, LabelHint, Tree, Verification};
 use crate::source::{Sha256, Source};
 use crate::version::{InvalidSelector, KernelVersion, MakefileError, Mirror};
@@ -376,27 +376,6 @@ pub(in crate::effect) fn archive_of(
 /// user's are not looked at: their id says what they are.
 pub fn verify(tree: &Tree, context: &Context<'_>) -> Result<(), Error> {
     cache::verify(&context.environment.cache_dir, &tree.dir)
-}
-
-/// Whether make would miss a change in `directory` since then. Make goes by the time of
-/// modification alone; a file that an archive or `cp -p` has put there keeps an old one, and
-/// only the time of its inode's change tells.
-/// `without` is a directory in it that does not matter.
-pub fn changed_behind_make(
-    directory: &Utf8Path,
-    without: &Utf8Path,
-    since: SystemTime,
-) -> Result<bool, Error> {
-    let since = Time::from(since);
-    let without = without.strip_prefix(directory).ok();
-    let without: Vec<Vec<u8>> = without
-        .map(|path| path.as_str().as_bytes().to_vec())
-        .into_iter()
-        .collect();
-    let snapshot = scan::walk_without(directory, &without)?;
-    Ok(snapshot
-        .files()
-        .any(|(_, file)| file.stamp.changed > since && file.stamp.modified <= since))
 }
 
 /// The files whose content the id of a prepared tree covers; `None` where they are not known any more.
