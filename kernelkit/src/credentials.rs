@@ -81,9 +81,24 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// How the names of other parameters end whose values are keys.
+const SECRET_ENDINGS: [&str; 8] = [
+    "access_key",
+    "api_key",
+    "jwt",
+    "password",
+    "private_key",
+    "secret",
+    "signature",
+    "token",
+];
+
 fn is_secret(parameter: &&str) -> bool {
-    let name = parameter.split('=').next().unwrap_or_default();
-    SECRET_PARAMETERS.contains(&name.to_ascii_lowercase().as_str())
+    let name = decoded(parameter.split('=').next().unwrap_or_default());
+    let name = name.to_ascii_lowercase();
+    let plain = name.replace('-', "_");
+    SECRET_PARAMETERS.contains(&name.as_str())
+        || SECRET_ENDINGS.iter().any(|ending| plain.ends_with(ending))
 }
 
 /// A URL without user, password and keys; anything else as it is.
@@ -98,8 +113,14 @@ pub fn public(url: &str) -> String {
         _ => String::new(),
     };
     let query = parts.query.map(|query| {
-        let open: Vec<_> = query.split('&').filter(|part| !is_secret(part)).collect();
-        open.join("&")
+        let parts = query.split(['&', ';']);
+        match parts.clone().any(|part| is_secret(&part)) {
+            true => parts
+                .filter(|part| !is_secret(part))
+                .collect::<Vec<_>>()
+                .join("&"),
+            false => query.to_owned(),
+        }
     });
     let query = match query {
         Some(query) if query.is_empty() && parts.query != Some("") => String::new(),
@@ -253,7 +274,7 @@ impl Credentials {
         let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
         table
             .iter()
-            .filter(|(url, _)| url.starts_with("http"))
+            .filter(|(url, _)| url.to_ascii_lowercase().starts_with("http"))
             .filter_map(|(url, secret)| Some((url.clone(), secret.login.clone()?)))
             .collect()
     }

@@ -167,13 +167,14 @@ pub fn hazards(config: &DotConfig, trusted: bool, make_flags: &[String]) -> Vec<
     hazards
 }
 
-fn of_flag(flag: &str) -> impl Iterator<Item = Hazard> {
+fn of_flag(flag: &str) -> Vec<Hazard> {
     let (variable, value) = flag.split_once('=').unwrap_or((flag, ""));
     // What runs in the build has output that the kernel's sources define.
     let in_kernel = !variable.starts_with("HOST") && !variable.starts_with("KBUILD_HOST");
-    value
-        .split(|character: char| character.is_whitespace() || "\"',".contains(character))
-        .filter(move |word| in_kernel && is_native(word))
+    let words = crate::process::words(value);
+    let words = words.iter().flat_map(|word| word.split(','));
+    words
+        .filter(|word| in_kernel && is_native(word))
         .map(|word| Hazard {
             cause: Cause::Flag {
                 variable: variable.to_owned(),
@@ -183,15 +184,14 @@ fn of_flag(flag: &str) -> impl Iterator<Item = Hazard> {
             cure: "name the processor, such as `-march=x86-64-v3`; `gcc -march=native -Q --help=target` says what this one is called"
                 .to_owned(),
         })
+        .collect()
 }
 
+/// `-Ctarget-cpu=native` and `--codegen=target-cpu=native` have the option at their end, `-target-cpu native` is two words.
 fn is_native(word: &str) -> bool {
-    let word = word.trim_start_matches("-C").trim_start_matches("-Z");
     // `-mcpu=native+nofp` takes an extension away.
-    NATIVE.iter().any(|option| {
-        word.strip_prefix(option)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
-    })
+    let (word, _) = word.split_once('+').unwrap_or((word, ""));
+    word == "native" || NATIVE.iter().any(|option| word.ends_with(option))
 }
 
 fn of_config(config: &DotConfig, trusted: bool) -> Vec<Hazard> {

@@ -104,9 +104,51 @@ pub fn quote(word: &str) -> String {
     }
 }
 
+/// The words that a shell makes of a text: split at white space outside of quotes, quotes and backslashes taken off.
+/// Nothing is expanded; a quote without its twin goes to the end.
+pub fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match (quote, character) {
+            (Some(open), _) if character == open => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            (None | Some('"'), '\\') => {
+                let next = characters.next();
+                word.get_or_insert_default().extend(next);
+            }
+            (None, _) if character.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_those_of_a_shell() {
+        let rows: [(&str, &[&str]); 7] = [
+            ("a  b", &["a", "b"]),
+            ("-march=\"native\"", &["-march=native"]),
+            ("-march=nat\\ive", &["-march=native"]),
+            ("-i\"nclude\" x", &["-include", "x"]),
+            ("'a b'c \"\"", &["a bc", ""]),
+            ("\"a\\\"b", &["a\"b"]),
+            ("", &[]),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(words(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn display_is_pasteable_shell() {

@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use super::snapshot::Snapshot;
 
 /// Extensions of what is compiled, preprocessed, assembled, embedded or run while a kernel is built.
-const EXTENSIONS: [&str; 24] = [
-    "S", "asn1", "awk", "bc", "c", "dts", "dtsi", "dtso", "h", "inc", "l", "lds", "pem", "pl",
-    "py", "rs", "s", "sed", "sh", "tbl", "tmpl", "uni", "x509", "y",
+const EXTENSIONS: [&str; 30] = [
+    "S", "asn1", "awk", "bc", "c", "dts", "dtsi", "dtso", "h", "inc", "include", "l", "lds", "map",
+    "mk", "pbm", "pem", "pgm", "pl", "ppm", "py", "rs", "s", "sed", "sh", "tbl", "tmpl", "uni",
+    "x509", "y",
 ];
 
 /// The directories of `tools/` that a kernel's build enters (`prepare` in its Makefile: objtool and
@@ -41,10 +42,20 @@ impl<'a> Unlisted<'a> {
         let (repositories, listed): (Vec<&Vec<u8>>, Vec<&Vec<u8>>) =
             listed.iter().partition(|path| path.ends_with(b"/"));
         let mut tops: HashSet<&[u8]> = listed.iter().filter_map(|path| top(path)).collect();
+        // Where git lists files, a build or another tree has no place.
+        let mut own: HashSet<&[u8]> = HashSet::new();
+        for path in &listed {
+            let ends = path.iter().enumerate().rev();
+            for (at, _) in ends.filter(|(_, byte)| **byte == b'/') {
+                if !own.insert(&path[..=at]) {
+                    break;
+                }
+            }
+        }
         let mut builds = Vec::new();
         for (directory, file) in walked.files() {
             let (path, name) = (&directory.path[..], directory.name(file));
-            if is_elsewhere(name) && !path.is_empty() {
+            if is_elsewhere(name) && !path.is_empty() && !own.contains(path) {
                 builds.push(path);
             }
             // Kbuild can be told to enter it.
@@ -109,7 +120,7 @@ fn is_read(name: &[u8]) -> bool {
 /// At the top nothing is compiled, and people keep scripts and notes there.
 fn is_read_at_the_top(name: &[u8]) -> bool {
     is_makefile(name)
-        || has_extension(name, &["pem", "x509"])
+        || has_extension(name, &["mk", "pem", "x509"])
         // As scripts/setlocalversion takes them.
         || (name.starts_with(b"localversion") && !name.contains(&b'~'))
 }

@@ -239,6 +239,17 @@ const READS: &[&str] = &[
     "-isystem",
 ];
 
+/// Options with text that is written and never opened.
+const WRITES: &[&str] = &[
+    "--debug-prefix-map=",
+    "--remap-path-prefix=",
+    "-D",
+    "-U",
+    "-fdebug-prefix-map=",
+    "-ffile-prefix-map=",
+    "-fmacro-prefix-map=",
+];
+
 /// References that mean the same on every machine.
 const REFERENCES: &[&str] = &["$(srctree)", "${srctree}", "$(objtree)", "${objtree}"];
 
@@ -249,10 +260,10 @@ const TREE: &str = "\u{1}";
 pub(super) fn parse(text: &str) -> Result<String, InvalidValue> {
     let name = name(text);
     // Before all that would show the text.
-    if is_secret(name) {
+    if let Some(secret) = secret(text) {
         return Err(InvalidValue::new(
-            format!("the make variable `{name}` holds a secret"),
-            match name {
+            format!("the make variable `{secret}` holds a secret"),
+            match secret.as_str() {
                 "KBUILD_SIGN_PIN" => {
                     "a build does not sign with a key of yours; `scripts/sign-file` in the build directory signs finished modules and reads KBUILD_SIGN_PIN from its own environment"
                 }
@@ -308,6 +319,19 @@ fn name(text: &str) -> &str {
         true => "",
         false => &text[..end],
     }
+}
+
+/// The name of a secret that is set at the beginning of `text`, or by one of its words.
+fn secret(text: &str) -> Option<String> {
+    let first = name(text);
+    if is_secret(first) {
+        return Some(first.to_owned());
+    }
+    text.split(|character: char| character.is_whitespace() || "\"'".contains(character))
+        .filter(|word| !word.starts_with('-'))
+        .filter_map(|word| word.split_once('='))
+        .map(|(name, _)| name.trim_end_matches([':', '+', '?']).replace('-', "_"))
+        .find(|name| is_secret(name))
 }
 
 fn is_secret(name: &str) -> bool {
@@ -374,21 +398,20 @@ fn check_value(name: &str, value: &str) -> Result<(), InvalidValue> {
     }
 }
 
-/// The first file in the words of a value that may lie outside of the kernel's tree: a
-/// response file, an operand, or what an option of [`READS`] names.
+/// The first file in the words of a value that may lie outside of the kernel's tree: a response file, an
+/// operand, what an option of [`READS`] names, or any path in an option but those of [`WRITES`].
 fn foreign_file(value: &str) -> Option<String> {
     let outside = |file: &str| {
-        let file = file.trim_start_matches(['"', '\'', '\\']);
         // GCC reads `@FILE` where there is such a file.
         file.starts_with(['/', '~'])
             || file.starts_with('@') && !file[1..].starts_with(TREE)
             || file.split('/').any(|component| component == "..")
     };
-    value
-        // `-Wl,-T,FILE` and `-Wa,@FILE` hand words on.
-        .split(|character: char| character.is_whitespace() || character == ',')
-        .map(|word| word.trim_matches(['"', '\'']))
-        .find_map(|word| {
+    let words = crate::process::words(value);
+    // `-Wl,-T,FILE` and `-Wa,@FILE` hand words on.
+    let words = words.iter().flat_map(|word| word.split(','));
+    words
+        .filter_map(|word| {
             let argument = |options: &[&str]| {
                 let strip = |option: &&str| word.strip_prefix(*option);
                 options.iter().find_map(strip)
@@ -396,12 +419,21 @@ fn foreign_file(value: &str) -> Option<String> {
             if let Some(name) = argument(LOOKED_UP) {
                 return (!name.starts_with(TREE) || outside(name)).then_some(name);
             }
-            let file = match word.starts_with('-') {
-                true => argument(READS)?,
-                false => word,
-            };
-            outside(file).then_some(file)
+            if !word.starts_with('-') {
+                return outside(word).then_some(word);
+            }
+            if argument(WRITES).is_some() {
+                return None;
+            }
+            if let Some(file) = argument(READS).filter(|file| outside(file)) {
+                return Some(file);
+            }
+            // Whatever the option is called: compilers have hundreds that read a file.
+            let before = &word[..word.find('/')?];
+            let file = word.split_once('=').map_or(word, |(_, file)| file);
+            (!before.contains(TREE) || outside(file)).then_some(file)
         })
+        .next()
         .map(|file| file.replace(TREE, REFERENCES[0]))
 }
 
@@ -456,6 +488,10 @@ mod tests {
                 format!("{name} hunter2"),
                 format!("{name}=hunter2\n"),
                 format!("{name}=$(shell echo hunter2)"),
+                format!("W=1 {name}=hunter2"),
+                format!("KCFLAGS=-DX {name}:=hunter2"),
+                format!("export {name}=hunter2"),
+                format!("'{name}=hunter2'"),
             ] {
                 let said = refusal(&text);
                 assert!(said.contains(name) && said.contains("secret"), "{said}");

@@ -369,7 +369,12 @@ pub(super) fn caller(program: &str, context: &Context<'_>, dir: &Utf8Path) -> Ca
     // Beside the command line, which every user of the machine can read (git-config(1), "Environment").
     let logins = environment.credentials.logins();
     if !logins.is_empty() {
-        call = call.env("GIT_CONFIG_COUNT", logins.len().to_string());
+        // A redirect would take the login to another server.
+        let last = logins.len();
+        call = call
+            .env("GIT_CONFIG_COUNT", (last + 1).to_string())
+            .env(format!("GIT_CONFIG_KEY_{last}"), "http.followRedirects")
+            .env(format!("GIT_CONFIG_VALUE_{last}"), "false");
     }
     for (index, (url, login)) in logins.iter().enumerate() {
         call = call

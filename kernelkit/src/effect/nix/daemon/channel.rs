@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek as _, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use rustix::process::{Pid, Signal};
@@ -13,6 +13,9 @@ use rustix::process::{Pid, Signal};
 use crate::effect::nix::wire::plain;
 use crate::effect::{exec, lock};
 use crate::process::Call;
+
+/// How long a process has to end once it is asked to.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a daemon is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,10 +98,26 @@ impl Write for Channel {
 impl Drop for Channel {
     fn drop(&mut self) {
         if let Channel::Process { child, .. } = self {
-            // It stops its builders when it is asked to, and has nothing to save.
-            if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                let _ = rustix::process::kill_process_group(pid, Signal::TERM);
+            // It stops its builders when it is asked to, and has nothing to save. A signal that comes just before it
+            // waits for the next request is lost on it (nix-daemon 2.8 was seen to wait for ever), so it is asked
+            // again, and then not any more.
+            let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+            let signal = |signal| {
+                if let Some(group) = group {
+                    let _ = rustix::process::kill_process_group(group, signal);
+                }
+            };
+            let begun = Instant::now();
+            while begun.elapsed() < PATIENCE {
+                signal(Signal::TERM);
+                for _ in 0..20 {
+                    if !matches!(child.try_wait(), Ok(None)) {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_millis(10));
+                }
             }
+            signal(Signal::KILL);
             let _ = child.wait();
         }
     }
