@@ -74,6 +74,27 @@ pub fn parse_source(text: &str, base: &Utf8Path) -> Result<Source, InvalidValue>
     directory(text, base)
 }
 
+/// Refuses a URL whose password is cut short by a character that ends the host's part of a URL (RFC 3986, 3.2): nobody
+/// could tell any more what of it is secret. Nothing of it is shown.
+fn check_userinfo(text: &str) -> Result<(), InvalidValue> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Ok(());
+    };
+    let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_cut = match authority.rsplit_once(':') {
+        Some((_, port)) => !authority.contains('@') && !authority.ends_with(']') && !is_port(port),
+        None => false,
+    };
+    match is_cut && after.contains('@') {
+        true => Err(InvalidValue::new(
+            format!("the user and password of this {scheme} URL cannot be told from its host"),
+            "write `%2F` for `/`, `%3F` for `?`, `%23` for `#` and `%40` for `@` in them",
+        )),
+        false => Ok(()),
+    }
+}
+
 fn is_url(text: &str) -> bool {
     text.contains("://")
 }
@@ -119,6 +140,7 @@ pub(super) fn tarball(
     sha256: Option<Sha256>,
     base: &Utf8Path,
 ) -> Result<Source, InvalidValue> {
+    check_userinfo(location)?;
     let http = location.starts_with("https://") || location.starts_with("http://");
     if is_url(location) && !http {
         return Err(InvalidValue::new(
@@ -180,6 +202,7 @@ pub(super) fn git_repository(text: &str, base: &Utf8Path) -> Result<String, Inva
             "name a path or a URL",
         ));
     }
+    check_userinfo(text)?;
     if is_url(text) && !text.starts_with("ssh:") && has_key(text) {
         return Err(InvalidValue::new(
             format!("git takes no key from the query of `{text}`"),

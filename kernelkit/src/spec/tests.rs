@@ -1013,3 +1013,30 @@ proptest! {
         let _ = parse_text(&text, &Overrides::default());
     }
 }
+
+#[test]
+fn a_password_that_ends_the_host_is_refused_and_not_shown() {
+    for url in [
+        "http://user:TOK/EN@example.org/linux.tar.xz",
+        "https://user:TOK?EN@example.org/linux.tar.xz",
+        "git+https://user:TOK#EN@example.org/linux.git#v6.12",
+        "git+https://user:TOK/EN@example.org/linux.git#v6.12",
+    ] {
+        let error = parse_source(url, "/ws".into()).unwrap_err();
+        let hint = error.hint().unwrap();
+        assert!(
+            error.to_string().contains("cannot be told from its host"),
+            "{error}"
+        );
+        assert!(hint.contains("%2F"), "{hint}");
+        assert!(!error.to_string().contains("TOK") && !hint.contains("TOK"));
+    }
+    for url in [
+        "https://user:TOKEN@example.org/a@b.tar.xz",
+        "https://example.org:8080/a@b.tar.xz",
+        "https://[::1]:80/a@b.tar.xz",
+        "https://[::1]/a@b.tar.xz",
+    ] {
+        parse_source(url, "/ws".into()).unwrap();
+    }
+}
