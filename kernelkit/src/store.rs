@@ -4,10 +4,13 @@
 //! identity in them; for those that do not, the register says which identity a release names, for good. So equal
 //! release, equal bytes. This module holds the rules; the store on disk is [`effect::store`](crate::effect::store).
 
+use std::collections::BTreeMap;
+
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Digest, Identity};
+use crate::manifest::Record;
 use crate::source::Sha256;
 
 /// Version of `entry.json`; it changes when a reader of the old one would misread the new one.
@@ -191,6 +194,25 @@ impl Registered {
             wanted: identity.digest(),
             fields: fields.join(", "),
         }))
+    }
+}
+
+/// What the releases of several kernels name that are planned together, before any of them is built.
+#[derive(Debug, Default)]
+pub struct Claims(BTreeMap<String, Registered>);
+
+impl Claims {
+    /// Has a release name the identity of a planned kernel.
+    ///
+    /// # Errors
+    /// It names that of another one.
+    pub fn claim(&mut self, record: &Record) -> Result<(), Box<Taken>> {
+        let kernel = record.name.as_str();
+        let claimed = self
+            .0
+            .entry(record.release.clone())
+            .or_insert_with(|| Registered::new(kernel, &record.release, &record.identity, 0));
+        claimed.admits(kernel, &record.identity)
     }
 }
 

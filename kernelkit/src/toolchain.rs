@@ -674,14 +674,24 @@ impl Driver {
     }
 }
 
-/// The programs that a script names: absolute paths, and what stands behind `exec`. Shells
-/// and caches of compilers are left out, and so is what variables hold.
+/// The programs and files that a script names: absolute paths, and what stands behind `exec`. Shells
+/// and caches of compilers are left out, and so is what variables hold and what is written to.
 pub fn named_programs(script: &str) -> Vec<String> {
     const SHELLS: [&str; 6] = ["bash", "busybox", "dash", "env", "ksh", "sh"];
     let mut named = Vec::new();
     // The first line names the interpreter.
     for line in script.lines().skip(1) {
-        let mut words = line
+        let mut parts = line.split('>');
+        let mut read = parts.next().unwrap_or_default().to_owned();
+        for written in parts {
+            // `>> FILE` has an empty part between.
+            let written = written.trim_start_matches(['&', '|']).trim_start();
+            let rest = written
+                .find(|character: char| character.is_whitespace() || ";&|)".contains(character));
+            read.push(' ');
+            read.push_str(rest.map_or("", |at| &written[at..]));
+        }
+        let mut words = read
             .split(|character: char| {
                 character.is_whitespace() || "\"'`;&|()<>={}".contains(character)
             })

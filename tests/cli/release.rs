@@ -317,6 +317,13 @@ fn two_kernels_of_one_batch_cannot_have_one_release() {
     let (sandbox, _tree) = tiny("");
     let matrix = "[workspace]\nmembers = []\n\n[workspace.metadata.kernel.matrix.lts]\nsource = \"../tree\"\npreset = \"tiny\"\nbuild = 1\nrelease = \"{version}-{build}\"\naxes = { debug = [false, true] }\n";
     sandbox.write("project/Cargo.toml", matrix);
+    let said = run(&sandbox, &["plan"]);
+    assert_eq!(said.code, 101);
+    assert!(
+        said.stderr.contains("the release 6.12.117-1 is taken"),
+        "{}",
+        said.stderr
+    );
     let said = run(&sandbox, &["build", "--all", "--keep-going"]);
     assert_ne!(said.code, 0);
     let report = run(&sandbox, &["report"]).stdout;

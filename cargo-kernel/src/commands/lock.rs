@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use kernelkit::config::DotConfig;
 use kernelkit::effect::build::{self, LockCheck, Session};
-use kernelkit::effect::lockfile;
+use kernelkit::effect::{lockfile, store};
 use kernelkit::lock::{self, Change, FILE, Kernel, Lock};
 use kernelkit::plan::Plan;
 use kernelkit::source::AppliedPatch;
 use kernelkit::sourced::Origin;
 use kernelkit::spec::{KernelSpec, NamedCompiler, ToolchainName};
+use kernelkit::store::Claims;
 use serde_json::json;
 
 use super::Workspace;
@@ -84,6 +85,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     let mut mailed = Vec::new();
     let mut trusted = Vec::new();
     let mut changed = before.is_outdated();
+    let mut releases = Claims::default();
     let mut skipped = 0;
     for kernel in kernels {
         let name = kernel.name.as_str();
@@ -105,6 +107,8 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         match entry(&session, &kernel, ui)? {
             Ok((entry, toolchain, plan, patches)) => {
                 mailed.extend(patches);
+                let claimed = releases.claim(&plan.record).map_err(store::Error::from);
+                claimed.map_err(build::Error::from)?;
                 let config = plan.dot_config;
                 trusted.extend(entry.trust.clone().map(|trust| (trust, plan.trusted)));
                 let changes = lock::changes(before.kernels.get(name), &entry);

@@ -1,12 +1,13 @@
 //! `cargo kernel plan`
 
 use camino::{Utf8Path, Utf8PathBuf};
-use kernelkit::effect::build::{Prepared, Session};
-use kernelkit::effect::fs;
+use kernelkit::effect::build::{self, Prepared, Session};
+use kernelkit::effect::{fs, store};
 use kernelkit::manifest::Resolver;
 use kernelkit::plan::{Plan, Step};
 use kernelkit::process::{Call, quote};
 use kernelkit::spec::KernelSpec;
+use kernelkit::store::Claims;
 use serde_json::json;
 
 use super::{Workspace, derivation};
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         prepared: Some(&prepared),
         ..workspace.session()
     };
+    let mut releases = Claims::default();
     for (index, kernel) in workspace
         .select(&args.kernels.names)?
         .into_iter()
@@ -50,6 +52,10 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         let plan = session.plan(kernel, &mut |notice| super::notice(ui, name, notice));
         ui.clear();
         let plan = plan?;
+        if plan.stored {
+            let claimed = releases.claim(&plan.record).map_err(store::Error::from);
+            claimed.map_err(build::Error::from)?;
+        }
         ui.message("plan", json!({ "plan": plan }));
         if !ui.is_json() {
             if index > 0 {

@@ -11,7 +11,6 @@
 //! directory or the store says, so that a batch may be killed at any moment and is begun again by the
 //! same command.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
@@ -31,7 +30,7 @@ use crate::report::{self, Report};
 use crate::reuse::Decision;
 use crate::sourced;
 use crate::spec::{Jobs, KernelSpec};
-use crate::store::Registered;
+use crate::store::Claims;
 use crate::tmpfs::Place;
 
 /// How a batch is run.
@@ -227,7 +226,7 @@ struct Work<'a> {
     /// What the plans, which are made in one go, were made of.
     prepared: Prepared,
     /// What the releases of its kernels name, before any of them is built.
-    releases: Mutex<BTreeMap<String, Registered>>,
+    releases: Mutex<Claims>,
     record: Record,
 }
 
@@ -443,14 +442,9 @@ impl<'a> Work<'a> {
         if !plan.stored {
             return Ok(());
         }
-        let record = &plan.record;
-        let kernel = record.name.as_str();
         let releases = self.releases.lock();
         let mut releases = releases.unwrap_or_else(PoisonError::into_inner);
-        let claimed = releases
-            .entry(record.release.clone())
-            .or_insert_with(|| Registered::new(kernel, &record.release, &record.identity, 0));
-        Ok(claimed.admits(kernel, &record.identity)?)
+        Ok(releases.claim(&plan.record)?)
     }
 
     /// How long a build from nothing of this kernel took, whatever its identity was.

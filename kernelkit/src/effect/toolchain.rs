@@ -634,20 +634,26 @@ impl<'a> Examiner<'a> {
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    /// The programs that a script starts, those that they start in turn included.
-    fn behind(&self, file: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
+    /// The programs that a script starts and the files that it reads, with those that these name in turn: a settings
+    /// file, or one that says which program to start.
+    fn behind(&self, start: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
         let mut found: Vec<Utf8PathBuf> = Vec::new();
-        let mut level = vec![file.to_owned()];
+        let mut level = vec![start.to_owned()];
         for _ in 0..SCRIPT_DEPTH {
             let mut next = Vec::new();
             for file in level {
-                let Some(text) = script(&file)? else {
-                    continue;
+                let text = match script(&file)? {
+                    Some(text) => text,
+                    None if is_same(&file, start) => continue,
+                    None => match settings(&file)? {
+                        Some(text) => text,
+                        None => continue,
+                    },
                 };
                 for program in toolchain::named_programs(&text) {
                     let place = match program.starts_with('/') {
                         true => {
-                            Some(self.outside(program.into())).filter(|place| is_program(place))
+                            Some(self.outside(program.into())).filter(|place| is_content(place))
                         }
                         false => exec::find_on_path(&program, &self.environment.path),
                     };
@@ -789,8 +795,25 @@ fn is_same(one: &Utf8Path, other: &Utf8Path) -> bool {
     }
 }
 
-fn is_program(path: &Utf8Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o111 != 0)
+/// Whether a file has content of its own, unlike devices and what the kernel makes up.
+fn is_content(path: &Utf8Path) -> bool {
+    let made_up = ["/dev", "/proc", "/sys"]
+        .iter()
+        .any(|top| path.starts_with(top));
+    !made_up && std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
+}
+
+/// The text of a short file that a script reads, from its second line on as scripts are read; `None` for programs.
+fn settings(path: &Utf8Path) -> Result<Option<String>, Error> {
+    let file = std::fs::File::open(path).context("read", path)?;
+    let mut text = Vec::new();
+    file.take(SCRIPT_LIMIT)
+        .read_to_end(&mut text)
+        .context("read", path)?;
+    Ok(match String::from_utf8(text) {
+        Ok(text) if !text.contains('\0') => Some(format!("\n{text}")),
+        _ => None,
+    })
 }
 
 /// The text of a script; `None` for any other file.

@@ -296,6 +296,10 @@ fn a_script_names_what_it_starts() {
             "#!/usr/bin/env bash\nexec env A=b /bin/sh /opt/x",
             &["/opt/x"],
         ),
+        (
+            "#!/bin/sh\n. /etc/opts\nexec $(cat /etc/which) 2>/dev/null >>/tmp/log; </etc/in cat > /tmp/o",
+            &["/etc/opts", "/etc/which", "/etc/in"],
+        ),
         ("\x7fELF", &[]),
     ];
     for (script, expected) in rows {

@@ -6,6 +6,8 @@
 //! <cache>/series/<hash of the mails>/       the patches, a file each, in order
 //! ```
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::git::{self, git};
@@ -28,14 +30,16 @@ pub enum Error {
     /// Some of `[PATCH 1/5]` … are not there.
     #[error(
         "{series} is incomplete: of {count} patches it lacks {}",
-        list(missing)
+        list(missing, *lacking)
     )]
     Incomplete {
         /// As it was asked for.
         series: String,
         /// How many there should be.
         count: u32,
-        /// The numbers of those that are not there.
+        /// How many are not there.
+        lacking: u32,
+        /// The numbers of the first of them, at most [`SHOWN`].
         missing: Vec<u32>,
     },
     /// A patch comes twice.
@@ -75,9 +79,16 @@ pub enum Error {
     },
 }
 
-fn list(numbers: &[u32]) -> String {
-    let numbers: Vec<_> = numbers.iter().map(u32::to_string).collect();
-    numbers.join(", ")
+/// How many missing patches an error names: a subject can claim any number of them.
+const SHOWN: usize = 20;
+
+fn list(numbers: &[u32], all: u32) -> String {
+    let shown: Vec<_> = numbers.iter().map(u32::to_string).collect();
+    let more = all as usize - numbers.len();
+    match more {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 impl Error {
@@ -183,28 +194,31 @@ pub fn read(
 
 /// Whether the mails are all of those that they count.
 fn complete(mails: &[Mail], requested: &str) -> Result<(), Error> {
-    let numbers: Vec<(u32, u32)> = mails.iter().filter_map(|mail| mail.subject.place).collect();
-    let Some(count) = numbers.iter().map(|(_, count)| *count).max() else {
+    let places = mails.iter().filter_map(|mail| mail.subject.place);
+    let Some(count) = places.clone().map(|(_, count)| count).max() else {
         return Ok(());
     };
     let series = || requested.to_owned();
-    for number in 1..=count {
-        if numbers.iter().filter(|(found, _)| *found == number).count() > 1 {
+    // `[PATCH 0/5]` is the cover letter.
+    let mut there = BTreeSet::new();
+    for number in places.map(|(number, _)| number) {
+        if (1..=count).contains(&number) && !there.insert(number) {
             return Err(Error::Twice {
                 series: series(),
                 number,
             });
         }
     }
-    let there = |number: &u32| numbers.iter().any(|(found, _)| found == number);
-    let missing: Vec<u32> = (1..=count).filter(|number| !there(number)).collect();
-    if missing.is_empty() {
+    let lacking = count - u32::try_from(there.len()).unwrap_or(count);
+    if lacking == 0 {
         return Ok(());
     }
+    let missing = (1..=count).filter(|number| !there.contains(number));
     Err(Error::Incomplete {
         series: series(),
         count,
-        missing,
+        lacking,
+        missing: missing.take(SHOWN).collect(),
     })
 }
 
@@ -295,8 +309,7 @@ fn split(
     exec::capture(&call)?;
     let mut mails = Vec::new();
     for name in fs::file_names(&work)? {
-        let mut call = plain(git(context, &work));
-        "sh".clone_into(&mut call.program);
+        let call = plain(git::caller("sh", context, &work));
         // It reads the mail from its standard input only.
         let call = call
             .args([

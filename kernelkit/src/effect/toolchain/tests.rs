@@ -398,6 +398,29 @@ fn a_linker_behind_a_wrapper_is_noticed() {
 }
 
 #[test]
+fn a_linker_that_a_file_chooses_is_noticed() {
+    let machine = Machine::new();
+    machine.gcc(CROSS);
+    let one = machine.script("real/one", "echo ld 2.40");
+    let other = machine.script("real/other", "echo ld 2.40 # patched");
+    let choice = machine.root.join("choice");
+    let log = machine.root.join("log");
+    let choose = |program: &str| std::fs::write(&choice, program).unwrap();
+    choose(one.as_str());
+    let script = format!("echo $$ >> {log}; exec $(cat {choice}) \"$@\"");
+    machine.script("bin/s390x-linux-gnu-ld", &script);
+    let id = || machine.detect("s390x", Compiler::Gcc).unwrap().id(&tiny());
+    let before = id();
+    assert_eq!(id(), before, "what it writes does not count");
+    choose(other.as_str());
+    let chosen = id();
+    assert_ne!(chosen, before);
+    // And what is chosen, too.
+    machine.script("real/other", "echo ld 2.40 # patched again");
+    assert_ne!(id(), chosen);
+}
+
+#[test]
 fn a_wrappers_words_are_those_that_the_compiler_lacks_without_it() {
     let machine = Machine::new();
     machine.gcc(CROSS);
