@@ -1,4 +1,6 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
 # busybox-static 1:1.35.0-4+deb12u1+b1 (Debian 12), started by a file name as the Nix store gives: <hash>-busybox.
 #
 # What most expect: a busybox that is called by a name it does not know takes its first argument for the applet, so that

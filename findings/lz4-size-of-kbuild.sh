@@ -1,4 +1,6 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
 # lz4 1.9.4-1 (Debian 12) on a stream as Kbuild makes it for CONFIG_KERNEL_LZ4: the legacy format (`lz4 -l`), with the
 # size of the data appended as four bytes, little-endian (`size_append` in scripts/Makefile.lib).
 #
