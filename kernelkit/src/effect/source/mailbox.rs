@@ -39,7 +39,7 @@ pub enum Error {
         count: u32,
         /// How many are not there.
         lacking: u32,
-        /// The numbers of the first of them, at most [`SHOWN`].
+        /// The numbers of the first of them, at most 20.
         missing: Vec<u32>,
     },
     /// A patch comes twice.
