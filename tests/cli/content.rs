@@ -45,12 +45,13 @@ fn is_that_of_its_source(sandbox: &Sandbox) {
 }
 
 /// Has the next compile of `kernel/sched.c` do something to it once, as an editor would at that moment.
-/// `before` and `after` are shell lines; the object is newer than what they write.
+/// `before` and `after` are shell lines; the object is newer than what they write. What comes and goes is below
+/// `$top` for them: a file that a compiler's wrapper names by its path is part of the toolchain.
 fn meddle(sandbox: &Sandbox, before: &str, after: &str) {
-    let tree = sandbox.path("tree");
-    let once = sandbox.write("once", "");
+    let top = sandbox.path("");
+    sandbox.write("once", "");
     let script = format!(
-        "#!/bin/sh\ncase \" $* \" in\n*' -c '*kernel/sched.c*)\n  if rm {once} 2>/dev/null; then\n    cd {tree}/kernel; object=; for word; do test \"$last\" = -o && object=$word; last=$word; done\n    {before}\n    (cd - >/dev/null; /usr/bin/gcc \"$@\") || exit\n    {after}\n    sleep 0.02; touch \"$object\" 2>/dev/null; exit 0\n  fi;;\nesac\nexec /usr/bin/gcc \"$@\"\n"
+        "#!/bin/sh\ntop={top}\ncase \" $* \" in\n*' -c '*kernel/sched.c*)\n  if rm $top/once 2>/dev/null; then\n    cd $top/tree/kernel; object=; for word; do test \"$last\" = -o && object=$word; last=$word; done\n    {before}\n    (cd - >/dev/null; /usr/bin/gcc \"$@\") || exit\n    {after}\n    sleep 0.02; touch \"$object\" 2>/dev/null; exit 0\n  fi;;\nesac\nexec /usr/bin/gcc \"$@\"\n"
     );
     let path = sandbox.write("bin/gcc", &script);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -80,12 +81,9 @@ fn an_edit_that_is_taken_back_leaves_no_object_of_it() {
     for ccache in ["", "ccache = false\n"] {
         let (sandbox, _tree) = tiny(ccache);
         // The same bytes and the same time of modification in the end.
-        let before = format!("cp -p sched.c {}; {EDIT}", sandbox.path("kept.c"));
-        let after = format!(
-            "cat {0} > sched.c; touch -r {0} sched.c",
-            sandbox.path("kept.c")
-        );
-        meddle(&sandbox, &before, &after);
+        let before = format!("cp -p sched.c $top/kept.c; {EDIT}");
+        let after = "cat $top/kept.c > sched.c; touch -r $top/kept.c sched.c";
+        meddle(&sandbox, &before, after);
         build(&sandbox);
         let log = sandbox.path("project/target/kernel/tiny/log/latest/build.log");
         let log = std::fs::read_to_string(log).unwrap();
