@@ -2,9 +2,11 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anstyle::{AnsiColor, Style};
+use camino::Utf8Path;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kernelkit::credentials::redact;
 use kernelkit::doctor::{Finding, State};
@@ -30,6 +32,7 @@ pub(crate) struct Ui {
     bars: MultiProgress,
     bar: Mutex<ProgressBar>,
     draws: bool,
+    explains: AtomicBool,
 }
 
 impl Ui {
@@ -52,6 +55,7 @@ impl Ui {
             }),
             bar: Mutex::new(ProgressBar::hidden()),
             draws,
+            explains: AtomicBool::new(false),
         }
     }
 
@@ -63,6 +67,22 @@ impl Ui {
     /// Whether everything is to be shown.
     pub(crate) fn is_verbose(&self) -> bool {
         self.verbose
+    }
+
+    /// From now on says why objects are compiled again.
+    pub(crate) fn explain_rebuilds(&self) {
+        self.explains.store(true, Ordering::Relaxed);
+    }
+
+    /// An object is compiled again because a file changed.
+    pub(crate) fn removed(&self, name: &str, object: &Utf8Path, changed: &Utf8Path) {
+        self.message(
+            "object-removed",
+            json!({ "kernel": name, "object": object, "changed": changed }),
+        );
+        if self.explains.load(Ordering::Relaxed) {
+            self.status("Rebuilding", format_args!("{object}: {changed} changed"));
+        }
     }
 
     /// A line of data on standard output.
@@ -233,6 +253,7 @@ impl Ui {
             }
             Event::Warning { message } => self.warning(message),
             Event::Borrowed { from, symbols } => self.borrowed(name, from, symbols),
+            Event::Removed { object, changed } => self.removed(name, object, changed),
             Event::Finished {
                 stage,
                 milliseconds,

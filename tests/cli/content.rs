@@ -46,12 +46,12 @@ fn is_that_of_its_source(sandbox: &Sandbox) {
 
 /// Has the next compile of `kernel/sched.c` do something to it once, as an editor would at that moment.
 /// `before` and `after` are shell lines; the object is newer than what they write. What comes and goes is below
-/// `$top` for them: a file that a compiler's wrapper names by its path is part of the toolchain.
+/// `$away` for them: a file that a compiler's wrapper names by its path is part of the toolchain.
 fn meddle(sandbox: &Sandbox, before: &str, after: &str) {
     let top = sandbox.path("");
-    sandbox.write("once", "");
+    sandbox.write("away/once", "");
     let script = format!(
-        "#!/bin/sh\ntop={top}\ncase \" $* \" in\n*' -c '*kernel/sched.c*)\n  if rm $top/once 2>/dev/null; then\n    cd $top/tree/kernel; object=; for word; do test \"$last\" = -o && object=$word; last=$word; done\n    {before}\n    (cd - >/dev/null; /usr/bin/gcc \"$@\") || exit\n    {after}\n    sleep 0.02; touch \"$object\" 2>/dev/null; exit 0\n  fi;;\nesac\nexec /usr/bin/gcc \"$@\"\n"
+        "#!/bin/sh\ntop={top}\naway=$top/away\ncase \" $* \" in\n*' -c '*kernel/sched.c*)\n  if rm $away/once 2>/dev/null; then\n    cd $top/tree/kernel; object=; for word; do test \"$last\" = -o && object=$word; last=$word; done\n    {before}\n    (cd - >/dev/null; /usr/bin/gcc \"$@\") || exit\n    {after}\n    sleep 0.02; touch \"$object\" 2>/dev/null; exit 0\n  fi;;\nesac\nexec /usr/bin/gcc \"$@\"\n"
     );
     let path = sandbox.write("bin/gcc", &script);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -78,21 +78,71 @@ fn a_file_that_is_edited_while_it_is_compiled_is_compiled_again() {
 
 #[test]
 fn an_edit_that_is_taken_back_leaves_no_object_of_it() {
-    for ccache in ["", "ccache = false\n"] {
+    // What happens while `sched.c` is compiled, after it, and what is said of it. The same bytes and the same time
+    // of modification in the end.
+    let edit = (
+        format!("cp -p sched.c $away/kept.c; {EDIT}"),
+        "cat $away/kept.c > sched.c; touch -r $away/kept.c sched.c",
+        "kernel/sched.c was written to while it was compiled",
+    );
+    let directory = (
+        format!(
+            "mv $top/tree/kernel $away/kept; cp -rp $away/kept $top/tree/kernel; cd $top/tree/kernel; {EDIT}"
+        ),
+        "rm -r $top/tree/kernel; mv $away/kept $top/tree/kernel",
+        "kernel was exchanged, or something was mounted there",
+    );
+    let tree = (
+        format!(
+            "mv $top/tree $away/kept; cp -rp $away/kept $top/tree; cd $top/tree/kernel; {EDIT}"
+        ),
+        "rm -r $top/tree; mv $away/kept $top/tree",
+        "another source was in the place of this one meanwhile",
+    );
+    let mount = (
+        format!(
+            "cp -rp $top/tree/kernel $away/other; mount --bind $away/other $top/tree/kernel; cd $top/tree/kernel; {EDIT}"
+        ),
+        "cd /; sleep 0.1; umount $top/tree/kernel",
+        "kernel was exchanged, or something was mounted there",
+    );
+    let mut rows = vec![
+        ("ccache = false\n", &edit),
+        ("", &edit),
+        ("", &directory),
+        ("", &tree),
+    ];
+    if crate::support::is_root() {
+        rows.push(("", &mount));
+    }
+    for (ccache, (before, after, said)) in rows {
         let (sandbox, _tree) = tiny(ccache);
-        // The same bytes and the same time of modification in the end.
-        let before = format!("cp -p sched.c $top/kept.c; {EDIT}");
-        let after = "cat $top/kept.c > sched.c; touch -r $top/kept.c sched.c";
-        meddle(&sandbox, &before, after);
+        meddle(&sandbox, before, after);
         build(&sandbox);
         let log = sandbox.path("project/target/kernel/tiny/log/latest/build.log");
         let log = std::fs::read_to_string(log).unwrap();
-        assert!(
-            log.contains("kernel/sched.c was written to while it was compiled"),
-            "{log}"
-        );
+        assert!(log.contains(said), "{log}");
         is_that_of_its_source(&sandbox);
     }
+}
+
+#[test]
+fn a_compiler_that_was_exchanged_meanwhile_made_no_objects_to_keep() {
+    let (sandbox, _tree) = tiny("");
+    meddle(
+        &sandbox,
+        "mv $top/bin/gcc $away/gcc; cp $away/gcc $top/bin/gcc",
+        "mv $away/gcc $top/bin/gcc",
+    );
+    let said = run(&sandbox, &["build"]);
+    assert_eq!(said.code, 101, "{}", said.stderr);
+    let expected = "[sandbox]/bin/gcc was exchanged while the kernel was compiled with it";
+    assert!(said.stderr.contains(expected), "{}", said.stderr);
+    let said = run(&sandbox, &["build"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let afresh = "it is not known which toolchain made the objects: compiling afresh";
+    assert!(said.stderr.contains(afresh), "{}", said.stderr);
+    is_that_of_its_source(&sandbox);
 }
 
 #[test]
@@ -228,10 +278,17 @@ fn an_edit_compiles_what_depends_on_it_and_nothing_else() {
     let tree = StandIn::new(&sandbox, "tree");
     build(&sandbox);
     let _tree = tree.edit("lib/string.c", |text| format!("{text}int one;\n"));
-    build(&sandbox);
+    let said = run(&sandbox, &["build", "--explain-rebuild"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let removed: Vec<&str> = said
+        .stderr
+        .lines()
+        .filter(|line| line.contains("Rebuilding"))
+        .collect();
+    assert_eq!(removed, ["  Rebuilding lib/string.o: lib/string.c changed"]);
     let log = sandbox.path("project/target/kernel/tiny/log/latest");
     let read = |name: &str| std::fs::read_to_string(log.join(name)).unwrap();
-    assert!(read("build.log").contains("lib/string.o goes: lib/string.c changed"));
+    assert!(read("build.log").contains("lib/string.o is removed: lib/string.c changed"));
     let compiled = read("compile.log");
     assert!(compiled.contains("lib/string.o"), "{compiled}");
     for other in ["init/main.o", "kernel/sched.o", "init/version.o"] {

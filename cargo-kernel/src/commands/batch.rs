@@ -243,6 +243,9 @@ impl View<'_> {
             ),
             Notice::Warning(message) => ui.warning(format_args!("{name}: {message}")),
             Notice::Run(RunEvent::Borrowed { from, symbols }) => ui.borrowed(name, from, symbols),
+            Notice::Run(RunEvent::Removed { object, changed }) => {
+                ui.removed(name, object, changed);
+            }
             Notice::Run(RunEvent::Warning { message }) => {
                 ui.warning(format_args!("{name}: {message}"));
             }

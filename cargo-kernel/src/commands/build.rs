@@ -49,6 +49,10 @@ pub(crate) struct Args {
     /// Tell where the time of a build went, by directory, tool and file, as HTML and JSON
     #[arg(long)]
     timings: bool,
+
+    /// Say of each object that was removed, to be compiled again, which file of the source changed
+    #[arg(long)]
+    explain_rebuild: bool,
 }
 
 /// What builds run in.
@@ -86,6 +90,9 @@ impl Place {
 pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let mut workspace = Workspace::load(global, &args.kernels.overrides)?;
     args.place.apply(&mut workspace, args.register)?;
+    if args.explain_rebuild {
+        ui.explain_rebuilds();
+    }
     if args.timings {
         workspace.recorder = Some(recorder()?);
     }

@@ -851,8 +851,11 @@ impl Session<'_> {
                     &plan,
                     &lock,
                     surroundings,
-                    &mut rescan,
-                    &covered,
+                    run::Inputs {
+                        toolchain: &facts.toolchain,
+                        rescan: &mut rescan,
+                        covered: &covered,
+                    },
                     &mut on_event,
                 );
                 let timed = timer.map(|timer| timer.finish(&plan));

@@ -156,6 +156,17 @@ impl Changes {
         self.files.keys().next().map(Utf8PathBuf::as_path)
     }
 
+    /// Adds every file of a directory that was elsewhere meanwhile.
+    pub(super) fn add_below(&mut self, directory: &Utf8Path, now: &Snapshot) {
+        for (parent, file) in now.files().filter(|(_, file)| file.blob.is_some()) {
+            let path = parent.path_of(file);
+            let path = String::from_utf8_lossy(&path);
+            if Utf8Path::new(&path).starts_with(directory) {
+                self.push(&path, Some(file), Some(file));
+            }
+        }
+    }
+
     fn push(&mut self, path: &str, before: Option<&File>, now: Option<&File>) {
         let path = Utf8PathBuf::from(path);
         let is_link =
@@ -365,4 +376,4 @@ pub(super) fn drop_from_ccache(dir: &Utf8Path, since: SystemTime) -> Result<usiz
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -32,6 +32,7 @@ pub mod minimum;
 pub mod nix;
 pub mod open;
 pub mod patches;
+mod places;
 pub mod report;
 pub mod run;
 pub mod save;

@@ -4,7 +4,7 @@
 //! Everything is written below the plan's `dirs.state`. A run that is stopped at any moment
 //! leaves no manifest, and the next run of the same plan continues from the object files.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::time::{Instant, SystemTime};
 
@@ -17,6 +17,7 @@ use super::fs::{self, Context as _};
 use super::localversion;
 use super::lock::{self, Lock};
 use super::log::RunLog;
+use super::places::{Mounts, Moved, Places};
 use super::stage::Output as StageOutput;
 use super::{borrow, exec, image, source};
 use crate::make::{self, Counts};
@@ -27,6 +28,7 @@ use crate::report::Ccache;
 use crate::source::snapshot::Snapshot;
 use crate::source::{Sha256, TreeId};
 use crate::surroundings::Surroundings;
+use crate::toolchain::Toolchain;
 use crate::trust;
 
 /// What a run tells while it goes on.
@@ -43,6 +45,13 @@ pub enum Event<'a> {
         from: &'a str,
         /// How many symbols of the configurations differ.
         symbols: usize,
+    },
+    /// An object was removed, and make compiles it again.
+    Removed {
+        /// From the top of the build directory.
+        object: &'a Utf8Path,
+        /// The file of the source that changed, from its top.
+        changed: &'a Utf8Path,
     },
     /// A stage begins.
     Started {
@@ -148,6 +157,12 @@ pub enum Error {
         /// The first such file.
         file: Utf8PathBuf,
     },
+    /// A program of the toolchain was exchanged while it was used, or something was mounted there.
+    #[error("{program} was exchanged while the kernel was compiled with it")]
+    ToolchainMoved {
+        /// The file.
+        program: Utf8PathBuf,
+    },
     /// Files of the source were compiled that are no part of its id.
     #[error("{}", dependencies::describe(uncovered))]
     Uncovered {
@@ -191,6 +206,7 @@ impl Error {
             Error::Mismatch { .. } => Some("run it again with `--no-reuse`; if it stays, please report it with the plan's JSON".to_owned()),
             Error::SourceChanged { .. } => Some("run the same command again: only what changed is compiled".to_owned()),
             Error::SourceTouched { .. } => Some("find out what writes to it (an editor, a synchronization), and run the same command again".to_owned()),
+            Error::ToolchainMoved { .. } => Some("when its installation is over, run the same command again: everything is compiled afresh".to_owned()),
             Error::Uncovered { source_dir, uncovered } => Some(dependencies::hint(source_dir, uncovered)),
             Error::NoOutput { .. } => Some("do the `targets` leave out what is installed?".to_owned()),
         }
@@ -209,19 +225,26 @@ pub fn lock(plan: &Plan, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Lock, Er
 /// Gives the files whose content a tree's id covers, where they are known.
 pub type Covered<'a> = &'a dyn Fn() -> Result<Option<Snapshot>, source::Error>;
 
-/// Builds. The caller holds the [lock](fn@lock). `rescan` gives the tree's id again after the
-/// compiler has read it; it is called for sources that can change. What was compiled must be among
-/// the files that are `covered`.
+/// What a build reads, and how it is looked at again.
+pub struct Inputs<'a> {
+    /// Its programs must be the same files from beginning to end.
+    pub toolchain: &'a Toolchain,
+    /// Gives the tree's id again after the compiler has read it.
+    pub rescan: &'a mut dyn FnMut() -> Option<TreeId>,
+    /// What was compiled must be among these files.
+    pub covered: Covered<'a>,
+}
+
+/// Builds. The caller holds the [lock](fn@lock).
 pub fn run(
     plan: &Plan,
     _lock: &Lock,
     surroundings: &Surroundings,
-    rescan: &mut dyn FnMut() -> Option<TreeId>,
-    covered: Covered<'_>,
+    inputs: Inputs<'_>,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Manifest, Error> {
     let mut run = Run::new(plan, surroundings, "builds", on_event)?;
-    let result = run.carry_out(rescan, covered);
+    let result = run.carry_out(inputs);
     let statistics = result.as_ref().ok().map(|manifest| &manifest.statistics);
     let summary = run.summarize("passed", result.as_ref().err(), statistics);
     // The build's own failure says more than that of its report.
@@ -322,56 +345,19 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn carry_out(
-        &mut self,
-        rescan: &mut dyn FnMut() -> Option<TreeId>,
-        covered: Covered<'_>,
-    ) -> Result<Manifest, Error> {
+    fn carry_out(&mut self, mut inputs: Inputs<'_>) -> Result<Manifest, Error> {
         let plan = self.plan;
         let dirs = &plan.record.dirs;
         self.begin()?;
         if plan.trusted.is_empty() {
             fs::remove_file(dirs.build.join(trust::FILE))?;
         }
-        let mut before = self.begin_source(covered)?;
-        let objects_of = self.borrow()?;
         let staging = staging(dirs);
-        let mut devtools = Vec::new();
-        // Twice is enough for who saves a file while it is compiled; more is somebody who keeps on writing.
-        for attempt in 1.. {
-            fs::remove_dir_all(&staging)?;
-            devtools = self.steps(&staging)?;
-            self.confirm_config(&dirs.build.join(".config"), &plan.dot_config)?;
-            if let Some(after) = rescan().filter(|after| *after != plan.record.identity.source) {
-                self.distrust_ccache()?;
-                return Err(Error::SourceChanged {
-                    path: dirs.source.clone(),
-                    before: plan.record.identity.source,
-                    after,
-                });
-            }
-            let Some(seen) = before else { break };
-            let after = covered()?.unwrap_or_default();
-            let touched = contents::touched(&seen, &after);
-            if touched.is_empty() {
-                break;
-            }
-            self.distrust_ccache()?;
-            let file = touched.first().unwrap_or(&dirs.source).to_owned();
-            if attempt == ATTEMPTS {
-                return Err(Error::SourceTouched {
-                    path: dirs.source.clone(),
-                    file,
-                });
-            }
-            self.log.line(&format!(
-                "{file} was written to while it was compiled: what was made of it is compiled again"
-            ))?;
-            self.drop_stale(&after, &touched, None)?;
-            contents::write(dirs, State::Building, &after)?;
-            before = Some(after);
-        }
-        let covered = covered()?;
+        let before = self.begin_source(inputs.covered)?;
+        let places = self.begin_places(&inputs, before.as_ref())?;
+        let objects_of = self.borrow()?;
+        let devtools = self.compile_until_nothing_changes(&mut inputs, before, places, &staging)?;
+        let covered = (inputs.covered)()?;
         if let Some(covered) = &covered {
             let uncovered = dependencies::uncovered(dirs, covered)?;
             if !uncovered.is_empty() {
@@ -435,8 +421,127 @@ impl<'a> Run<'a> {
         {
             contents::write(dirs, State::Finished, covered)?;
         }
+        Places::forget(dirs)?;
         fs::write_atomic(dirs.manifest(), manifest.to_json().as_bytes())?;
         Ok(manifest)
+    }
+
+    /// Carries the plan's steps out, again for as long as something changes meanwhile. `before` has the files of a
+    /// source that can change.
+    fn compile_until_nothing_changes(
+        &mut self,
+        inputs: &mut Inputs<'_>,
+        mut before: Option<Snapshot>,
+        mut places: Places,
+        staging: &Utf8Path,
+    ) -> Result<Vec<Utf8PathBuf>, Error> {
+        let dirs = &self.plan.record.dirs;
+        // Twice is enough for who saves a file while it is compiled; more is somebody who keeps on writing.
+        for attempt in 1.. {
+            fs::remove_dir_all(staging)?;
+            let mounts = Mounts::watch()?;
+            let devtools = self.steps(staging)?;
+            self.confirm_config(&dirs.build.join(".config"), &self.plan.dot_config)?;
+            let now = Places::look(inputs.toolchain, dirs, before.as_ref());
+            let mut moved = places.moved(&now, dirs);
+            moved.extend(mounts.finish(&places, dirs));
+            if let Some(Moved::Program(program)) = moved.first() {
+                self.distrust_ccache()?;
+                self.forget_objects()?;
+                return Err(Error::ToolchainMoved {
+                    program: program.clone(),
+                });
+            }
+            let expected = self.plan.record.identity.source;
+            if let Some(after) = (inputs.rescan)().filter(|after| *after != expected) {
+                self.distrust_ccache()?;
+                return Err(Error::SourceChanged {
+                    path: dirs.source.clone(),
+                    before: expected,
+                    after,
+                });
+            }
+            let Some(seen) = before else {
+                return Ok(devtools);
+            };
+            let after = (inputs.covered)()?.unwrap_or_default();
+            let touched = contents::touched(&seen, &after);
+            if touched.is_empty() && moved.is_empty() {
+                return Ok(devtools);
+            }
+            self.distrust_ccache()?;
+            if attempt == ATTEMPTS {
+                return Err(Error::SourceTouched {
+                    path: dirs.source.clone(),
+                    file: touched.first().unwrap_or(&dirs.source).to_owned(),
+                });
+            }
+            self.drop_touched(&after, touched, &moved)?;
+            contents::write(dirs, State::Building, &after)?;
+            now.write(dirs)?;
+            (before, places) = (Some(after), now);
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// Removes what was made of files that were written to, or lay elsewhere, while make ran.
+    fn drop_touched(
+        &mut self,
+        now: &Snapshot,
+        mut touched: Changes,
+        moved: &BTreeSet<Moved>,
+    ) -> Result<(), Error> {
+        if let Some(file) = touched.first() {
+            self.log.line(&format!(
+                "{file} was written to while it was compiled: what was made of it is compiled again"
+            ))?;
+        }
+        for one in moved {
+            let Moved::Directory(directory) = one else {
+                continue;
+            };
+            if directory.as_str().is_empty() {
+                return self.begin_afresh("another source was in the place of this one meanwhile");
+            }
+            self.log.line(&format!(
+                "{directory} was exchanged, or something was mounted there, while it was compiled: what was made of its files is compiled again"
+            ))?;
+            touched.add_below(directory, now);
+        }
+        self.drop_stale(now, &touched, None)
+    }
+
+    /// Looks at the places before make runs. Objects go that a run which did not finish made in other ones.
+    fn begin_places(
+        &mut self,
+        inputs: &Inputs<'_>,
+        now: Option<&Snapshot>,
+    ) -> Result<Places, Error> {
+        let dirs = &self.plan.record.dirs;
+        let places = Places::look(inputs.toolchain, dirs, now);
+        if let Some(before) = Places::read(dirs)? {
+            if !before.same_programs(&places) {
+                self.distrust_ccache()?;
+                self.begin_afresh(
+                    "programs of the toolchain were exchanged since a build that did not finish",
+                )?;
+            }
+            let moved = before.moved(&places, dirs);
+            if let Some(now) = now
+                && !moved.is_empty()
+            {
+                self.distrust_ccache()?;
+                self.drop_touched(now, Changes::default(), &moved)?;
+            }
+        }
+        places.write(dirs)?;
+        Ok(places)
+    }
+
+    /// Has the next run begin afresh, whatever the toolchain is then.
+    fn forget_objects(&mut self) -> Result<(), Error> {
+        let marker = self.plan.record.dirs.beside_build(COMPILED);
+        Ok(fs::write_atomic(marker, b"exchanged")?)
     }
 
     /// Carries the plan's steps out; the developer files that were written.
@@ -534,8 +639,10 @@ impl<'a> Run<'a> {
             Stale::Nothing => {}
             Stale::Objects(objects) => {
                 for one in &objects {
+                    let (object, changed) = (one.object.as_path(), one.changed.as_path());
                     self.log
-                        .line(&format!("{} goes: {} changed", one.object, one.changed))?;
+                        .line(&format!("{object} is removed: {changed} changed"))?;
+                    (self.on_event)(Event::Removed { object, changed });
                 }
                 contents::remove(dirs, &objects)?;
             }
@@ -701,7 +808,7 @@ impl<'a> Run<'a> {
         let dirs = &self.plan.record.dirs;
         let Some(before) = Compiled::before(dirs)? else {
             return match dirs.beside_build(COMPILED).exists() {
-                true => self.begin_afresh("an earlier cargo-kernel made the objects"),
+                true => self.begin_afresh("it is not known which toolchain made the objects"),
                 false => Ok(()),
             };
         };

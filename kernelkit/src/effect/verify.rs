@@ -95,8 +95,13 @@ pub fn verify(
                 &plan,
                 &lock,
                 &session.surroundings,
-                &mut || Some(facts.tree.id),
-                &|| super::source::covered(&plan.record.dirs.source, &session.source_context()),
+                run::Inputs {
+                    toolchain: &facts.toolchain,
+                    rescan: &mut || Some(facts.tree.id),
+                    covered: &|| {
+                        super::source::covered(&plan.record.dirs.source, &session.source_context())
+                    },
+                },
                 &mut |event| notify(Notice::Run(event)),
             )?;
             (read(&plan.record.dirs.destdir)?, state.clone())

@@ -21,7 +21,7 @@ pub struct Stamp {
     pub modified: Time,
     /// Time of the last change of content or inode; zero where it is not kept.
     pub changed: Time,
-    /// Inode number; zero where it is not kept.
+    /// Device and inode in one number; zero where it is not kept.
     pub inode: u64,
 }
 

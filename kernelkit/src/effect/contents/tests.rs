@@ -17,6 +17,10 @@ fn file(content: &str, inode: u64) -> (Stamp, Option<BlobId>) {
     (stamp, Some(BlobId::of(content.as_bytes())))
 }
 
+pub(in crate::effect) fn stamp() -> Stamp {
+    file("", 1).0
+}
+
 fn snapshot(files: &[(&str, &str, u64)]) -> Snapshot {
     Snapshot::from_files(files.iter().map(|(path, content, inode)| {
         let (stamp, blob) = file(content, *inode);

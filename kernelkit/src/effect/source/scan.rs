@@ -1,7 +1,7 @@
 //! Looks at every file of a directory and names its content, reading only what
 //! changed since the last look.
 //!
-//! A file counts as unchanged where kind, size, both times (nanoseconds) and inode
+//! A file counts as unchanged where kind, size, both times (nanoseconds), device and inode
 //! are the same *and* it had been left alone for [`SETTLED`] when it was read: within the
 //! clock's granularity a file can change again without its times showing it
 //! (git's "racily clean" problem). The directory itself is never written to.
@@ -540,7 +540,8 @@ pub(super) fn stamp_of(stat: &rustix::fs::Stat) -> Stamp {
             seconds: stat.st_ctime,
             nanoseconds: stat.st_ctime_nsec as u32,
         },
-        inode: stat.st_ino,
+        // Inodes are numbered by each file system, from one; the numbers of devices are short.
+        inode: stat.st_ino ^ stat.st_dev.rotate_right(16),
     }
 }
 
