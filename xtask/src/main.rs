@@ -8,8 +8,10 @@
 mod bench;
 mod generated;
 mod oracle;
+mod random;
 mod stopwatch;
 mod test;
+mod torture;
 mod workspace;
 
 use std::error::Error;
@@ -35,6 +37,8 @@ enum Task {
     Bench(bench::Args),
     /// Compare kernelkit-conf with the kernel trees' own conf
     KconfigOracle(oracle::Args),
+    /// Change sources, toolchains, caches and stores under builds, and compare each kernel with one from nothing
+    Torture(torture::Args),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
             Task::Gen(args) => generated::run(&args, &workspace),
             Task::Bench(args) => bench::run(&args, &workspace),
             Task::KconfigOracle(args) => oracle::run(&args, &workspace),
+            Task::Torture(args) => torture::run(&args, &workspace),
         });
     match done {
         Ok(()) => ExitCode::SUCCESS,

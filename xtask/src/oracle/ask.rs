@@ -6,8 +6,8 @@ use kernelkit::process::Call;
 use crate::Result;
 use crate::oracle::language::{File, Generator};
 use crate::oracle::pair::{Pair, Sides};
-use crate::oracle::random::Random;
 use crate::oracle::{Case, Scope};
+use crate::random::Random;
 
 const GOALS: &[&str] = &["--oldconfig", "--oldaskconfig", "--syncconfig"];
 

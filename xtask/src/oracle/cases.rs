@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::oracle::mutate::mutate;
 use crate::oracle::pair::Pair;
-use crate::oracle::random::Random;
 use crate::oracle::{Case, Scope};
+use crate::random::Random;
 
 /// Where a case starts: conf touches a file a symbol unless there is an auto.conf.
 const AUTO_CONF: &str = "include/config/auto.conf";

@@ -13,9 +13,9 @@ use crate::Result;
 use crate::oracle::cases::random_config;
 use crate::oracle::mutate::mutate;
 use crate::oracle::pair::{Files, Observed, Pair};
-use crate::oracle::random::Random;
 use crate::oracle::target::files_below;
 use crate::oracle::{Case, Scope};
+use crate::random::Random;
 
 /// The script's options in all combinations that change what it does.
 const OPTIONS: &[&[&str]] = &[&[], &["-r"], &["-y"], &["-y", "-r"], &["-n"], &["-s"]];

@@ -13,7 +13,6 @@ mod language;
 mod merge;
 mod mutate;
 mod pair;
-mod random;
 mod target;
 mod upstream;
 
@@ -25,10 +24,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::builder::PossibleValuesParser;
 use kernelkit::effect::{exec, fs, lock};
 
+use crate::random::Random;
 use crate::workspace::{TEST_TREES, Workspace};
 use crate::{Result, describe, stopwatch};
 use pair::{Count, Pair};
-use random::Random;
 use target::{Target, Tree};
 
 /// Compare `kernelkit-conf` with each kernel tree's own conf.

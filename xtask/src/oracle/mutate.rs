@@ -1,6 +1,6 @@
 //! Configuration files as people and scripts break them.
 
-use super::random::Random;
+use crate::random::Random;
 
 const VALUES: &[&[u8]] = &[
     b"n",
