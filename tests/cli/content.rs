@@ -273,6 +273,22 @@ fn a_build_directory_without_a_record_or_with_a_damaged_one_is_begun_afresh() {
 }
 
 #[test]
+fn what_was_being_compiled_when_the_machine_stopped_is_compiled_afresh() {
+    let (sandbox, tree) = tiny("");
+    build(&sandbox);
+    // An object that the disk never got, and the note of a build in another boot.
+    let state = sandbox.path("project/target/kernel/tiny");
+    std::fs::write(state.join("build/lib/string.o"), "").unwrap();
+    std::fs::write(state.join("compiling"), "of another boot\n").unwrap();
+    let _tree = tree.edit("kernel/sched.c", |text| format!("{text}int one;\n"));
+    let said = run(&sandbox, &["build"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let afresh = "the machine stopped while it compiled here: compiling afresh";
+    assert!(said.stderr.contains(afresh), "{}", said.stderr);
+    is_that_of_its_source(&sandbox);
+}
+
+#[test]
 fn an_edit_compiles_what_depends_on_it_and_nothing_else() {
     let sandbox = Sandbox::with_kernels(&format!("{TINY}edit = \"mine\"\nccache = false\n"));
     let tree = StandIn::new(&sandbox, "tree");

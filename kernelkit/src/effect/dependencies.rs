@@ -198,6 +198,19 @@ pub(super) fn paths(line: &str) -> impl Iterator<Item = &str> {
         .filter(|word| word.starts_with('/') || word.starts_with("../"))
 }
 
+/// Whether nothing is missing at the end of a `.cmd` file. Kbuild writes it after the object and piece by piece; of one
+/// that was cut off, make believes the command and misses files that the object depends on.
+pub(super) fn is_whole(text: &str) -> bool {
+    let has = |start: &str| text.lines().any(|line| line.starts_with(start));
+    let names_files = has("source_") || has("deps_");
+    let command = text.lines().next().unwrap_or_default();
+    // The compiler was told to list them.
+    let lists_files = ["-Wp,-MMD,", "-Wp,-MD,"]
+        .iter()
+        .any(|option| command.contains(option));
+    text.ends_with('\n') && (!names_files && !lists_files || has("$(deps_"))
+}
+
 /// `a/.x.o.cmd` is about `a/x.o`.
 pub(super) fn object_of(command: &Utf8Path, build: &Utf8Path) -> Utf8PathBuf {
     let name = command.file_name().unwrap_or_default();
@@ -211,6 +224,22 @@ mod tests {
     use super::*;
     use crate::source::snapshot::{Stamp, Time};
     use crate::source::tree::BlobId;
+
+    #[test]
+    fn a_file_that_was_cut_off_anywhere_is_not_whole() {
+        let compiled = "savedcmd_a/x.o := gcc -Wp,-MMD,a/.x.o.d -c -o a/x.o /s/a/x.c\n\nsource_a/x.o := /s/a/x.c\n\ndeps_a/x.o := \\\n  /s/x.h \\\n\na/x.o: $(deps_a/x.o)\n\n$(deps_a/x.o):\n";
+        let linked = "savedcmd_a/built-in.a := rm -f a/built-in.a; ar cDPrST a/built-in.a a/x.o\n";
+        let more = format!("{compiled}\na/x.o: ./tools/objtool/objtool\n");
+        for text in [compiled, linked, &more] {
+            assert!(is_whole(text), "{text}");
+        }
+        for end in 0..compiled.len() {
+            assert!(!is_whole(&compiled[..end]), "{}", &compiled[..end]);
+        }
+        for end in 0..linked.len() {
+            assert!(!is_whole(&linked[..end]), "{}", &linked[..end]);
+        }
+    }
 
     #[test]
     fn sources_and_headers_are_read_and_generated_ones_are_not() {

@@ -331,6 +331,10 @@ impl<'a> Run<'a> {
         fs::remove_file(dirs.beside_build(borrow::OBJECTS))?;
         fs::remove_dir_all(borrow::unfinished(dirs))?;
         self.drop_what_make_would_miss()?;
+        let unfinished = fs::read_optional(dirs.beside_build(UNFINISHED))?;
+        if unfinished.is_some_and(|of| of != boot().as_bytes()) {
+            self.begin_afresh("the machine stopped while it compiled here")?;
+        }
         drop_unfinished(dirs)?;
         if let Some((ccache, config)) = &self.plan.ccache {
             let statistics = self.log.dir().join("ccache-statistics.log");
@@ -791,7 +795,7 @@ impl<'a> Run<'a> {
     fn compile(&mut self, call: &Call) -> Result<(), Error> {
         let dirs = &self.plan.record.dirs;
         let marker = dirs.beside_build(UNFINISHED);
-        fs::write_atomic(&marker, b"")?;
+        fs::write_atomic(&marker, boot().as_bytes())?;
         let compiled = Compiled::now(self.plan).to_string();
         fs::write_atomic(dirs.beside_build(COMPILED), compiled.as_bytes())?;
         let result = self.stage("compile", Some(call), |run| run.make("compile", call));
@@ -874,8 +878,14 @@ pub(super) fn summarize(
 }
 
 /// Present while make compiles; found at the start of a run, it says that the last one was
-/// killed in the middle.
+/// killed in the middle. It names the [`boot`]: of files that were written when a machine stopped, any can be without
+/// its content.
 const UNFINISHED: &str = "compiling";
+
+/// The kernel's name for the time since it was booted; empty where it has none (random(4)).
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
+}
 
 /// Which configuration the kernel's own `conf` has confirmed in the build directory, for which identity,
 /// and what its answer hung on.
@@ -926,7 +936,7 @@ impl fmt::Display for Compiled {
 
 /// After a kill an object file can be half written, and Kbuild would take it for finished.
 /// Kbuild writes `.x.o.cmd` once `x.o` is whole, so an object that is newer than its `.cmd`
-/// file, or has none, is removed and made again.
+/// file, or has none, or one that was cut off, is removed and made again.
 fn drop_unfinished(dirs: &Dirs) -> Result<(), fs::Error> {
     let marker = dirs.beside_build(UNFINISHED);
     if !marker.exists() {
@@ -940,8 +950,11 @@ fn drop_unfinished(dirs: &Dirs) -> Result<(), fs::Error> {
         }
         let path = entry.path();
         let command = path.with_file_name(format!(".{}.cmd", entry.file_name()));
-        let unfinished = match fs::modified(command)? {
-            Some(finished) => fs::modified(path)?.is_some_and(|written| written > finished),
+        let unfinished = match fs::modified(&command)? {
+            Some(finished) => {
+                fs::modified(path)?.is_some_and(|written| written > finished)
+                    || !dependencies::is_whole(&String::from_utf8_lossy(&fs::read(&command)?))
+            }
             None => matches!(path.extension(), Some("o" | "a" | "ko")),
         };
         if unfinished {
@@ -1103,12 +1116,26 @@ mod tests {
         };
         for (object, command) in [
             ("whole.o", Some(20)),
+            ("cut.o", Some(20)),
             ("half.o", Some(5)),
             ("first.o", None),
         ] {
             time(&build.join("init").join(object), 10);
             if let Some(seconds) = command {
-                time(&build.join("init").join(format!(".{object}.cmd")), seconds);
+                let command = build.join("init").join(format!(".{object}.cmd"));
+                time(&command, seconds);
+                let text = if object == "cut.o" {
+                    "savedcmd"
+                } else {
+                    "savedcmd_x.o := x\n"
+                };
+                fs::write_atomic(&command, text.as_bytes()).unwrap();
+                let file = std::fs::File::options()
+                    .append(true)
+                    .open(&command)
+                    .unwrap();
+                file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+                    .unwrap();
             }
         }
         let left = || {
@@ -1125,7 +1152,7 @@ mod tests {
         drop_unfinished(&dirs).unwrap();
         assert_eq!(
             left(),
-            ["first.o", "half.o", "whole.o"],
+            ["cut.o", "first.o", "half.o", "whole.o"],
             "nothing was killed"
         );
         fs::write_atomic(state.join(UNFINISHED), b"").unwrap();
