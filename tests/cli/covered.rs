@@ -89,22 +89,42 @@ fn what_no_rule_foresaw_fails_the_build_by_name() {
     sandbox.write("tree/notes/local.h", "#define LOCAL 3\n");
     assert_ne!(built(&sandbox), first);
 
-    // The same through a link within the tree.
-    git(
-        tree.dir(),
-        &["rm", "--quiet", "--cached", "--force", "notes/local.h"],
-    );
+    // What is excluded as the workspace's own, through a link.
     let tree = tree.edit("kernel/sched.c", |text| {
         text.replace("../notes/local.h", "linux/link.h")
     });
-    symlink(
-        "../../notes/local.h",
-        tree.dir().join("include/linux/link.h"),
-    )
-    .unwrap();
+    sandbox.write("tree/.hidden/local.h", "#define LOCAL 2\n");
+    let link = tree.dir().join("include/linux/link.h");
+    symlink("../../.git/local.h", &link).unwrap();
+    sandbox.write("tree/.git/local.h", "#define LOCAL 2\n");
     let failed = run(&sandbox, &["build"]);
     let message = "kernel/sched.o was compiled from include/linux/link.h";
     assert!(failed.stderr.contains(message), "{}", failed.stderr);
+}
+
+#[test]
+fn an_ignored_file_behind_a_link_within_the_tree_is_part_of_the_identity() {
+    let (sandbox, tree) = tiny("");
+    let tree = including(tree, "linux/link.h");
+    sandbox.write("tree/.gitignore", "/notes/\n/module/\n");
+    sandbox.write("tree/notes/local.txt", "#define LOCAL 2\n");
+    let link = tree.dir().join("include/linux/link.h");
+    symlink("../../notes/local.txt", link).unwrap();
+    // What Kbuild enters by a link.
+    sandbox.write("tree/module/linked.c", "int linked(void) { return 1; }\n");
+    symlink("../module", tree.dir().join("kernel/module")).unwrap();
+    let tree = tree.edit("Makefile", |text| {
+        text.replace("kernel/sched.o", "kernel/sched.o kernel/module/linked.o")
+    });
+    commit_all(tree.dir());
+    let first = built(&sandbox);
+    sandbox.write("tree/notes/local.txt", "#define LOCAL 9\n");
+    let second = built(&sandbox);
+    sandbox.write("tree/module/linked.c", "int linked(void) { return 2; }\n");
+    let third = built(&sandbox);
+    for (one, other) in [(&first, &second), (&second, &third)] {
+        assert!(one.0 != other.0 && one.1 != other.1, "{one:?} {other:?}");
+    }
 }
 
 #[test]

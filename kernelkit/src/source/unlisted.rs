@@ -77,14 +77,44 @@ impl<'a> Unlisted<'a> {
         let Some(top) = top(path) else {
             return is_read_at_the_top(name);
         };
-        is_read(name)
-            && self.tops.contains(top)
-            && !path
-                .split(|byte| *byte == b'/')
-                .any(|part| part.starts_with(b"."))
+        is_read(name) && self.is_entered_at(top, path)
+    }
+
+    /// Whether a build can read what is behind the link at `path`, which git does not list and which leads to
+    /// a directory with files of these names.
+    pub fn follows<'b>(&self, path: &[u8], mut names: impl Iterator<Item = &'b [u8]>) -> bool {
+        match top(path) {
+            Some(top) => self.is_entered_at(top, path) && !names.any(is_elsewhere),
+            None => {
+                let mut entered = false;
+                for name in names {
+                    if is_elsewhere(name) {
+                        return false;
+                    }
+                    entered |= is_entered(name);
+                }
+                entered
+            }
+        }
+    }
+
+    fn is_entered_at(&self, top: &[u8], path: &[u8]) -> bool {
+        self.tops.contains(top)
+            && !is_hidden(path)
             && !self.builds.iter().any(|build| path.starts_with(build))
             && (!path.starts_with(b"tools/") || is_built_tool(path))
     }
+}
+
+/// Whether a build that enters a directory by a link can read the file at `path` of it.
+pub fn is_read_behind(path: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+    is_read(name) && !is_hidden(path)
+}
+
+fn is_hidden(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/')
+        .any(|part| part.starts_with(b"."))
 }
 
 /// Whether a path is one of `tools/` that a kernel's build enters.

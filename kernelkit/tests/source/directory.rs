@@ -706,6 +706,135 @@ fn a_link_that_git_ignores_counts_where_a_build_reads_what_is_behind_it() {
 }
 
 #[test]
+fn a_file_that_git_ignores_counts_where_a_link_within_the_tree_leads_to_it() {
+    let mut world = World::new();
+    world.ahead = LONG;
+    let dir = ignoring(&world);
+    for path in ["top/a.h", "top/data.bin", "top/.config", "top/unread.txt"] {
+        write(&dir, path, "1");
+    }
+    for path in [
+        "a.c", "Makefile", "Kbuild", "Kconfig", "deep/b.h", "a.o", ".a.c",
+    ] {
+        write(&dir, &format!("top/dir/{path}"), "1");
+    }
+    write(&dir, "top/more/c.h", "1");
+    write(&dir, "top/second.h", "1");
+    write(&world.root, "out/README", "");
+    let link = |target: &str, path: &str| symlink(target, dir.join(path)).unwrap();
+    // What a link leads to can be another link.
+    link("../../more/c.h", "top/dir/deep/c.h");
+    link("../second.h", "top/more/d.h");
+    link("../top/more/d.h", "kernel/d.h");
+    link("../top/a.h", "kernel/a.h");
+    link("../top/data.bin", "kernel/table");
+    link("../top/dir", "kernel/dir");
+    // By way of a directory outside.
+    write(&dir, "top/back.h", "1");
+    symlink("../linux/top/back.h", world.root.join("out/back.h")).unwrap();
+    link("../../out", "kernel/out");
+    git(&dir, &["add", "--all"]);
+    git(&dir, &["commit", "--quiet", "--message", "links"]);
+    let source = directory(&dir);
+    let mut before = world.prepare(&source).unwrap();
+    let mut changed = |path: &str, text: &str, counts: bool| {
+        write(&dir, path, text);
+        let after = world.prepare(&source).unwrap();
+        assert_eq!(after.id != before.id, counts, "{path}: {text}");
+        assert!(after.dirty, "{path}");
+        assert_eq!(world.prepare(&source).unwrap(), after, "{path}");
+        before = after;
+    };
+    for path in [
+        "top/a.h",
+        "top/data.bin",
+        "top/second.h",
+        "top/back.h",
+        "top/more/c.h",
+        "top/dir/a.c",
+        "top/dir/Makefile",
+        "top/dir/Kbuild",
+        "top/dir/Kconfig",
+        "top/dir/deep/b.h",
+        "top/dir/deep/new.c",
+    ] {
+        changed(path, "2", true);
+    }
+    for path in [
+        "top/unread.txt",
+        "top/.config",
+        "top/dir/a.o",
+        "top/dir/.a.c",
+    ] {
+        changed(path, "2", false);
+    }
+    // A link on the way that leads elsewhere, to what counts already.
+    fs::remove_file(dir.join("top/more/d.h")).unwrap();
+    link("../a.h", "top/more/d.h");
+    let switched = world.prepare(&source).unwrap().id;
+    assert_ne!(switched, before.id);
+    // The files count as if git listed them; then Kbuild can enter `top`.
+    fs::remove_file(dir.join("top/second.h")).unwrap();
+    assert_eq!(world.prepare(&source).unwrap().id, switched);
+    let mut counted = vec!["add", "--force"];
+    counted.extend(["top/a.h", "top/data.bin", "top/back.h", "top/more"]);
+    let below =
+        ["a.c", "Makefile", "Kbuild", "Kconfig", "deep"].map(|path| format!("top/dir/{path}"));
+    counted.extend(below.iter().map(String::as_str));
+    git(&dir, &counted);
+    assert_eq!(world.prepare(&source).unwrap().id, switched);
+}
+
+#[test]
+fn a_link_within_the_tree_that_git_ignores_counts_where_a_build_reads_what_is_behind_it() {
+    let mut world = World::new();
+    world.ahead = LONG;
+    let dir = ignoring(&world);
+    write(&dir, "top/module/Makefile", "1");
+    write(&dir, "top/module/a.c", "1");
+    write(&dir, "top/notes/a.txt", "1");
+    write(&dir, "top/built/.config", "1");
+    write(&dir, "top/built/a.c", "1");
+    write(&dir, ".git/info/exclude", "link\nlink.h\n");
+    let source = directory(&dir);
+    let clean = world.prepare(&source).unwrap();
+    for (target, link) in [
+        ("../top/notes", "kernel/link"),
+        ("../top/built", "kernel/link"),
+        ("top/notes", "link"),
+        ("top", "link"),
+        ("..", "kernel/link"),
+        (".", "kernel/link"),
+        ("link", "kernel/link"),
+        ("../scripts/none", "kernel/link"),
+    ] {
+        symlink(target, dir.join(link)).unwrap();
+        assert_eq!(world.prepare(&source).unwrap(), clean, "{link} to {target}");
+        fs::remove_file(dir.join(link)).unwrap();
+    }
+    for (target, link, file) in [
+        ("../top/module", "kernel/link", "top/module/a.c"),
+        ("top/module", "link", "top/module/a.c"),
+        ("../top/notes/a.txt", "kernel/link.h", "top/notes/a.txt"),
+    ] {
+        symlink(target, dir.join(link)).unwrap();
+        let linked = world.prepare(&source).unwrap();
+        assert!(linked.id != clean.id && linked.dirty, "{link}");
+        write(&dir, file, "2");
+        let edited = world.prepare(&source).unwrap();
+        assert_ne!(edited.id, linked.id, "{file}");
+        // Both were there before: what names them is the link.
+        fs::remove_file(dir.join(link)).unwrap();
+        write(&dir, file, "1");
+    }
+    symlink("../scripts", dir.join("kernel/link")).unwrap();
+    let first = world.prepare(&source).unwrap().id;
+    fs::remove_file(dir.join("kernel/link")).unwrap();
+    symlink("../kernel/../scripts", dir.join("kernel/link")).unwrap();
+    assert_ne!(world.prepare(&source).unwrap().id, first);
+}
+
+#[test]
 fn a_link_to_what_holds_the_tree_is_refused() {
     let world = World::new();
     let dir = world.kernel("linux");

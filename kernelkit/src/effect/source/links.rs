@@ -1,5 +1,6 @@
-//! Symbolic links that lead out of a tree: the compiler reads what is behind them, so that counts, as if
-//! it were in the link's place. Links within the tree stay what git makes of them: their text.
+//! Symbolic links of a tree. What is behind one that leads out of the tree counts as if it were in the link's
+//! place, for the compiler reads it. A link within the tree stays what git makes of it, its text; what it leads
+//! to counts where it is, even if git ignores it.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -13,7 +14,7 @@ use super::scan::{Error, Selection, stamp_of, walk_without};
 use crate::effect::fs;
 use crate::source::snapshot::{Directory, Snapshot};
 use crate::source::tree::Kind;
-use crate::source::unlisted::{is_elsewhere, is_entered};
+use crate::source::unlisted::{Unlisted, is_elsewhere, is_entered, is_read_behind};
 
 /// A link that leads out of the tree.
 #[derive(Debug)]
@@ -185,6 +186,167 @@ fn expand(
     replace(&mut found, &further, deeper);
     behind.extend(found.directories);
     Ok(())
+}
+
+/// A link that leads to a file or directory of the tree.
+#[derive(Debug)]
+pub(super) struct Inner {
+    /// From the top of the tree, as the following.
+    path: Vec<u8>,
+    /// The links on the way.
+    passed: Vec<Vec<u8>>,
+    /// The real path; a directory's ends in a slash.
+    target: Vec<u8>,
+}
+
+/// As many as Linux follows in one path (`MAXSYMLINKS`).
+const PASSED: usize = 40;
+
+/// The links of `snapshot` that lead to something else in the tree.
+pub(super) fn within(root: &Utf8Path, snapshot: &Snapshot) -> Vec<Inner> {
+    let top = fs::real_path(root).into_std_path_buf();
+    let links = snapshot
+        .files()
+        .filter(|(_, file)| file.stamp.kind == Kind::Symlink);
+    links
+        .filter_map(|(directory, file)| {
+            let path = directory.path_of(file);
+            let (passed, target) = resolve(&top, &path)?;
+            // Behind a link to what holds it there are only paths that have another name already.
+            (!path.starts_with(&target)).then_some(Inner {
+                path,
+                passed,
+                target,
+            })
+        })
+        .collect()
+}
+
+/// The links on the way of a path to where it leads, itself included, and that place; `None` where that is
+/// not in the tree. All is from the top.
+fn resolve(top: &Path, path: &[u8]) -> Option<(Vec<Vec<u8>>, Vec<u8>)> {
+    let mut open: Vec<Vec<u8>> = parts(path);
+    let mut done = top.to_path_buf();
+    let mut passed = Vec::new();
+    let mut links = 0;
+    while let Some(part) = open.pop() {
+        if part == b".." {
+            done.pop();
+            continue;
+        }
+        let next = done.join(OsStr::from_bytes(&part));
+        let Ok(text) = std::fs::read_link(&next) else {
+            done = next;
+            continue;
+        };
+        links += 1;
+        if links > PASSED {
+            return None;
+        }
+        if let Ok(inside) = next.strip_prefix(top) {
+            passed.push(inside.as_os_str().as_bytes().to_vec());
+        }
+        if text.is_absolute() {
+            done = PathBuf::from("/");
+        }
+        open.extend(parts(text.as_os_str().as_bytes()));
+    }
+    let metadata = std::fs::symlink_metadata(&done).ok()?;
+    let mut target = done.strip_prefix(top).ok()?.as_os_str().as_bytes().to_vec();
+    if metadata.is_dir() && !target.is_empty() {
+        target.push(b'/');
+    }
+    Some((passed, target))
+}
+
+/// The components of a path, the first one last.
+fn parts(path: &[u8]) -> Vec<Vec<u8>> {
+    let parts = path.rsplit(|byte| *byte == b'/');
+    parts
+        .filter(|part| !part.is_empty() && *part != b".")
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+/// Adds to `chosen`, which has an answer for each file of `snapshot` in order, the files that count because
+/// links within the tree lead to them, and the links on the way.
+pub(super) fn choose(
+    chosen: &mut [bool],
+    snapshot: &Snapshot,
+    unlisted: &Unlisted<'_>,
+    links: &[Inner],
+) {
+    let starts: Vec<usize> = snapshot
+        .directories
+        .iter()
+        .scan(0, |next, directory| {
+            let start = *next;
+            *next += directory.files.len();
+            Some(start)
+        })
+        .collect();
+    let at = |path: &[u8]| {
+        let split = path.iter().rposition(|byte| *byte == b'/');
+        let (parent, name) = path.split_at(split.map_or(0, |at| at + 1));
+        let directories = &snapshot.directories;
+        let at = directories
+            .binary_search_by(|directory| directory.path[..].cmp(parent))
+            .ok()?;
+        let directory = &directories[at];
+        let file = directory
+            .files
+            .binary_search_by(|file| directory.name(file).cmp(name));
+        Some(starts[at] + file.ok()?)
+    };
+    // The files of a directory and of those in it that a build can read, by number.
+    let behind = |target: &[u8]| -> Vec<usize> {
+        let directories = &snapshot.directories;
+        let first = directories.partition_point(|directory| &directory.path[..] < target);
+        let below = directories[first..]
+            .iter()
+            .zip(&starts[first..])
+            .take_while(|(directory, _)| directory.path.starts_with(target));
+        below
+            .flat_map(|(directory, start)| {
+                let files = directory.files.iter().zip(*start..);
+                files.filter(|(file, _)| is_read_behind(&directory.path_of(file)[target.len()..]))
+            })
+            .map(|(_, at)| at)
+            .collect()
+    };
+    let mut open: Vec<(&Inner, usize)> = links
+        .iter()
+        .filter_map(|link| Some((link, at(&link.path)?)))
+        .collect();
+    // A file that counts by one link can be another one.
+    loop {
+        let before = open.len();
+        open.retain(|(link, place)| {
+            let is_directory = link.target.ends_with(b"/");
+            let files = match is_directory {
+                true => behind(&link.target),
+                false => at(&link.target).into_iter().collect(),
+            };
+            if !chosen[*place] {
+                let names = snapshot
+                    .directories
+                    .iter()
+                    .filter(|directory| directory.path == link.target)
+                    .flat_map(|directory| directory.files.iter().map(|file| directory.name(file)));
+                if !is_directory || files.is_empty() || !unlisted.follows(&link.path, names) {
+                    return true;
+                }
+            }
+            let passed = link.passed.iter().filter_map(|path| at(path));
+            for file in files.into_iter().chain(passed) {
+                chosen[file] = true;
+            }
+            false
+        });
+        if open.len() == before {
+            return;
+        }
+    }
 }
 
 /// Takes `links` out of `snapshot` and puts `behind` in.

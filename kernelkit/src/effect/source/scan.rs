@@ -22,7 +22,7 @@ use rustix::fs::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::links::{self, Link};
+use super::links::{self, Inner, Link};
 use crate::effect::{environment, exec, fs};
 use crate::source::TreeId;
 use crate::source::snapshot::{Directory, File, Snapshot, Stamp, Time};
@@ -113,10 +113,11 @@ pub(super) fn scan(
     let mut snapshot = walked?;
     let links = links::follow(root, &mut snapshot, selection)?;
     snapshot.selection = selection.name(&snapshot)?;
-    if !links.is_empty() {
+    let inner = links::within(root, &snapshot);
+    if !links.is_empty() || !inner.is_empty() {
         let mut hasher = Sha256::new();
         hasher.update(snapshot.selection);
-        hasher.update(format!("{links:?}"));
+        hasher.update(format!("{links:?}{inner:?}"));
         snapshot.selection = hasher.finalize().into();
     }
     let earlier = earlier.unwrap_or_else(|| Earlier {
@@ -134,7 +135,7 @@ pub(super) fn scan(
         });
     }
 
-    let chosen = chosen_files(&mut snapshot, &earlier.snapshot, selection, &links)?;
+    let chosen = chosen_files(&mut snapshot, &earlier.snapshot, selection, &links, &inner)?;
     snapshot.carry_over(&earlier.snapshot, |before, now| before == now);
     let root_fd = open_root(root)?;
     read_unknown(root, &root_fd, &mut snapshot, &chosen, progress)?;
@@ -217,6 +218,7 @@ fn chosen_files(
     earlier: &Snapshot,
     selection: &dyn Selection,
     links: &[Link],
+    inner: &[Inner],
 ) -> Result<Vec<bool>, super::Error> {
     if earlier.selection == now.selection && earlier.same_paths(now) {
         let files = now.directories.iter_mut().flat_map(|one| &mut one.files);
@@ -237,19 +239,20 @@ fn chosen_files(
             || (file.followed && links.iter().any(|link| link.listed && link.leads_to(path)))
     };
     // Whether it is listed, and whether it counts.
-    let chosen: Vec<(bool, bool)> = now
+    let (listed, mut chosen): (Vec<bool>, Vec<bool>) = now
         .files()
         .map(|(directory, file)| {
             let path = directory.path_of(file);
             let listed = is_listed(file, &path);
             (listed, listed || unlisted.counts(&path))
         })
-        .collect();
+        .unzip();
+    links::choose(&mut chosen, now, &unlisted, inner);
     let files = now.directories.iter_mut().flat_map(|one| &mut one.files);
-    for (file, (listed, counts)) in files.zip(&chosen) {
+    for ((file, listed), counts) in files.zip(listed).zip(&chosen) {
         file.unlisted = *counts && !listed;
     }
-    Ok(chosen.into_iter().map(|(_, counts)| counts).collect())
+    Ok(chosen)
 }
 
 /// Reads every file that counts and whose content is not known.
