@@ -31,6 +31,10 @@ pub(crate) const DIGEST_LENGTH: usize = 12;
 /// What stands for the digest in a pattern. Braces cannot be part of a release.
 const OPEN_DIGEST: &str = "{digest}";
 
+/// What stand for a build number and a `dist` of which only the form is known.
+const OPEN_BUILD: &str = "{build}";
+const OPEN_DIST: &str = "{dist}";
+
 /// The end of the release of a tree that is being edited.
 pub const DIRTY: &str = "-dirty";
 
@@ -432,10 +436,24 @@ impl Template {
         let shortened = limits.rev().filter_map(|limit| cut(label, limit));
         let labels = std::iter::once(label.to_owned()).chain(shortened);
         let labels = labels.map(Some).chain([None]);
-        for label in labels {
-            let tail = self.tail(words, label.as_deref().filter(|label| !label.is_empty()));
-            if let Some(own) = strip_tail(clean, &tail) {
+        let labels = labels.filter(|label| label.as_deref() != Some(""));
+        let labels: Vec<Option<String>> = labels.collect();
+        for label in &labels {
+            if let Some(own) = strip_tail(clean, &self.tail(words, label.as_deref())) {
                 return own;
+            }
+        }
+        // Of a build with another number. A `dist` alone, or a label, could be the user's own.
+        if self.names(Field::Build) {
+            let open = Words {
+                build: words.build.map(|_| OPEN_BUILD),
+                dist: words.dist.map(|_| OPEN_DIST),
+                ..words.clone()
+            };
+            for label in &labels {
+                if let Some(own) = strip_open(clean, &self.tail(&open, label.as_deref())) {
+                    return own;
+                }
             }
         }
         // Of a build with another label, or another template, the digest alone is known for what it is.
@@ -458,6 +476,53 @@ fn strip_tail<'a>(text: &'a str, tail: &str) -> Option<&'a str> {
     let text = text.strip_suffix(after)?;
     let (text, digest) = text.split_at_checked(text.len().checked_sub(DIGEST_LENGTH)?)?;
     Digest::is_one(digest).then(|| text.strip_suffix(before))?
+}
+
+/// Takes a tail off in which build number, `dist` and digest may be any: the whole text, or what has a letter
+/// beside the number. A number alone at the end of other words is the user's own as well as not.
+fn strip_open<'a>(text: &'a str, tail: &str) -> Option<&'a str> {
+    fn is_word(text: &str) -> bool {
+        text.len() <= WORD_LENGTH && text.chars().all(|one| is_plain(one) && one != '-')
+    }
+    /// What may be before `tail`, each with whether it has a letter elsewhere than in the number.
+    fn rests<'a>(text: &'a str, tail: &str, has_letter: bool, found: &mut Vec<(&'a str, bool)>) {
+        let Some(at) = tail.rfind('}') else {
+            let has_letter = has_letter || tail.contains(|one: char| one.is_ascii_alphabetic());
+            found.extend(text.strip_suffix(tail).map(|rest| (rest, has_letter)));
+            return;
+        };
+        let (open, after) = tail.split_at(at + 1);
+        let Some(text) = text.strip_suffix(after) else {
+            return;
+        };
+        let has_letter = has_letter || after.contains(|one: char| one.is_ascii_alphabetic());
+        let splits = text.char_indices().rev().map(|(at, _)| text.split_at(at));
+        for (rest, value) in splits {
+            if let Some(before) = open.strip_suffix(OPEN_DIGEST) {
+                if value.len() == DIGEST_LENGTH && Digest::is_one(value) {
+                    rests(rest, before, true, found);
+                }
+            } else if !is_word(value) {
+                return;
+            } else if let Some(before) = open.strip_suffix(OPEN_BUILD) {
+                if value.starts_with(|one: char| one.is_ascii_digit()) {
+                    rests(rest, before, has_letter, found);
+                }
+            } else if let Some(before) = open.strip_suffix(OPEN_DIST) {
+                let letters = value.contains(|one: char| one.is_ascii_alphabetic());
+                rests(rest, before, has_letter || letters, found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    if tail.contains(OPEN_BUILD) {
+        rests(text, tail, false, &mut found);
+    }
+    found.retain(|(rest, has_letter)| rest.is_empty() || *has_letter);
+    found
+        .into_iter()
+        .map(|(rest, _)| rest)
+        .min_by_key(|rest| rest.len())
 }
 
 /// Characters of a pattern once the digest is in it.

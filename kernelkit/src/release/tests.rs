@@ -175,6 +175,77 @@ fn a_localversion_of_the_users_own_stays() {
 }
 
 #[test]
+fn the_release_of_a_build_with_another_number_is_taken_off() {
+    let label = Label::slug("vanilla").unwrap();
+    let digest = digest("another");
+    let open = "{version}-{build}.{dist}";
+    let with_digest = format!("-mine-1.el9-vanilla-{digest}");
+    let shortened = format!("-1.el9-van-{digest}");
+    let rows = [
+        (open, "-1.el9", "6.12-2.el10"),
+        (open, "-1.el10", "6.12-2.el10"),
+        (open, "-1000.7.fc44", "6.12-2.el10"),
+        (open, "-mine-1.el9", "6.12-mine-2.el10"),
+        (open, "-5.15", "6.12-2.el10"),
+        ("{version}.{build}{dist}", ".1el9", "6.12.2el10"),
+        (
+            "{version}-{dist}.{build}",
+            "-mine-el9.1",
+            "6.12-mine-el10.2",
+        ),
+        ("{version}-{build}", "-1", "6.12-2"),
+        ("{version}-ours{build}", "-mine-ours1", "6.12-mine-ours2"),
+        (
+            "{version}-{build}-{label}",
+            "-mine-1-vanilla",
+            "6.12-mine-2-vanilla",
+        ),
+        (
+            "{version}-{build}.{dist}-{label}-{digest}",
+            &with_digest,
+            "6.12-mine-2.el10-vanilla-{digest}",
+        ),
+        (
+            "{version}-{build}.{dist}-{label}-{digest}",
+            &shortened,
+            "6.12-2.el10-vanilla-{digest}",
+        ),
+        // None of these is a release of the template.
+        (open, "-1", "6.12-1-2.el10"),
+        (open, "-el9", "6.12-el9-2.el10"),
+        (open, "-rc1.el9", "6.12-rc1.el9-2.el10"),
+        (open, "-1.el9-mine", "6.12-1.el9-mine-2.el10"),
+        // These could be, and could be the user's own.
+        (open, "-mine-5.15", "6.12-mine-5.15-2.el10"),
+        ("{version}-{build}", "-mine-1", "6.12-mine-1-2"),
+        (
+            "{version}-{build}-{label}",
+            "-mine-1",
+            "6.12-mine-1-2-vanilla",
+        ),
+        (
+            "{version}-{build}-{label}",
+            "-1-other",
+            "6.12-1-other-2-vanilla",
+        ),
+        // Without `{build}` no other word is taken for an earlier one.
+        ("{version}-{dist}", "-el9", "6.12-el9-el10"),
+    ];
+    for (template, existing, expected) in rows {
+        let words = Words {
+            build: Some("2"),
+            dist: Some("el10"),
+            ..words("6.12", existing, Some(&label))
+        };
+        assert_eq!(
+            composed(template, &words),
+            expected,
+            "{template} {existing}"
+        );
+    }
+}
+
+#[test]
 fn an_edited_tree_keeps_the_digest_of_its_base_and_fits() {
     let label = Label::slug("one-two-three-four-five-six-seven-eight").unwrap();
     let words = words("6.12.117", "", Some(&label));
@@ -226,6 +297,25 @@ proptest! {
         let once = bake(&existing);
         let twice = bake(&once.localversion);
         prop_assert_eq!(once, twice);
+    }
+
+    #[test]
+    fn an_earlier_number_and_dist_leave_no_trace(
+        existing in "(-[a-z]{1,5}){0,2}",
+        earlier in ("[0-9]{1,6}", "[a-z]{2}[0-9_.]{0,5}"),
+        build in "[0-9]{1,6}",
+        template in prop::sample::select(vec![
+            "{version}-{build}.{dist}", "{version}.{dist}-{build}", "{version}-{build}.{dist}-{label}-{digest}", "{version}-{label}-{digest}-{build}",
+        ]),
+    ) {
+        let (digest, label) = (digest("a"), Label::slug("label").unwrap());
+        let template: Template = template.parse().unwrap();
+        let bake = |existing: &str, build: &str, dist: &str| {
+            let words = Words { dist: Some(dist), build: Some(build), ..words("6.12", existing, Some(&label)) };
+            template.pattern(&words, 0).unwrap().with(&digest)
+        };
+        let before = bake(&existing, &earlier.0, &earlier.1);
+        prop_assert_eq!(bake(&before.localversion, &build, "el8"), bake(&existing, &build, "el8"));
     }
 
     #[test]
