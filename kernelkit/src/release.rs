@@ -29,7 +29,7 @@ pub const WORD_LENGTH: usize = 24;
 pub(crate) const DIGEST_LENGTH: usize = 12;
 
 /// What stands for the digest in a pattern. Braces cannot be part of a release.
-const OPEN_DIGEST: &str = "{digest}";
+pub(crate) const OPEN_DIGEST: &str = "{digest}";
 
 /// What stand for a build number and a `dist` of which only the form is known.
 const OPEN_BUILD: &str = "{build}";

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::{Digest, Identity};
 use crate::manifest::Record;
+use crate::release::OPEN_DIGEST;
 use crate::source::Sha256;
 
 /// Version of `entry.json`; it changes when a reader of the old one would misread the new one.
@@ -137,9 +138,7 @@ pub struct Registered {
 
 /// A release that names another kernel already.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the release {release} is taken: it names the identity {taken} of `{by}`, and `{kernel}` has the identity {wanted}; they differ in {fields}"
-)]
+#[error("the release {release} is taken: it names the identity {taken} of {}", self.parties())]
 pub struct Taken {
     /// The release.
     pub release: String,
@@ -153,14 +152,36 @@ pub struct Taken {
     pub wanted: Digest,
     /// The fields in which the two differ, as a list.
     pub fields: String,
+    /// Whether the other one has been built, and is not planned together with this one.
+    pub is_built: bool,
 }
 
 impl Taken {
+    fn parties(&self) -> String {
+        let Taken {
+            by,
+            kernel,
+            wanted,
+            fields,
+            ..
+        } = self;
+        if self.is_built && by == kernel {
+            format!("an earlier build of `{by}`, which is {wanted} now: {fields} changed")
+        } else {
+            format!("`{by}`, and `{kernel}` has the identity {wanted}; they differ in {fields}")
+        }
+    }
+
     /// What to do next.
     pub fn hint(&self) -> String {
-        "a release names one identity for good: raise `{build}`, put `{digest}` into the template `release`, \
-         or build with `--unstored`"
-            .to_owned()
+        let ways = "a release names one identity for good: raise `{build}`, put `{digest}` into the template `release`, or build with `--unstored`";
+        match self.is_built {
+            true => format!(
+                "{ways}; `cargo kernel store forget --release {}` frees it where no kernel of that name is in use",
+                self.release
+            ),
+            false => ways.to_owned(),
+        }
     }
 }
 
@@ -174,6 +195,13 @@ impl Registered {
             kernel: kernel.to_owned(),
             created,
         }
+    }
+
+    /// Whether the release says nothing about its identity, so that a second one could want it.
+    pub fn is_exclusive(&self) -> bool {
+        let pattern = &self.identity.release;
+        // In format 1 each had the digest in it.
+        !pattern.is_empty() && !pattern.contains(OPEN_DIGEST)
     }
 
     /// Whether the release may name `identity`, too.
@@ -192,9 +220,29 @@ impl Registered {
             by: self.kernel.clone(),
             kernel: kernel.to_owned(),
             wanted: identity.digest(),
-            fields: fields.join(", "),
+            fields: and(&fields),
+            is_built: self.created != 0,
         }))
     }
+}
+
+/// `a, b and c`.
+fn and(words: &[&str]) -> String {
+    match words {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+/// A release that the store knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The release.
+    pub release: String,
+    /// What it names; `None` where its line in the register cannot be read.
+    pub registered: Option<Registered>,
+    /// Whether a build of it is in the store.
+    pub is_stored: bool,
 }
 
 /// What the releases of several kernels name that are planned together, before any of them is built.

@@ -42,6 +42,10 @@ fn every_reason_is_documented_and_seen() {
     );
     sandbox.tool("sendmail", "cat >/dev/null");
     let mut seen = BTreeSet::new();
+    let build = ["build", "--release-template", "{version}"];
+    seen.extend(reasons(&run_json(&sandbox, &build, 0)));
+    let free = ["store", "forget", "--release", "6.12.117"];
+    seen.extend(reasons(&run_json(&sandbox, &free, 0)));
     for (args, code) in [
         (&["list"][..], 0),
         (&["matrix"], 0),
@@ -57,6 +61,7 @@ fn every_reason_is_documented_and_seen() {
         (&["store", "list"], 0),
         (&["store", "verify"], 0),
         (&["store", "prune", "--keep", "0"], 0),
+        (&["store", "releases"], 0),
         (&["build", "nobody"], 101),
     ] {
         seen.extend(reasons(&run_json(&sandbox, args, code)));

@@ -57,7 +57,7 @@ fn a_release_without_a_digest_names_one_identity_for_good() {
             assert_eq!(said.code, 101, "{other}: {}", said.stderr);
             for part in [
                 "the release 6.12.117-1000.el8 is taken",
-                "it names the identity [digest] of `tiny`",
+                "it names the identity [digest] of an earlier build of `tiny`, which is [digest] now",
                 "`{build}`",
                 "`{digest}`",
                 "`--unstored`",
@@ -235,6 +235,19 @@ fn an_exact_release_is_that_of_the_commit_to_come() {
     // A dirty tree and the commit made of it are two identities, with a release each.
     assert_ne!(committed["digest"], stable["digest"]);
     assert_ne!(committed["release"], stable["release"]);
+}
+
+#[test]
+fn a_detached_head_keeps_its_exact_identity_where_a_label_is_set() {
+    for label in ["", "label = \"mine\"\n"] {
+        let (sandbox, tree) = committed();
+        git(tree.dir(), &["checkout", "-q", "--detach"]);
+        declare(&sandbox, &format!("dirty-release = \"exact\"\n{label}"));
+        let tree = tree.edit("lib/string.c", |text| format!("{text}int one;\n"));
+        let exact = planned(&sandbox);
+        commit(&tree);
+        assert_eq!(planned(&sandbox) == exact, !label.is_empty(), "{label}");
+    }
 }
 
 #[test]

@@ -66,6 +66,76 @@ fn builds_are_forgotten_by_release_digest_or_pattern() {
 }
 
 #[test]
+fn a_release_stays_taken_until_it_is_freed() {
+    let settings = "release = \"{version}-{build}\"\nbuild = 7\n";
+    let (sandbox, _tree) = tiny(settings);
+    assert_eq!(run(&sandbox, &["build"]).code, 0);
+    let release = "6.12.117-7";
+    let listed = run(&sandbox, &["store", "releases"]).stdout;
+    assert!(
+        listed.starts_with(release) && listed.ends_with("  tiny  stored\n"),
+        "{listed}"
+    );
+    let way = format!("`cargo kernel store forget --release {release}` frees it");
+    for (args, verb) in [
+        (&["prune", "--keep", "0", "--dry-run"][..], "Would drop"),
+        (&["forget", "6.12.*"], "Dropped"),
+    ] {
+        let gone = run(&sandbox, &[&["store"], args].concat());
+        for part in [verb, &format!("the release {release} stays taken"), &way] {
+            assert!(gone.stderr.contains(part), "{part}: {}", gone.stderr);
+        }
+    }
+    let known = run_json(&sandbox, &["store", "releases"], 0).message("release");
+    assert_eq!(known["release"], release);
+    assert_eq!(known["stored"], false);
+    assert_eq!(known["kernel"], "tiny");
+    assert!(known["created"].as_i64().unwrap() > 0);
+    assert_eq!(known["digest"].as_str().unwrap().len(), 12, "{known}");
+
+    // Another identity is refused, with the way out, and has the release then.
+    let flags = ["plan", "--make-flag", "KCFLAGS=-Wall"];
+    let refused = run(&sandbox, &flags);
+    assert_eq!(refused.code, 101);
+    for part in [
+        "of an earlier build of `tiny`, which is",
+        "now: flags changed",
+        &way.replace(
+            "frees it",
+            "frees it where no kernel of that name is in use",
+        ),
+    ] {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+    }
+    let freed = run(&sandbox, &["store", "forget", "--release", release]);
+    assert_eq!(freed.code, 0, "{}", freed.stderr);
+    assert!(
+        freed.stderr.contains("two kernels have one name"),
+        "{}",
+        freed.stderr
+    );
+    assert_eq!(run(&sandbox, &["store", "releases"]).stdout, "");
+    assert_eq!(run(&sandbox, &flags).code, 0);
+    let unknown = run(&sandbox, &["store", "forget", "--release", release]);
+    assert_eq!(unknown.code, 101);
+    assert!(
+        unknown.stderr.contains("`cargo kernel store releases`"),
+        "{}",
+        unknown.stderr
+    );
+
+    // One that has its digest in it is not taken from anybody.
+    let (sandbox, release) = built();
+    let gone = run(&sandbox, &["store", "forget", &release]);
+    assert!(!gone.stderr.contains("stays taken"), "{}", gone.stderr);
+    assert!(
+        run(&sandbox, &["store", "releases"])
+            .stdout
+            .ends_with("not stored\n")
+    );
+}
+
+#[test]
 fn a_dry_run_drops_nothing() {
     let (sandbox, release) = built();
     let limits = ["store", "prune", "--keep", "0"];

@@ -2,7 +2,9 @@
 
 use kernelkit::effect::environment::{self, Environment};
 use kernelkit::effect::store::HostStore;
-use kernelkit::store::{Check, Lookup, Prune, SCHEMA, State, Store as _, Summary};
+use kernelkit::store::{
+    Check, Known, Lookup, Prune, Registered, SCHEMA, State, Store as _, Summary,
+};
 use serde_json::json;
 
 use crate::error::{DONE, Failure, NO};
@@ -25,11 +27,17 @@ enum Command {
         #[arg(long)]
         repair: bool,
     },
-    /// Drop builds by release, digest or glob pattern
+    /// List the releases that name a kernel, and which of them are still stored
+    Releases,
+    /// Drop builds by release, digest or glob pattern; a release without a digest stays taken
     Forget {
         /// Such as 6.12.117-debian-0123456789ab, 0123456789ab or '6.1.*'
-        #[arg(required = true, value_name = "PATTERN")]
+        #[arg(required_unless_present = "releases", value_name = "PATTERN")]
         patterns: Vec<String>,
+        /// Free this release, too, so that another kernel can have it: where the first one is installed,
+        /// two kernels have one name then
+        #[arg(long = "release", value_name = "RELEASE")]
+        releases: Vec<String>,
     },
     /// Drop the builds that limits do not allow, those unused for longest first
     #[command(group(clap::ArgGroup::new("limits").required(true).multiple(true).args(["keep", "unused_days", "max_size"])))]
@@ -59,7 +67,25 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<u8, Failure> {
             }
         }
         Command::Verify { repair } => return verify(&store, *repair, ui),
-        Command::Forget { patterns } => {
+        Command::Releases => {
+            for known in store.releases()? {
+                show_release(&known, ui);
+            }
+        }
+        Command::Forget { patterns, releases } => {
+            for release in releases {
+                if !store.free(release)? {
+                    return Err(Failure::message(
+                        format!("no kernel has the release `{release}`"),
+                        "`cargo kernel store releases` lists those that name one",
+                    ));
+                }
+                ui.message("freed", json!({ "release": release }));
+                ui.status("Freed", release);
+                ui.note(format_args!(
+                    "another kernel can be built as {release} now; where the first one is installed, two kernels have one name"
+                ));
+            }
             for pattern in patterns {
                 let gone = store.forget(pattern)?;
                 if gone.is_empty() {
@@ -68,7 +94,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<u8, Failure> {
                         "`cargo kernel store list` shows them",
                     ));
                 }
-                report(&gone, false, ui);
+                report(&store, &gone, false, ui);
             }
         }
         Command::Prune {
@@ -84,7 +110,7 @@ pub(crate) fn run(args: &Args, ui: &Ui) -> Result<u8, Failure> {
                 max_size: max_size.map(|mebibytes| mebibytes << 20),
             };
             let gone = store.prune(&limits, *dry_run)?;
-            report(&gone, *dry_run, ui);
+            report(&store, &gone, *dry_run, ui);
         }
     }
     Ok(DONE)
@@ -147,10 +173,65 @@ fn show(entry: &Summary, ui: &Ui) {
     ));
 }
 
-fn report(entries: &[Summary], dry_run: bool, ui: &Ui) {
+fn show_release(known: &Known, ui: &Ui) {
+    let registered = known.registered.as_ref();
+    ui.message(
+        "release",
+        json!({
+            "release": known.release,
+            "stored": known.is_stored,
+            "kernel": registered.map(|one| &one.kernel),
+            "digest": registered.map(|one| one.identity.digest()),
+            "identity": registered.map(|one| &one.identity),
+            "created": registered.map(|one| one.created),
+            "exclusive": registered.is_none_or(Registered::is_exclusive),
+        }),
+    );
+    if ui.is_json() {
+        return;
+    }
+    let what = match registered {
+        Some(one) => format!(
+            "{}  {}  {}  {}",
+            one.identity.digest(),
+            environment::day(one.created),
+            one.kernel,
+            if known.is_stored {
+                "stored"
+            } else {
+                "not stored"
+            }
+        ),
+        None => "damaged: its line in the register cannot be read".to_owned(),
+    };
+    ui.data(format_args!("{:<64}  {what}", known.release));
+}
+
+/// What went, and which releases are still taken though.
+fn report(store: &HostStore, entries: &[Summary], dry_run: bool, ui: &Ui) {
     let verb = if dry_run { "Would drop" } else { "Dropped" };
+    let mut taken = Vec::new();
     for entry in entries {
-        ui.message("dropped", json!({ "entry": entry, "dry_run": dry_run }));
+        let registered = store.registered(&entry.release);
+        // A line that cannot be read lets no second kernel have it either.
+        let stays = registered.map_or(true, |one| one.is_some_and(|one| one.is_exclusive()));
+        ui.message(
+            "dropped",
+            json!({ "entry": entry, "dry_run": dry_run, "taken": stays }),
+        );
         ui.status(verb, &entry.release);
+        if stays {
+            taken.push(entry.release.as_str());
+        }
+    }
+    match taken.as_slice() {
+        [] => {}
+        [release] => ui.note(format_args!(
+            "the release {release} stays taken: no other kernel can have it; `cargo kernel store forget --release {release}` frees it"
+        )),
+        [first, rest @ ..] => ui.note(format_args!(
+            "{first} and {} more releases stay taken: no other kernel can have them; `cargo kernel store releases` lists them, `cargo kernel store forget --release RELEASE` frees one",
+            rest.len()
+        )),
     }
 }

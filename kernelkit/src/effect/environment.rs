@@ -213,6 +213,14 @@ pub fn now() -> jiff::Zoned {
     jiff::Zoned::now()
 }
 
+/// The day of a time in seconds since 1970, in this machine's time zone: `2026-12-01`.
+pub fn day(seconds: i64) -> String {
+    let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    time.to_zoned(jiff::tz::TimeZone::system())
+        .date()
+        .to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

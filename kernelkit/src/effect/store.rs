@@ -14,6 +14,7 @@
 //! Where the file system can share blocks (btrfs, XFS) the copy is a reflink and costs nothing. Any
 //! other name in `<root>` is none of ours and is left alone.
 
+use std::collections::BTreeSet;
 use std::fs::{File as Handle, FileTimes, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -26,8 +27,8 @@ use super::fs::{self, Context as _};
 use crate::identity::Identity;
 use crate::manifest::Manifest;
 use crate::store::{
-    self, Check, Entry, File, Kind, Lookup, Prune, Registered, SCHEMA, State, Store, Summary,
-    Taken, is_entry_name,
+    self, Check, Entry, File, Kind, Known, Lookup, Prune, Registered, SCHEMA, State, Store,
+    Summary, Taken, is_entry_name,
 };
 
 const RECORD: &str = "entry.json";
@@ -61,6 +62,12 @@ pub enum Error {
         /// Why.
         #[source]
         source: serde_json::Error,
+    },
+    /// Something else is where a line of the register belongs.
+    #[error("{path} should be a file that says what this release names")]
+    RegisterPlace {
+        /// What is there.
+        path: Utf8PathBuf,
     },
     /// The manifest is not JSON.
     #[error("the manifest of {release} is not JSON")]
@@ -120,10 +127,10 @@ impl Error {
                 "`cargo kernel store verify --repair` drops what is damaged; the next build makes it again"
                     .to_owned(),
             ),
-            Error::Register { .. } => Some(
-                "it was written by a newer kernelkit, or is damaged; remove it only if no kernel with this release is in use"
-                    .to_owned(),
-            ),
+            Error::Register { path, .. } | Error::RegisterPlace { path } => Some(format!(
+                "a newer kernelkit wrote it, or it is damaged; where no kernel of that name is in use, `cargo kernel store forget --release {}` frees the release",
+                path.file_name().unwrap_or_default()
+            )),
             Error::Name(_) | Error::Manifest { .. } | Error::Special { .. } => None,
         }
     }
@@ -200,11 +207,10 @@ impl HostStore {
         }
         let path = self.root.join(REGISTER).join(release);
         // A pipe in its place would be waited for.
-        let is_file = std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
-        let json = if is_file {
-            fs::read_optional(&path)?
-        } else {
-            None
+        let json = match std::fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_file() => fs::read_optional(&path)?,
+            Ok(_) => return Err(Error::RegisterPlace { path }),
+            Err(_) => None,
         };
         let Some(json) = json else {
             // What a copy of the store lost is in the entry.
@@ -223,6 +229,71 @@ impl HostStore {
         registered
             .map(Some)
             .map_err(|source| Error::Register { path, source })
+    }
+
+    /// Every release that is registered or stored, in order.
+    ///
+    /// # Errors
+    /// The register cannot be read.
+    pub fn releases(&self) -> Result<Vec<Known>, Error> {
+        let stored: BTreeSet<String> = self.entry_names()?.into_iter().collect();
+        let mut names = stored.clone();
+        let register = self.root.join(REGISTER);
+        match register.read_dir_utf8() {
+            Ok(entries) => names.extend(
+                entries
+                    .filter_map(Result::ok)
+                    .map(|entry| entry.file_name().to_owned())
+                    .filter(|name| is_entry_name(name)),
+            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(source).context("read", register).map_err(Error::File),
+        }
+        let known = |release: String| {
+            let registered = match self.registered(&release) {
+                Err(Error::Register { .. } | Error::RegisterPlace { .. }) => None,
+                Err(error) => return Err(error),
+                Ok(registered) => Some(registered),
+            };
+            Ok(match registered {
+                // Of format 1, whose releases name no identity of today, or damaged.
+                Some(None) => None,
+                registered => Some(Known {
+                    is_stored: stored.contains(&release),
+                    registered: registered.flatten(),
+                    release,
+                }),
+            })
+        };
+        names
+            .into_iter()
+            .map(known)
+            .filter_map(Result::transpose)
+            .collect()
+    }
+
+    /// Has a release name nothing any more, and drops the build that is stored under it. `false` where it was
+    /// not known. Two kernels can have the release afterwards.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn free(&self, release: &str) -> Result<bool, Error> {
+        if !is_entry_name(release) {
+            return Err(Error::Name(release.to_owned()));
+        }
+        // What is stored says what its release names, too: the line goes last.
+        let is_stored = self.entry_dir(release).join(RECORD).is_file();
+        if is_stored {
+            self.discard(release)?;
+        }
+        let line = self.root.join(REGISTER).join(release);
+        let is_registered = match std::fs::symlink_metadata(&line) {
+            Ok(metadata) if metadata.is_dir() => return Err(Error::RegisterPlace { path: line }),
+            Ok(_) => true,
+            Err(_) => false,
+        };
+        fs::remove_file(&line)?;
+        Ok(is_stored || is_registered)
     }
 
     /// Has a release name an identity, for good.

@@ -393,6 +393,83 @@ fn a_release_names_one_identity_even_after_its_entry_is_gone() {
     }
     store.register("vm", "6.12.117-el9", &other).unwrap();
     assert_eq!(store.list().unwrap(), []);
+    // Of the same kernel there is one name in it.
+    let error = store.register("tiny", "6.12.117-el8", &other).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the release 6.12.117-el8 is taken: it names the identity {} of an earlier build of `tiny`, which is {} now: toolchain changed",
+            one.digest(),
+            other.digest()
+        )
+    );
+}
+
+#[test]
+fn the_register_is_listed_and_a_release_is_freed_on_purpose() {
+    let bench = Bench::new();
+    let store = &bench.store;
+    assert_eq!(store.releases().unwrap(), []);
+    let (one, other) = (identity("el8"), identity("other"));
+    store.register("tiny", "6.12.117-el8", &one).unwrap();
+    bench.publish("6.12.117-el8");
+    store.register("vm", "6.12.117-el9", &other).unwrap();
+    fs::write_atomic(bench.root.join("store/.releases/6.12.117-broken"), b"{").unwrap();
+    let rows = || -> Vec<(String, Option<String>, bool)> {
+        let known = store.releases().unwrap().into_iter();
+        known
+            .map(|one| {
+                let kernel = one.registered.map(|registered| registered.kernel);
+                (one.release, kernel, one.is_stored)
+            })
+            .collect()
+    };
+    let row = |release: &str, kernel: Option<&str>, is_stored| {
+        (release.to_owned(), kernel.map(str::to_owned), is_stored)
+    };
+    let (broken, el9) = (
+        row("6.12.117-broken", None, false),
+        row("6.12.117-el9", Some("vm"), false),
+    );
+    let stored = row("6.12.117-el8", Some("tiny"), true);
+    assert_eq!(rows(), [broken.clone(), stored, el9.clone()]);
+    store.forget("*").unwrap();
+    let taken = row("6.12.117-el8", Some("tiny"), false);
+    assert_eq!(rows(), [broken, taken, el9.clone()]);
+
+    store.register("vm", "6.12.117-el8", &other).unwrap_err();
+    for (release, known) in [
+        ("6.12.117-el8", true),
+        ("6.12.117-el8", false),
+        ("6.12.117-broken", true),
+    ] {
+        assert_eq!(store.free(release).unwrap(), known, "{release}");
+    }
+    assert_eq!(rows(), [el9]);
+    store.register("vm", "6.12.117-el8", &other).unwrap();
+    // What is stored goes, too, for it says what its release names.
+    bench.publish("6.12.117-el8");
+    assert!(store.free("6.12.117-el8").unwrap());
+    assert_eq!(store.list().unwrap(), []);
+    store.register("tiny", "6.12.117-el8", &one).unwrap();
+    for name in ["", "..", "a/b", ".releases"] {
+        assert!(matches!(store.free(name), Err(Error::Name(_))), "{name}");
+    }
+    // Whatever is where a line belongs is neither waited for nor followed.
+    let place = bench.root.join("store/.releases/6.12.117-link");
+    symlink("../../elsewhere", &place).unwrap();
+    let error = store.register("vm", "6.12.117-link", &other).unwrap_err();
+    assert!(matches!(error, Error::RegisterPlace { .. }), "{error}");
+    assert!(error.hint().unwrap().contains("--release 6.12.117-link"));
+    assert!(store.free("6.12.117-link").unwrap());
+    store.register("vm", "6.12.117-link", &other).unwrap();
+}
+
+#[test]
+fn a_release_with_its_digest_in_it_is_nobody_elses() {
+    let registered = |label: &str| Registered::new("tiny", "6.12.117", &identity(label), 1);
+    assert!(!registered("tiny-{digest}").is_exclusive());
+    assert!(registered("1000.el8").is_exclusive());
 }
 
 #[test]
