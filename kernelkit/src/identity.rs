@@ -102,11 +102,18 @@ impl Identity {
         Digest::of(&Sha256::of(self.text_with(source).as_bytes()))
     }
 
+    fn pattern(&self) -> String {
+        match self.release.is_empty() {
+            true => "not part of it, in format 1".to_owned(),
+            false => self.release.clone(),
+        }
+    }
+
     /// The fields in which `other` differs.
     pub fn differences(&self, other: &Identity) -> Vec<Difference> {
         let quoted = |flag: &String| crate::process::quote(flag);
         let rows = [
-            ("release", self.release.clone(), other.release.clone()),
+            ("release", self.pattern(), other.pattern()),
             (
                 "trust",
                 only(&self.trust, &other.trust, Sha256::to_string),
@@ -231,6 +238,17 @@ mod tests {
             .map(|difference| (difference.field, difference.right.as_str()))
             .collect();
         assert_eq!(rows, [("trust", ""), ("flags", "W=2")]);
+    }
+
+    #[test]
+    fn an_identity_of_format_1_says_that_it_has_no_release() {
+        let mut earlier = identity();
+        earlier.release = String::new();
+        let [difference] = &earlier.differences(&identity())[..] else {
+            panic!("one field differs");
+        };
+        assert_eq!(difference.left, "not part of it, in format 1");
+        assert_eq!(difference.right, "6.12.117-tiny-{digest}");
     }
 
     #[test]

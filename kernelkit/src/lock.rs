@@ -279,8 +279,10 @@ pub enum Error {
         found: u32,
     },
     /// An earlier format: its identities are no longer those of the kernels.
-    #[error("kernel.lock has format {found}, and this kernelkit writes {VERSION}")]
+    #[error("{path} has format {found}, and this kernelkit writes {VERSION}")]
     Outdated {
+        /// The file.
+        path: Utf8PathBuf,
         /// Its format.
         found: u32,
     },
@@ -364,13 +366,14 @@ impl Lock {
         self.version != VERSION
     }
 
-    /// Refuses a lock of an earlier format.
+    /// Refuses a lock of an earlier format; `path` is for messages.
     ///
     /// # Errors
     /// It is of one.
-    pub fn check_format(&self) -> Result<(), Error> {
+    pub fn check_format(&self, path: &Utf8Path) -> Result<(), Error> {
         match self.is_outdated() {
             true => Err(Error::Outdated {
+                path: path.to_owned(),
                 found: self.version,
             }),
             false => Ok(()),
@@ -831,7 +834,13 @@ kind = "host"
             earlier.kernels["tiny"].source,
             lock().kernels["tiny"].source
         );
-        assert!(earlier.check_format().is_err() && lock().check_format().is_ok());
+        let path = Utf8Path::new("w/kernel.lock");
+        let error = earlier.check_format(path).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "w/kernel.lock has format 1, and this kernelkit writes 2"
+        );
+        assert!(lock().check_format(path).is_ok());
         assert!(earlier.to_text().contains("\nversion = 2\n"));
         let fields = changes(earlier.kernels.get("tiny"), &lock().kernels["tiny"]);
         assert_eq!(fields.len(), 1, "{fields:?}");

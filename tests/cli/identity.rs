@@ -99,7 +99,7 @@ fn what_decides_the_bytes_changes_the_identity_and_is_named() {
         ),
         (
             "make-flags = [\"KCFLAGS=-Wall\"]\n",
-            "flags\n  - \n  + KCFLAGS=-Wall".to_owned(),
+            "flags\n  + KCFLAGS=-Wall".to_owned(),
         ),
         (
             "timestamp = 0\n",
@@ -169,6 +169,39 @@ fn a_diff_needs_something_to_compare_with() {
         let equal = run(&sandbox, &["identity", "tiny", &format!("--diff={other}")]);
         assert_eq!(equal.code, 0, "{other}: {}{}", equal.stdout, equal.stderr);
     }
+    // The file that was read is named, and what an earlier kernelkit wrote says what it lacks.
+    let text = std::fs::read_to_string(sandbox.path(&format!("project/{manifest}"))).unwrap();
+    let mut earlier: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let identity = earlier["identity"].as_object_mut().unwrap();
+    assert!(identity.remove("release").is_some() && identity.remove("trust").is_some());
+    sandbox.write("project/earlier.json", &earlier.to_string());
+    let flags = ["identity", "tiny", "--diff=earlier.json"];
+    let said = run(&sandbox, &flags);
+    assert_eq!(said.code, 100, "{}", said.stderr);
+    assert!(
+        said.stdout
+            .contains("\n  - not part of it, in format 1\n  + 6.12.117-"),
+        "{}",
+        said.stdout
+    );
+    let said = run_json(&sandbox, &flags, 100).message("identity-diff");
+    assert_eq!(said["path"], sandbox.path("project/earlier.json").as_str());
+
     let unknown = run(&sandbox, &["identity", "tiny", "--diff=nothing"]);
     assert_eq!(unknown.code, 101);
+    assert!(
+        unknown.stderr.contains("`cargo kernel store list`"),
+        "{}",
+        unknown.stderr
+    );
+    sandbox.write("project/other.json", "version = 1\n");
+    for file in ["other.json", "Cargo.toml"] {
+        let other = run(&sandbox, &["identity", "tiny", &format!("--diff={file}")]);
+        let message = format!("project/{file} is no manifest of a build");
+        assert!(
+            other.code == 101 && other.stderr.contains(&message) && other.stderr.contains("hint"),
+            "{}",
+            other.stderr
+        );
+    }
 }

@@ -152,13 +152,6 @@ fn what_is_no_certificate_of_the_workspace_is_refused() {
     }
     let path = sandbox.path("project/certs/ours.pem");
     std::fs::remove_file(&path).unwrap();
-    let said = run(&sandbox, &["plan"]);
-    assert!(
-        said.stderr
-            .contains("cannot read [sandbox]/project/certs/ours.pem"),
-        "{}",
-        said.stderr
-    );
     sandbox.write("outside.pem", &one);
     std::os::unix::fs::symlink("../../outside.pem", &path).unwrap();
     let said = run(&sandbox, &["plan"]);
@@ -225,4 +218,32 @@ fn a_key_that_the_build_would_make_is_an_error_with_a_way_out() {
         "{}",
         said.stderr
     );
+}
+
+#[test]
+fn a_certificate_that_is_not_there_is_named_with_its_place_in_the_file() {
+    let sandbox = tree(&certificate("one"));
+    let ours = sandbox.path("project/certs/ours.pem");
+    let refused = || {
+        let said = run(&sandbox, &["plan"]);
+        assert_eq!(said.code, 101, "{}", said.stderr);
+        said.stderr
+    };
+    std::fs::remove_file(&ours).unwrap();
+    let missing = refused();
+    std::os::unix::fs::symlink("nowhere.pem", &ours).unwrap();
+    let dangling = refused();
+    for stderr in [missing, dangling] {
+        for part in [
+            "certs/ours.pem, which ",
+            "Cargo.toml:",
+            " names in `sign.trust`, cannot be read",
+            "hint: put the certificate there",
+        ] {
+            assert!(stderr.contains(part), "{part}: {stderr}");
+        }
+    }
+    std::fs::remove_file(&ours).unwrap();
+    std::fs::create_dir(&ours).unwrap();
+    assert!(refused().contains("is not a regular file"));
 }

@@ -1,6 +1,6 @@
 //! `cargo kernel identity`
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use kernelkit::config::{DotConfig, Value};
 use kernelkit::effect::fs;
 use kernelkit::identity::Identity;
@@ -31,6 +31,8 @@ pub(crate) struct Args {
 /// An identity and, where it is at hand, the configuration behind it.
 struct Side {
     name: String,
+    /// The manifest's file, where it was read from one.
+    path: Option<Utf8PathBuf>,
     identity: Identity,
     config: Option<DotConfig>,
 }
@@ -99,12 +101,21 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     } else if let Some(manifest) = session.stored_manifest(other)? {
         from_manifest(manifest)
     } else {
-        let bytes = fs::read(workspace.environment.current_dir.join(other))?;
-        let manifest = Manifest::parse(&bytes).map_err(|error| Failure {
-            hint: None,
+        let path = workspace.environment.current_dir.join(other);
+        let ways = "give `--diff=` a kernel, a manifest.json or a stored release; `cargo kernel store list` lists those";
+        let bytes = fs::read(&path).map_err(|error| Failure {
+            hint: Some(ways.to_owned()),
             ..Failure::new(error)
         })?;
-        from_manifest(manifest)
+        let manifest = Manifest::parse(&bytes).map_err(|error| {
+            let mut failure = Failure::message(format!("{path} is no manifest of a build"), ways);
+            failure.causes.push(error.to_string());
+            failure
+        })?;
+        Side {
+            path: Some(path),
+            ..from_manifest(manifest)
+        }
     };
     compare(&theirs, &ours, ui)
 }
@@ -121,6 +132,7 @@ fn planned(
     let config = DotConfig::parse(&plan.dot_config).ok();
     Ok(Side {
         name: plan.record.release,
+        path: None,
         identity: plan.record.identity,
         config,
     })
@@ -138,6 +150,7 @@ fn from_manifest(manifest: Manifest) -> Side {
         .and_then(|path| read(&path));
     Side {
         name: manifest.record.release,
+        path: None,
         identity: manifest.record.identity,
         config,
     }
@@ -150,14 +163,16 @@ fn compare(left: &Side, right: &Side, ui: &Ui) -> Result<u8, Failure> {
         (Some(left), Some(right)) => changed_symbols(left, right),
         _ => Vec::new(),
     };
-    ui.message("identity-diff", json!({ "left": left.name, "right": right.name, "differences": differences, "symbols": symbols }));
+    ui.message("identity-diff", json!({ "left": left.name, "path": left.path, "right": right.name, "differences": differences, "symbols": symbols }));
     if !ui.is_json() {
         ui.data(format_args!("- {}\n+ {}", left.name, right.name));
         for difference in &differences {
-            ui.data(format_args!(
-                "{}\n  - {}\n  + {}",
-                difference.field, difference.left, difference.right
-            ));
+            ui.data(difference.field);
+            for (sign, text) in [('-', &difference.left), ('+', &difference.right)] {
+                if !text.is_empty() {
+                    ui.data(format_args!("  {sign} {text}"));
+                }
+            }
             if difference.field == "config" {
                 for (symbol, left, right) in &symbols {
                     ui.data(format_args!("    {symbol}: {left} → {right}"));

@@ -970,7 +970,7 @@ impl Session<'_> {
         };
         let locked = lock.kernels.get(spec.name.as_str());
         if self.lock_check != LockCheck::Pins && locked.is_some() {
-            lock.check_format()?;
+            lock.check_format(&self.spec.root.join(crate::lock::FILE))?;
         }
         // Uncommitted edits are another kernel than the locked one, and say so in their release.
         if self.lock_check == LockCheck::Inputs && plan.record.base.is_some() {

@@ -1,19 +1,26 @@
 //! Reads the certificates that a kernel is to trust.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::fs::{self, Context as _};
+use super::fs;
 use crate::spec::KernelSpec;
 use crate::trust::{self, FILE_LENGTH, Trust};
 
 /// Why certificates could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file.
-    #[error(transparent)]
-    Fs(#[from] fs::Error),
+    /// A file that is not there, or may not be read.
+    #[error("{path}, which {origin} names in `sign.trust`, cannot be read")]
+    Unreadable {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Who names it.
+        origin: String,
+        /// Why.
+        source: io::Error,
+    },
     /// A file that others do not have.
     #[error("{path}, which {origin} names in `sign.trust`, lies outside of the workspace {root}")]
     Outside {
@@ -56,7 +63,13 @@ impl Error {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Error::Fs(error) => error.hint(),
+            Error::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => Some(
+                "put the certificate there, or correct the path, which begins at the directory of the file that names it"
+                    .to_owned(),
+            ),
+            Error::Unreadable { .. } => {
+                Some("let whoever builds read it; a certificate is no secret".to_owned())
+            }
             Error::Outside { .. } => Some(
                 "copy the certificate into the workspace, so that whoever has the workspace has it too"
                     .to_owned(),
@@ -98,7 +111,12 @@ fn content(
     real: &Utf8Path,
     origin: &dyn Fn() -> String,
 ) -> Result<Vec<u8>, Error> {
-    let metadata = std::fs::metadata(real).context("read", path)?;
+    let unreadable = |source| Error::Unreadable {
+        path: path.to_owned(),
+        origin: origin(),
+        source,
+    };
+    let metadata = std::fs::metadata(real).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(Error::Special {
             path: path.to_owned(),
@@ -106,9 +124,9 @@ fn content(
         });
     }
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(real).context("read", path)?;
+    let file = std::fs::File::open(real).map_err(unreadable)?;
     let mut limited = file.take(FILE_LENGTH + 1);
-    limited.read_to_end(&mut bytes).context("read", path)?;
+    limited.read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_LENGTH {
         return Err(Error::TooLong {
             path: path.to_owned(),

@@ -525,7 +525,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "\"stable\"",
         example: "\"exact\"",
         flag: None,
-        doc: "The release of a git work tree with uncommitted edits: `stable` is that of the commit, with `-dirty` at the end, so that an edit compiles what it changes and nothing else; `exact` is that of the files, as if they were committed.",
+        doc: "The release of a git work tree with uncommitted edits: `stable` is that of the commit, with `-dirty` at the end, so that an edit compiles what it changes and nothing else; `exact` is that of the files, as if they were committed: that of the commit to come where a branch is checked out or `label` is set, for a detached HEAD is called by its tag or commit.",
         read: Read::Kernel(|layer, input| {
             layer.dirty_release = input.sourced(input.parsed(value::dirty_release)?);
             Ok(())

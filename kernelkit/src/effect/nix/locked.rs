@@ -189,7 +189,7 @@ impl<'a> Planner<'a> {
             kernel: name.to_owned(),
             locked: lock.kernels.keys().cloned().collect(),
         })?;
-        lock.check_format()?;
+        lock.check_format(&self.root.join(crate::lock::FILE))?;
         let toolchain = toolchain.unwrap_or(&kernel.toolchain);
         let config = fs::read_to_string(self.root.join(&kernel.config.path))?;
         let trusted = match &kernel.trust {
