@@ -1,4 +1,5 @@
-//! Names and passwords in URLs: what is left of a URL without them, and where they are kept meanwhile.
+//! Names and passwords in URLs, and values of variables that hold a secret: what is left without them, and where
+//! those of URLs are kept meanwhile.
 //!
 //! A URL that is written down or shown (lock, manifest, derivation, cache, message) is a [`public`] one. The
 //! credentials that the user wrote into it are held in [`Credentials`], in memory only, and join it
@@ -136,7 +137,78 @@ pub fn public(url: &str) -> String {
     format!("{scheme}://{user}{place}{query}{fragment}")
 }
 
-/// A text with `***` for the credentials in each of its URLs and for the value of each `Authorization` header.
+/// How the name of a variable ends whose value is to stay unknown.
+const SECRET_VARIABLES: [&str; 11] = [
+    "PIN",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "TOKEN",
+    "SECRET",
+    "CREDENTIALS",
+    "API_KEY",
+    "PRIVATE_KEY",
+    "SECRET_KEY",
+    "ACCESS_KEY",
+];
+
+/// Whether a variable of make or of the environment holds a secret, by its name.
+pub(crate) fn is_secret_variable(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase().replace('-', "_");
+    SECRET_VARIABLES.iter().any(|word| {
+        upper
+            .strip_suffix(word)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
+    })
+}
+
+/// A text with `***` for the value of each assignment to such a variable, up to the quote that it began after,
+/// or to the next space. Symbols of a configuration hold none.
+fn without_values(text: &str) -> Option<String> {
+    let is_quote = |character: &char| "'\"`".contains(*character);
+    let mut shown = String::new();
+    let mut from = 0;
+    while let Some(at) = text[from..].find('=') {
+        let at = from + at;
+        let before = text[from..at].trim_end_matches([':', '+', '?', ' ']);
+        let start = before
+            .rfind(|one: char| !one.is_ascii_alphanumeric() && !"_-".contains(one))
+            .map_or(0, |at| at + 1);
+        let (before, name) = before.split_at(start);
+        let outside = before.chars().next_back();
+        let mut end = at + 1;
+        // Parameters of a URL are known by other names.
+        if is_secret_variable(name)
+            && !name.starts_with("CONFIG_")
+            && !outside.is_some_and(|one| "?&#;/".contains(one))
+        {
+            let value = &text[end..];
+            let skipped = value.len() - value.trim_start_matches([' ', '=', '\\']).len();
+            let value = &value[skipped..];
+            let length = match (value.chars().next().filter(is_quote), outside) {
+                (Some(quote), _) => value[1..].find(quote).map(|at| at + 2),
+                (None, Some(quote)) if is_quote(&quote) => value.find(quote),
+                _ => value
+                    .find(|one: char| one.is_whitespace() || is_quote(&one) || ",)]".contains(one)),
+            };
+            end += skipped;
+            if !value.is_empty() {
+                shown.push_str(&text[from..end]);
+                shown.push_str("***");
+                end += length.unwrap_or(value.len());
+                from = end;
+                continue;
+            }
+        }
+        shown.push_str(&text[from..end]);
+        from = end;
+    }
+    shown.push_str(&text[from..]);
+    (shown != text).then_some(shown)
+}
+
+/// A text with `***` for the credentials in each of its URLs, for the value of each `Authorization` header, and for
+/// that of each variable that holds a secret.
 pub fn redact(text: &str) -> Cow<'_, str> {
     let mut redacted = Cow::Borrowed(text);
     let mut from = 0;
@@ -180,7 +252,10 @@ pub fn redact(text: &str) -> Cow<'_, str> {
         let end = end.map_or(redacted.len(), |end| start + end);
         redacted = Cow::Owned(format!("{}***{}", &redacted[..start], &redacted[end..]));
     }
-    redacted
+    match without_values(&redacted) {
+        Some(shown) => Cow::Owned(shown),
+        None => redacted,
+    }
 }
 
 /// The credentials of the URLs that the user named, by what the URLs are without them. Copies share
@@ -400,8 +475,29 @@ mod tests {
                 "A='Authorization: ***' git",
             ),
             ("nothing@here: /a?token=b", "nothing@here: /a?token=b"),
+            (
+                "no kernel is called `KBUILD_SIGN_PIN=a b`, or W=1",
+                "no kernel is called `KBUILD_SIGN_PIN=***`, or W=1",
+            ),
+            (
+                "write `make-flags = [\"KBUILD_SIGN_PIN=a b\"]`",
+                "write `make-flags = [\"KBUILD_SIGN_PIN=***\"]`",
+            ),
+            ("KEY_PASSWORD='a b' make W=1", "KEY_PASSWORD=*** make W=1"),
+            (
+                "X=1 my-token=a MY_PIN:=b W=2",
+                "X=1 my-token=*** MY_PIN:=*** W=2",
+            ),
+            ("[hsm_pin = a, W=1]", "[hsm_pin = ***, W=1]"),
+            ("TOKEN=", "TOKEN="),
+            ("TOKEN=a", "TOKEN=***"),
+            (
+                "CONFIG_A_TOKEN=y SPIN=1 -fplugin=x",
+                "CONFIG_A_TOKEN=y SPIN=1 -fplugin=x",
+            ),
         ] {
             assert_eq!(redact(text), expected);
+            assert_eq!(redact(expected), expected);
         }
     }
 

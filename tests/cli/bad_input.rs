@@ -389,6 +389,39 @@ fn secrets_are_shown_nowhere() {
         assert!(text.contains("holds a secret"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
+    // Wherever else one is written, in the right type or not.
+    for (settings, said) in [
+        ("make-flags = \"KBUILD_SIGN_PIN=hunter2\"\n", "not a string"),
+        ("targets = \"MY_TOKEN=hunter2\"\n", "not a string"),
+        (
+            "targets = [\"KBUILD_SIGN_PIN=hunter2\"]\n",
+            "holds a secret",
+        ),
+        ("label = \"KBUILD_SIGN_PIN=hunter2\"\n", "holds a secret"),
+        (
+            "dist = \"MY_PASSWORD=hunter2\"\n",
+            "cannot be part of a release",
+        ),
+        ("make = [\"KBUILD_SIGN_PIN=hunter2\"]\n", "holds a secret"),
+        (
+            "fragments = [\"KBUILD_SIGN_PIN=hunter2\"]\n",
+            "KBUILD_SIGN_PIN",
+        ),
+    ] {
+        let stderr = refused_with(settings);
+        assert!(stderr.contains(said), "{settings}: {stderr}");
+        assert!(!stderr.contains("hunter2"), "{settings}: {stderr}");
+    }
+    for command in ["build", "plan", "identity", "clean", "boot"] {
+        for json in [&[][..], &["--message-format", "json"]] {
+            let args = [&[command, "KBUILD_SIGN_PIN=hunter2"], json].concat();
+            let said = run(&sandbox, &args);
+            assert_eq!(said.code, 101, "{args:?}");
+            let text = format!("{}{}", said.stdout, said.stderr);
+            assert!(text.contains("is not the name of a kernel"), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
     // From the environment none reaches a tool: neither the build's bytes nor its log.
     let output = sandbox
         .kernel(&["build", "-v"])
@@ -398,11 +431,34 @@ fn secrets_are_shown_nowhere() {
         .unwrap();
     let said = super::said(&sandbox, output);
     assert_eq!(said.code, 0, "{}", said.stderr);
-    let built = sandbox.path("project/target/kernel/tiny");
+    assert!(!format!("{}{}", said.stdout, said.stderr).contains("hunter2"));
     let found = std::process::Command::new("grep")
         .args(["-rlF", "hunter2"])
-        .arg(built.as_str())
+        .arg(sandbox.path(""))
         .output()
         .unwrap();
     assert_eq!(String::from_utf8(found.stdout).unwrap(), "");
+}
+
+#[test]
+fn what_make_would_take_among_its_arguments_is_no_kernel_and_says_where_it_belongs() {
+    let (sandbox, _tree) = tiny("");
+    for (argument, hint) in [
+        ("CONFIG_SMP=y", "put `CONFIG_SMP=y` into a fragment"),
+        ("config_smp=m", "put `CONFIG_SMP=m` into a fragment"),
+        ("W=1", "`--make-flag W=1`, or in `make-flags`"),
+        ("KCFLAGS=-O3 -g", "`--make-flag 'KCFLAGS=-O3 -g'`"),
+        ("ARCH=arm64", "use `arch`"),
+        ("O=/tmp/build", "cargo's target directory"),
+        ("CC=clang", "use `compiler`"),
+    ] {
+        let said = run(&sandbox, &["build", "tiny", argument]);
+        assert_eq!(said.code, 101, "{argument}");
+        let message = format!("`{argument}` is not the name of a kernel");
+        assert!(
+            said.stderr.contains(&message) && said.stderr.contains(hint),
+            "{argument}: {}",
+            said.stderr
+        );
+    }
 }

@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::error::Problem;
+use super::make_flag;
 use super::settings::Setting;
 use super::value::InvalidValue;
 use crate::sourced::{Origin, Sourced};
@@ -262,7 +263,9 @@ impl<'a> Input<'a> {
             {
                 format!("write `{key} = {text}`, without quotes")
             }
-            (_, DeValue::String(text)) if kind.starts_with("list") => {
+            (_, DeValue::String(text))
+                if kind.starts_with("list") && make_flag::refused_secret(text).is_none() =>
+            {
                 format!("write `{key} = [{}]`", toml_string(text))
             }
             _ => format!("write it like `{key} = {example}`"),

@@ -5,6 +5,7 @@
 //! place of its own (a symbol, a setting), or that must not be written down (a PIN).
 
 use super::value::InvalidValue;
+use crate::credentials::is_secret_variable;
 
 /// Why a variable is not the user's to set.
 #[derive(Clone, Copy)]
@@ -173,21 +174,6 @@ const REFUSED: &[(Owner, &[&str], &str)] = &[
     ),
 ];
 
-/// How the name of a variable ends whose value is to stay unknown.
-const SECRETS: &[&str] = &[
-    "PIN",
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "TOKEN",
-    "SECRET",
-    "CREDENTIALS",
-    "API_KEY",
-    "PRIVATE_KEY",
-    "SECRET_KEY",
-    "ACCESS_KEY",
-];
-
 /// Variables whose files reach no byte of a kernel: those of checkers, and of programs that run in
 /// the build ([`Role::Hostcc`](crate::toolchain::Role::Hostcc)).
 const HARMLESS: &[&str] = &[
@@ -260,18 +246,8 @@ const TREE: &str = "\u{1}";
 pub(super) fn parse(text: &str) -> Result<String, InvalidValue> {
     let name = name(text);
     // Before all that would show the text.
-    if let Some(secret) = secret(text) {
-        return Err(InvalidValue::new(
-            format!("the make variable `{secret}` holds a secret"),
-            match secret.as_str() {
-                "KBUILD_SIGN_PIN" => {
-                    "a build does not sign with a key of yours; `scripts/sign-file` in the build directory signs finished modules and reads KBUILD_SIGN_PIN from its own environment"
-                }
-                _ => {
-                    "make variables are part of the identity, the plan and the logs: keep secrets out of builds"
-                }
-            },
-        ));
+    if let Some(refusal) = refused_secret(text) {
+        return Err(refusal);
     }
     if text.starts_with('-') {
         let jobs = text.starts_with("-j") || text.starts_with("--jobs");
@@ -287,9 +263,7 @@ pub(super) fn parse(text: &str) -> Result<String, InvalidValue> {
     if let Some(refusal) = refused(name) {
         return Err(refusal);
     }
-    if name.len() > "CONFIG_".len() && name[.."CONFIG_".len()].eq_ignore_ascii_case("CONFIG_") {
-        let symbol = name.to_ascii_uppercase();
-        let value = text.split_once('=').map_or("y", |(_, value)| value.trim());
+    if let Some((symbol, value)) = symbol(text) {
         return Err(InvalidValue::new(
             format!("`{symbol}` is a symbol of the configuration, not a variable of make"),
             format!("put `{symbol}={value}` into a fragment, and the fragment into `fragments`"),
@@ -309,6 +283,58 @@ pub(super) fn parse(text: &str) -> Result<String, InvalidValue> {
     Ok(text.to_owned())
 }
 
+/// Why a text is refused that sets a variable with a secret; it is not repeated.
+pub(super) fn refused_secret(text: &str) -> Option<InvalidValue> {
+    let secret = secret(text)?;
+    Some(InvalidValue::new(
+        format!("the make variable `{secret}` holds a secret"),
+        match secret.as_str() {
+            "KBUILD_SIGN_PIN" => {
+                "a build does not sign with a key of yours; `scripts/sign-file` in the build directory signs finished modules and reads KBUILD_SIGN_PIN from its own environment"
+            }
+            _ => {
+                "make variables are part of the identity, the plan and the logs: keep secrets out of builds"
+            }
+        },
+    ))
+}
+
+/// The symbol of the configuration that a text sets, and its value.
+fn symbol(text: &str) -> Option<(String, &str)> {
+    let name = name(text);
+    let prefix = name.get(.."CONFIG_".len())?;
+    if name.len() == prefix.len() || !prefix.eq_ignore_ascii_case("CONFIG_") {
+        return None;
+    }
+    let value = text.split_once('=').map_or("y", |(_, value)| value.trim());
+    Some((name.to_ascii_uppercase(), value))
+}
+
+/// What to do with a text that make would take among its arguments, and that is given as the name of a kernel;
+/// `None` where it sets nothing. A secret is not repeated.
+pub(super) fn hint_for_argument(text: &str) -> Option<String> {
+    let (_, _) = text.split_once('=')?;
+    if let Some(refusal) = refused_secret(text) {
+        return refusal.hint();
+    }
+    if let Some((symbol, value)) = symbol(text) {
+        return Some(format!(
+            "`{symbol}` is a symbol of the configuration: put `{symbol}={value}` into a fragment, and name the fragment in the kernel's `fragments` or with `--fragment`"
+        ));
+    }
+    let name = name(text);
+    if name.is_empty() {
+        return None;
+    }
+    Some(match refused(name) {
+        Some(refusal) => refusal.hint().unwrap_or_default(),
+        None => format!(
+            "variables of make are given with `--make-flag {}`, or in `make-flags`",
+            crate::process::quote(text)
+        ),
+    })
+}
+
 /// The name at the beginning of `text`, empty where none is there.
 fn name(text: &str) -> &str {
     let text = text.trim_start();
@@ -324,23 +350,14 @@ fn name(text: &str) -> &str {
 /// The name of a secret that is set at the beginning of `text`, or by one of its words.
 fn secret(text: &str) -> Option<String> {
     let first = name(text);
-    if is_secret(first) {
+    if is_secret_variable(first) {
         return Some(first.to_owned());
     }
     text.split(|character: char| character.is_whitespace() || "\"'".contains(character))
         .filter(|word| !word.starts_with('-'))
         .filter_map(|word| word.split_once('='))
         .map(|(name, _)| name.trim_end_matches([':', '+', '?']).replace('-', "_"))
-        .find(|name| is_secret(name))
-}
-
-fn is_secret(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase();
-    SECRETS.iter().any(|word| {
-        upper
-            .strip_suffix(word)
-            .is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
-    })
+        .find(|name| is_secret_variable(name))
 }
 
 fn matches(name: &str, pattern: &str) -> bool {

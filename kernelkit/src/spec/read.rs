@@ -10,6 +10,7 @@ use super::compiler::{self, NamedCompiler, ToolchainRule};
 use super::error::{Error, Problem, nearest, suggest};
 use super::input::{Document, Input, Outcome, Place, toml_key};
 use super::layer::{Common, CompilerName, Layer};
+use super::make_flag;
 use super::matrix::{self, Declared};
 use super::overrides::Overrides;
 use super::settings::{Read, Setting, Table, find, suggest_key};
@@ -250,6 +251,12 @@ impl Spec {
             }
         }
         for text in patterns {
+            if let Some(hint) = make_flag::hint_for_argument(text) {
+                let shown = crate::credentials::redact(text);
+                let message = format!("`{shown}` is not the name of a kernel");
+                problems.push(Problem::new(message, None).hint(hint));
+                continue;
+            }
             let is_pattern = text.contains(['*', '?', '[']);
             match glob::Pattern::new(text) {
                 Err(error) => problems.push(

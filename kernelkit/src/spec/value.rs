@@ -6,6 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp as Instant;
 
 use super::error::suggest;
+use super::make_flag;
 use super::{
     BackendChoice, Compiler, DirtyRelease, InvalidToolchainName, Jobs, KernelName, Timestamp,
     ToolchainName,
@@ -163,6 +164,9 @@ pub(super) fn label(text: &str) -> Result<String, InvalidValue> {
     if !text.is_empty() && text.len() <= LONGEST && text.bytes().all(fits) {
         return Ok(text.to_owned());
     }
+    if let Some(refusal) = make_flag::refused_secret(text) {
+        return Err(refusal);
+    }
     Err(InvalidValue::new(
         format!("`{text}` cannot be a label"),
         format!("use letters, digits, `.`, `_` and `-`, at most {LONGEST}"),
@@ -238,6 +242,9 @@ pub(super) fn make_goal(text: &str) -> Result<String, InvalidValue> {
     let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'=';
     if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
         return Ok(text.to_owned());
+    }
+    if let Some(refusal) = make_flag::refused_secret(text) {
+        return Err(refusal);
     }
     Err(InvalidValue::new(
         format!("`{text}` is not a goal of make"),
