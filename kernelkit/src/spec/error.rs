@@ -1,5 +1,6 @@
 //! What is wrong with the settings: all of it at once, each with its place.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::sourced::Origin;
@@ -59,24 +60,18 @@ impl Error {
     /// The hints of all problems, one a line. Where each is to stand with its
     /// problem, go through [`Error::problems`] instead.
     pub fn hint(&self) -> Option<String> {
-        let mut hints: Vec<&str> = Vec::new();
-        for hint in self.problems.iter().filter_map(|one| one.hint.as_deref()) {
-            if !hints.contains(&hint) {
-                hints.push(hint);
-            }
-        }
+        let mut seen = HashSet::new();
+        let hints = self.problems.iter().filter_map(|one| one.hint.as_deref());
+        let hints: Vec<&str> = hints.filter(|hint| seen.insert(*hint)).collect();
         (!hints.is_empty()).then(|| hints.join("\n"))
     }
 
     /// `Ok` where nothing is wrong. A problem that was found twice (in a defaults
     /// table that several kernels share) is kept once.
     pub(super) fn check(problems: Vec<Problem>) -> Result<(), Error> {
-        let mut kept: Vec<Problem> = Vec::new();
-        for problem in problems {
-            if !kept.contains(&problem) {
-                kept.push(problem);
-            }
-        }
+        let mut seen = HashSet::new();
+        let mut kept = problems;
+        kept.retain(|problem| seen.insert((problem.to_string(), problem.hint.clone())));
         if kept.is_empty() {
             Ok(())
         } else {

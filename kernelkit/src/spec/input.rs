@@ -18,19 +18,32 @@ pub(super) type Outcome<T> = Result<T, Vec<Problem>>;
 /// A TOML file.
 #[derive(Clone, Copy)]
 pub(super) struct Document<'a> {
-    pub(super) path: &'a Utf8Path,
-    pub(super) text: &'a str,
+    path: &'a Utf8Path,
+    text: &'a str,
+    lines: &'a [usize],
 }
 
-impl Document<'_> {
+/// Where each line of a text begins, in bytes. Every setting has a place, so a place must not
+/// take a look at the whole text.
+pub(super) fn line_starts(text: &str) -> Vec<usize> {
+    let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+    std::iter::once(0).chain(after_newlines).collect()
+}
+
+impl<'a> Document<'a> {
+    /// `lines` are the [`line_starts`] of `text`.
+    pub(super) fn new(path: &'a Utf8Path, text: &'a str, lines: &'a [usize]) -> Self {
+        Document { path, text, lines }
+    }
+
     /// The place of a byte of the text.
     pub(super) fn origin(&self, offset: usize, key: &str) -> Origin {
         let before = self.text.get(..offset).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.lines.partition_point(|start| *start <= before.len());
         Origin::File {
             path: self.path.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            line,
+            column: before[self.lines[line - 1]..].chars().count() + 1,
             key: key.to_owned(),
         }
     }
@@ -286,4 +299,38 @@ fn with_article(kind: &str) -> String {
         "a"
     };
     format!("{article} {kind}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_what_counting_from_the_beginning_gives() {
+        for text in [
+            "",
+            "a",
+            "\n",
+            "a\n",
+            "\n\nä = 1\r\n\nb = 2",
+            "[a]\nb = \"ö\"\n",
+        ] {
+            let lines = line_starts(text);
+            let document = Document::new(Utf8Path::new("Cargo.toml"), text, &lines);
+            for offset in (0..=text.len()).filter(|at| text.is_char_boundary(*at)) {
+                let before = &text[..offset];
+                let last = before.rsplit('\n').next().unwrap_or_default();
+                let expected = (before.split('\n').count(), last.chars().count() + 1);
+                let Origin::File { line, column, .. } = document.origin(offset, "") else {
+                    panic!("a file has a place");
+                };
+                assert_eq!((line, column), expected, "{text:?} {offset}");
+            }
+            // Past the end it is the end.
+            assert_eq!(
+                document.origin(text.len() + 9, ""),
+                document.origin(text.len(), "")
+            );
+        }
+    }
 }

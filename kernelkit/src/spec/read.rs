@@ -1,6 +1,6 @@
 //! From manifests and the command line to a [`Spec`]. Pure: the texts are handed in.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use toml::Spanned;
@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::compiler::{self, NamedCompiler, ToolchainRule};
 use super::error::{Error, Problem, nearest, suggest};
-use super::input::{Document, Input, Outcome, Place, toml_key};
+use super::input::{Document, Input, Outcome, Place, line_starts, toml_key};
 use super::layer::{Common, CompilerName, Layer};
 use super::make_flag;
 use super::matrix::{self, Declared};
@@ -100,10 +100,7 @@ pub fn parse(
         .find(|declared| declared.table == ManifestTable::Workspace)
         .map(|declared| declared.defaults.clone())
         .unwrap_or_default();
-    let flavours: Vec<&(KernelName, ReadLayer)> = declarations
-        .iter()
-        .flat_map(|declared| &declared.flavours)
-        .collect();
+    let flavours = Flavours::of(&declarations);
     let rules = compiler::rules(&common, &mut problems);
     let compilers = Compilers {
         declared: &common.compilers,
@@ -230,24 +227,18 @@ impl Spec {
         }
         let mut selected: Vec<&KernelSpec> = Vec::new();
         let mut problems = Vec::new();
-        let mut add = |matches: &dyn Fn(&str) -> bool| {
-            let mut any = false;
-            for kernel in &self.kernels {
-                if matches(kernel.name.as_str()) {
-                    any = true;
-                    if !selected.iter().any(|other| other.name == kernel.name) {
-                        selected.push(kernel);
-                    }
-                }
-            }
-            any
-        };
+        let by_name: HashMap<&str, &KernelSpec> = self
+            .kernels
+            .iter()
+            .map(|kernel| (kernel.name.as_str(), kernel))
+            .collect();
         if patterns.is_empty() {
-            for default in &self.default_kernels {
-                add(&|name| name == default.as_str());
-            }
-            if self.default_kernels.is_empty() {
-                add(&|_| true);
+            match self.default_kernels.as_slice() {
+                [] => selected.extend(&self.kernels),
+                defaults => {
+                    let names = defaults.iter().map(|default| default.as_str());
+                    selected.extend(names.filter_map(|name| by_name.get(name)));
+                }
             }
         }
         for text in patterns {
@@ -263,8 +254,17 @@ impl Spec {
                     Problem::new(format!("`{text}` is not a pattern: {}", error.msg), None)
                         .hint("quote special characters in brackets, such as `[*]`".to_owned()),
                 ),
-                Ok(pattern) if add(&|name| pattern.matches(name)) => {}
-                Ok(_) => {
+                Ok(pattern) => {
+                    let before = selected.len();
+                    if is_pattern {
+                        let kernels = self.kernels.iter();
+                        selected.extend(kernels.filter(|it| pattern.matches(it.name.as_str())));
+                    } else {
+                        selected.extend(by_name.get(text.as_str()));
+                    }
+                    if selected.len() > before {
+                        continue;
+                    }
                     let known = self.kernels.iter().map(|kernel| kernel.name.as_str());
                     problems.push(if is_pattern {
                         Problem::new(format!("no kernel matches `{text}`"), None)
@@ -276,6 +276,8 @@ impl Spec {
             }
         }
         Error::check(problems)?;
+        let mut names: HashSet<&KernelName> = HashSet::new();
+        selected.retain(|kernel| names.insert(&kernel.name));
         Ok(selected)
     }
 }
@@ -357,10 +359,8 @@ fn read_manifest(
     context: &Context,
     common: &mut Common,
 ) -> Result<(Declarations, Vec<Problem>), Problem> {
-    let document = Document {
-        path: &manifest.path,
-        text: &manifest.text,
-    };
+    let lines = line_starts(&manifest.text);
+    let document = Document::new(&manifest.path, &manifest.text, &lines);
     let mut declared = Declarations {
         table: manifest.table,
         defaults: ReadLayer::default(),
@@ -607,19 +607,38 @@ fn name_from_flags(overrides: &Overrides, flags: &Layer) -> Outcome<KernelName> 
     Ok(preset.unwrap_or_else(|| "kernel".parse().expect("`kernel` is a valid name")))
 }
 
+/// What is declared of flavours.
+struct Flavours<'a> {
+    /// In the order of the manifests.
+    names: Vec<&'a str>,
+    layers: HashMap<&'a str, &'a Layer>,
+}
+
+impl<'a> Flavours<'a> {
+    fn of(declarations: &'a [Declarations]) -> Self {
+        let mut flavours = Flavours {
+            names: Vec::new(),
+            layers: HashMap::new(),
+        };
+        for (name, read) in declarations.iter().flat_map(|declared| &declared.flavours) {
+            flavours.names.push(name.as_str());
+            flavours.layers.entry(name.as_str()).or_insert(&read.layer);
+        }
+        flavours
+    }
+}
+
 /// A kernel's flavour, which its own table or the defaults may choose.
 fn flavour<'f>(
     own: &Layer,
     defaults: &Layer,
-    flavours: &[&'f (KernelName, ReadLayer)],
+    flavours: &Flavours<'f>,
 ) -> Result<Option<&'f Layer>, Problem> {
     let Some(flavour) = own.flavour.as_ref().or(defaults.flavour.as_ref()) else {
         return Ok(None);
     };
-    let known = flavours.iter().find(|(name, _)| *name == flavour.value);
-    let Some((_, over)) = known else {
-        let names: Vec<&str> = flavours.iter().map(|(name, _)| name.as_str()).collect();
-        let hint = match names.as_slice() {
+    let Some(layer) = flavours.layers.get(flavour.value.as_str()) else {
+        let hint = match flavours.names.as_slice() {
             [] => format!(
                 "declare it: `[workspace.metadata.kernel.flavours.{}]`",
                 flavour.value
@@ -629,7 +648,7 @@ fn flavour<'f>(
         let message = format!("unknown flavour `{}`", flavour.value);
         return Err(Problem::new(message, flavour.origin.clone()).hint(hint));
     };
-    Ok(Some(&over.layer))
+    Ok(Some(layer))
 }
 
 /// The layers of a kernel, from the top.
@@ -665,22 +684,21 @@ impl Layers<'_> {
 }
 
 /// Flavours that patches are for and nobody declares.
-fn unknown_flavours(kernels: &[KernelSpec], flavours: &[&(KernelName, ReadLayer)]) -> Vec<Problem> {
-    let known: Vec<&str> = flavours.iter().map(|(name, _)| name.as_str()).collect();
+fn unknown_flavours(kernels: &[KernelSpec], flavours: &Flavours<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for kernel in kernels {
         for set in kernel.patches.iter() {
             let unknown = set
                 .flavours
                 .iter()
-                .filter(|name| !known.contains(&name.as_str()));
+                .filter(|name| !flavours.layers.contains_key(name.as_str()));
             problems.extend(unknown.map(|name| {
                 let message = format!(
                     "the patches {} are for an unknown flavour `{name}`",
                     set.path
                 );
                 Problem::new(message, kernel.patches.origin.clone())
-                    .hint(suggest(name.as_str(), known.iter().copied()))
+                    .hint(suggest(name.as_str(), flavours.names.iter().copied()))
             }));
         }
     }
