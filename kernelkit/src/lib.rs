@@ -36,6 +36,7 @@ pub mod hazard;
 pub mod identity;
 pub mod image;
 pub mod kconfig;
+pub mod limits;
 pub mod lock;
 pub mod make;
 pub mod manifest;

@@ -23,7 +23,7 @@ pub const FILE: &str = "certs/kernelkit-trusted.pem";
 pub const FRAGMENT: &str = "security/trusted-certificates";
 
 /// A file with certificates is at most this long, in bytes.
-pub const FILE_LENGTH: u64 = 1 << 20;
+pub const FILE_LENGTH: u64 = crate::limits::CERTIFICATES.most;
 
 const BEGIN: &str = "-----BEGIN ";
 const CERTIFICATE: &str = "CERTIFICATE";

@@ -437,7 +437,7 @@ fn take(
     loaded: &kconfig::Loaded,
     tree: &Utf8Path,
 ) -> Result<(Mode, String), Error> {
-    let read = |file: &Utf8Path| fs::read_to_string(tree.join(file));
+    let read = |file: &Utf8Path| fs::input_text(tree.join(file));
     let script = fs::read_optional(tree.join("scripts/kconfig/merge_config.sh"))?;
     let rules = match script {
         Some(script) if script.windows(4).any(|word| word == b"AWK=") => MergeRules::Settings,
@@ -509,7 +509,7 @@ fn text(resolution: &Resolution<'_>) -> String {
 /// The file that a request starts from, with its text.
 fn read_start(request: &ConfigRequest) -> Result<Option<(Utf8PathBuf, String)>, Error> {
     Ok(match &request.method {
-        Method::File { path } => Some((path.clone(), fs::read_to_string(path)?)),
+        Method::File { path } => Some((path.clone(), fs::input_text(path)?)),
         _ => None,
     })
 }
@@ -569,7 +569,7 @@ fn run(
         (Method::File { path }, start) => {
             let base = match start {
                 Some((_, text)) => text.clone(),
-                None => fs::read_to_string(path)?,
+                None => fs::input_text(path)?,
             };
             olddefconfig_over(&base)?;
         }

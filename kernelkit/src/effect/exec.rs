@@ -22,6 +22,7 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 use super::lock;
 use crate::credentials::redact;
+use crate::limits::{Exceeded, Limit};
 use crate::process::Call;
 use crate::root;
 
@@ -72,6 +73,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// It took too long, and was stopped.
+    #[error("`{call}` was stopped: {limit}")]
+    Slow {
+        /// The command.
+        call: Box<Call>,
+        /// How long it may take.
+        limit: Exceeded,
+    },
     /// The user stopped it.
     #[error("interrupted")]
     Interrupted,
@@ -99,7 +108,7 @@ impl Error {
                 Some(log) => format!("the whole output is in {log}; to run it by hand: {call}"),
                 None => format!("to run it by hand: {call}"),
             }),
-            Error::Start { call, .. } | Error::Output { call, .. } => {
+            Error::Start { call, .. } | Error::Output { call, .. } | Error::Slow { call, .. } => {
                 Some(format!("to run it by hand: {call}"))
             }
             Error::Interrupted => {
@@ -349,6 +358,71 @@ pub fn capture_unchecked(call: &Call) -> Result<(Output, ExitStatus), Error> {
         },
         output.status,
     ))
+}
+
+/// Runs to the end, but no longer than `time`, and returns the first of what it prints, whatever its status
+/// is: at most `stdout` and `stderr` of the streams. Then the pipe of its output is closed, as the kernel's
+/// `conf` does, and the rest of its error output is dropped.
+pub fn capture_bounded(
+    call: &Call,
+    stdout: Limit,
+    stderr: Limit,
+    time: Limit,
+) -> Result<Output, Error> {
+    let failed = |source| Error::Output {
+        call: Box::new(call.clone()),
+        source,
+    };
+    let (output, into_output) = io::pipe().map_err(failed)?;
+    let (errors, into_errors) = io::pipe().map_err(failed)?;
+    let expression = expression(call)?
+        .stdout_file(into_output)
+        .stderr_file(into_errors);
+    let handle = begin(call, || expression.start())?;
+    // The children's ends are theirs alone now.
+    drop(expression);
+    let running = Running::register_all(Target::Group, handle.pids());
+    let deadline = Instant::now() + time.time();
+    let (sender, ended) = mpsc::channel();
+    let first = |mut from: io::PipeReader, limit: Limit, rest: bool| {
+        let sender = sender.clone();
+        // They end with the pipes: nobody waits for them beyond the deadline.
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let mut read = (&mut from).take(limit.most).read_to_end(&mut bytes);
+            if rest && read.is_ok() {
+                read = io::copy(&mut from, &mut io::sink()).map(|_| 0);
+            }
+            drop(from);
+            let _ = sender.send((rest, read.map(|_| bytes)));
+        });
+    };
+    first(output, stdout, false);
+    first(errors, stderr, true);
+    let mut streams = [Vec::new(), Vec::new()];
+    for _ in 0..2 {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match ended.recv_timeout(left) {
+            Ok((is_errors, bytes)) => streams[usize::from(is_errors)] = bytes.map_err(failed)?,
+            Err(_) => break,
+        }
+    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    let status = handle.wait_timeout(left).map_err(failed)?.is_some();
+    if !status {
+        signal_all(&running, Signal::KILL);
+    }
+    if interrupted() {
+        return Err(Error::Interrupted);
+    }
+    if !status {
+        return Err(Error::Slow {
+            call: Box::new(call.clone()),
+            limit: Exceeded { limit: time },
+        });
+    }
+    let [stdout, stderr] = streams;
+    Ok(Output { stdout, stderr })
 }
 
 /// Runs to the end, handing each line of output and error output (in the order
@@ -699,6 +773,47 @@ mod tests {
             })
         })
         .unwrap_err();
+        assert_back_early(started);
+    }
+
+    const KILO: Limit = Limit {
+        name: "the output",
+        most: 1024,
+        unit: crate::limits::Unit::Bytes,
+    };
+    const MINUTE: Limit = Limit {
+        name: "the time",
+        most: 60,
+        unit: crate::limits::Unit::Seconds,
+    };
+
+    #[test]
+    fn bounded_output_is_cut_at_its_limit_and_the_child_sees_a_closed_pipe() {
+        let run = |script| capture_bounded(&shell(script), KILO, KILO, MINUTE).unwrap();
+        let output = run("printf %01024d 7; printf %02000d 8 >&2");
+        assert_eq!((output.stdout.len(), output.stderr.len()), (1024, 1024));
+        assert!(output.stdout.ends_with(b"7"));
+        let output = run("printf %01025d 7; exit 3");
+        assert_eq!(output.stdout, [b'0'; 1024]);
+        // Without an end: `yes` ends with the pipe.
+        let started = Instant::now();
+        assert_eq!(run("yes").stdout.len(), 1024);
+        assert_eq!(run("yes >&2 & sleep 0.1; kill $!").stderr.len(), 1024);
+        assert_back_early(started);
+    }
+
+    #[test]
+    fn what_runs_beyond_its_time_is_killed_with_its_children() {
+        let none = Limit { most: 0, ..MINUTE };
+        let started = Instant::now();
+        for script in ["sleep 600 & sleep 600", "exec sleep 600 >&- 2>&-"] {
+            let error = capture_bounded(&shell(script), KILO, KILO, none).unwrap_err();
+            assert!(
+                error.to_string().ends_with("the time exceeds 0 s"),
+                "{error}"
+            );
+            assert!(error.hint().unwrap().contains("sleep 600"));
+        }
         assert_back_early(started);
     }
 

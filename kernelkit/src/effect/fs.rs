@@ -6,7 +6,13 @@ use std::time::SystemTime;
 
 use camino::{ReadDirUtf8, Utf8DirEntry, Utf8Path, Utf8PathBuf};
 
+use crate::limits::{self, Exceeded, Limit};
 use crate::source::Sha256;
+
+/// What a path leads to instead of a file.
+#[derive(Debug, thiserror::Error)]
+#[error("it is {0}, not a regular file")]
+pub struct NotAFile(pub &'static str);
 
 /// What went wrong, on which path.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +30,13 @@ pub struct Error {
 impl Error {
     /// What the user can do, where the system's answer tells.
     pub fn hint(&self) -> Option<String> {
+        let inner = self.source.get_ref();
+        if inner.is_some_and(|inner| inner.is::<NotAFile>()) {
+            return Some("name a regular file, or put one there".to_owned());
+        }
+        if inner.is_some_and(|inner| inner.is::<Exceeded>()) {
+            return Some("files of this kind are far smaller: is it the right one?".to_owned());
+        }
         match self.source.kind() {
             io::ErrorKind::StorageFull => Some(full_hint(&self.path)),
             io::ErrorKind::PermissionDenied => {
@@ -65,14 +78,95 @@ impl<T> Context<T> for io::Result<T> {
     }
 }
 
-/// The whole file.
+/// The whole of a file that a build made or that was written here before.
 pub fn read(path: impl AsRef<Utf8Path>) -> Result<Vec<u8>, Error> {
-    fs::read(path.as_ref()).context("read", path)
+    read_within(path.as_ref(), limits::PRODUCT).context("read", path)
 }
 
-/// The whole file as UTF-8.
+/// The same as UTF-8.
 pub fn read_to_string(path: impl AsRef<Utf8Path>) -> Result<String, Error> {
-    fs::read_to_string(path.as_ref()).context("read", path)
+    text(read(path.as_ref())?).context("read", path)
+}
+
+/// The whole of a file of a workspace, of a source or of the user.
+pub fn input(path: impl AsRef<Utf8Path>) -> Result<Vec<u8>, Error> {
+    read_within(path.as_ref(), limits::INPUT).context("read", path)
+}
+
+/// The same as UTF-8.
+pub fn input_text(path: impl AsRef<Utf8Path>) -> Result<String, Error> {
+    text(input(path.as_ref())?).context("read", path)
+}
+
+/// The same as [`input`] for a path of the command line, which may be a pipe that the caller holds:
+/// `/dev/stdin`, or what `<(command)` becomes in a shell.
+pub fn argument(path: impl AsRef<Utf8Path>) -> Result<Vec<u8>, Error> {
+    let path = path.as_ref();
+    let held = ["/dev/fd/", "/dev/stdin", "/proc/self/fd/"];
+    if !held.iter().any(|prefix| path.as_str().starts_with(prefix)) {
+        return input(path);
+    }
+    let read = || limited(fs::File::open(path)?, limits::INPUT, 0);
+    read().context("read", path)
+}
+
+/// The same as [`argument`] as UTF-8.
+pub fn argument_text(path: impl AsRef<Utf8Path>) -> Result<String, Error> {
+    text(argument(path.as_ref())?).context("read", path)
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+/// The whole of a regular file that is not larger than `limit`. Anything else is refused at once:
+/// a device or a pipe may have no end, or wait for one.
+pub(super) fn read_within(path: &Utf8Path, limit: Limit) -> io::Result<Vec<u8>> {
+    let (file, size) = open(path)?;
+    limit.check(size).map_err(io::Error::other)?;
+    limited(file, limit, size)
+}
+
+/// Opens a regular file; tells its size, too.
+pub(super) fn open(path: &Utf8Path) -> io::Result<(fs::File, u64)> {
+    use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+    let metadata = fs::metadata(path)?;
+    let kind = metadata.file_type();
+    let other = match () {
+        () if kind.is_file() => None,
+        () if kind.is_dir() => Some("a directory"),
+        () if kind.is_char_device() => Some("a character device"),
+        () if kind.is_block_device() => Some("a block device"),
+        () if kind.is_fifo() => Some("a named pipe"),
+        () if kind.is_socket() => Some("a socket"),
+        () => Some("something else"),
+    };
+    if let Some(other) = other {
+        let kind = match kind.is_dir() {
+            true => io::ErrorKind::IsADirectory,
+            false => io::ErrorKind::InvalidInput,
+        };
+        return Err(io::Error::new(kind, NotAFile(other)));
+    }
+    // Where another file has taken its place meanwhile, opening it does not wait either.
+    let wait_not = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let flags = i32::try_from(wait_not.bits()).unwrap_or_default();
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    Ok((file, metadata.len()))
+}
+
+/// All that `input` has, unless that is more than `limit`.
+pub(super) fn limited(input: impl io::Read, limit: Limit, expected: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let expected = usize::try_from(expected).unwrap_or(0).min(limit.length());
+    bytes.try_reserve_exact(expected.saturating_add(1))?;
+    input.take(limit.most + 1).read_to_end(&mut bytes)?;
+    limit.check(bytes.len() as u64).map_err(io::Error::other)?;
+    Ok(bytes)
 }
 
 /// When a file was written last, or `None` where there is none.
@@ -84,9 +178,18 @@ pub fn modified(path: impl AsRef<Utf8Path>) -> Result<Option<SystemTime>, Error>
     }
 }
 
-/// The whole file, or `None` where there is none.
+/// As [`read`], or `None` where there is no file.
 pub fn read_optional(path: impl AsRef<Utf8Path>) -> Result<Option<Vec<u8>>, Error> {
-    match fs::read(path.as_ref()) {
+    optional(path.as_ref(), limits::PRODUCT)
+}
+
+/// As [`input`], or `None` where there is no file.
+pub fn optional_input(path: impl AsRef<Utf8Path>) -> Result<Option<Vec<u8>>, Error> {
+    optional(path.as_ref(), limits::INPUT)
+}
+
+fn optional(path: &Utf8Path, limit: Limit) -> Result<Option<Vec<u8>>, Error> {
+    match read_within(path, limit) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error)
             if matches!(
@@ -98,7 +201,7 @@ pub fn read_optional(path: impl AsRef<Utf8Path>) -> Result<Option<Vec<u8>>, Erro
         }
         Err(source) => Err(Error {
             action: "read",
-            path: path.as_ref().to_owned(),
+            path: path.to_owned(),
             source,
         }),
     }
@@ -108,7 +211,7 @@ pub fn read_optional(path: impl AsRef<Utf8Path>) -> Result<Option<Vec<u8>>, Erro
 pub fn sha256(path: impl AsRef<Utf8Path>) -> Result<Sha256, Error> {
     use sha2::Digest as _;
     let read = || -> io::Result<Sha256> {
-        let mut file = fs::File::open(path.as_ref())?;
+        let (mut file, _) = open(path.as_ref())?;
         let mut hasher = sha2::Sha256::new();
         let mut buffer = vec![0; 1 << 16];
         loop {
@@ -335,7 +438,7 @@ pub fn copy(from: impl AsRef<Utf8Path>, to: impl AsRef<Utf8Path>) -> Result<(), 
 pub fn copy_hashing(from: impl AsRef<Utf8Path>, to: impl AsRef<Utf8Path>) -> Result<Sha256, Error> {
     use sha2::Digest as _;
     let (from, to) = (from.as_ref(), to.as_ref());
-    let mut source = fs::File::open(from).context("read", from)?;
+    let (mut source, _) = open(from).context("read", from)?;
     let mut target = fs::File::create_new(to).context("write", to)?;
     let mut hasher = sha2::Sha256::new();
     let mut buffer = vec![0; 1 << 18];
@@ -385,6 +488,59 @@ mod tests {
     fn errors_name_the_path() {
         let error = read("/does/not/exist").unwrap_err();
         assert_eq!(error.to_string(), "cannot read /does/not/exist");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once_by_what_it_is() {
+        let (_guard, directory) = temporary();
+        let pipe = directory.join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, pipe.as_std_path(), 0o600.into()).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", directory.join("zero")).unwrap();
+        let socket = directory.join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for (path, expected) in [
+            (pipe, "a named pipe"),
+            (directory.join("zero"), "a character device"),
+            ("/dev/zero".into(), "a character device"),
+            (socket, "a socket"),
+            (directory.clone(), "a directory"),
+        ] {
+            for error in [
+                read(&path).unwrap_err(),
+                input_text(&path).unwrap_err(),
+                optional_input(&path).unwrap_err(),
+                sha256(&path).unwrap_err(),
+                copy_hashing(&path, directory.join("copy")).unwrap_err(),
+            ] {
+                let why = error.source.to_string();
+                assert_eq!(why, format!("it is {expected}, not a regular file"));
+                assert!(error.hint().unwrap().contains("regular file"), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_may_be_as_long_as_its_limit_and_no_longer() {
+        let (_guard, directory) = temporary();
+        let path = directory.join("file");
+        // Sparse: nothing of it is on disk, and nothing is read where it is too long.
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(limits::INPUT.most + 1).unwrap();
+        let error = input(&path).unwrap_err();
+        assert_eq!(
+            error.source.to_string(),
+            "the size of the file exceeds 64 MiB"
+        );
+        assert!(error.hint().is_some());
+        file.set_len(limits::INPUT.most).unwrap();
+        assert_eq!(input(&path).unwrap().len() as u64, limits::INPUT.most);
+        file.set_len(limits::PRODUCT.most + 1).unwrap();
+        assert!(read(&path).is_err() && read_optional(&path).is_err());
+        // What tells no size is read no further than that.
+        let endless = || limited(io::repeat(0), limits::INPUT.with(9), 0);
+        assert!(endless().is_err());
+        let nine = limited(io::repeat(0).take(9), limits::INPUT.with(9), 0).unwrap();
+        assert_eq!(nine.len(), 9);
     }
 
     #[test]

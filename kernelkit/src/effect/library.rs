@@ -65,7 +65,7 @@ pub fn read_directory(
                 path: path.clone(),
                 source,
             })?;
-            let text = fs::read_to_string(&path)?;
+            let text = fs::input_text(&path)?;
             Ok((name, path, text))
         })
         .collect()

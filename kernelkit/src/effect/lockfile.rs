@@ -35,15 +35,15 @@ impl Error {
 /// The lock of the workspace at `root`; `None` where there is none.
 pub fn read(root: &Utf8Path) -> Result<Option<Lock>, Error> {
     let path = root.join(FILE);
-    match fs::read_optional(&path)? {
-        None => Ok(None),
-        Some(_) => Ok(Some(Lock::parse(&fs::read_to_string(&path)?, &path)?)),
+    match path.exists() {
+        false => Ok(None),
+        true => Ok(Some(Lock::parse(&fs::input_text(&path)?, &path)?)),
     }
 }
 
 /// The locked configuration of a kernel; `None` where the file is gone.
 pub fn read_config(root: &Utf8Path, kernel: &str) -> Result<Option<String>, Error> {
-    let bytes = fs::read_optional(root.join(config_path(kernel)))?;
+    let bytes = fs::optional_input(root.join(config_path(kernel)))?;
     Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 
@@ -58,7 +58,7 @@ pub fn changes(root: &Utf8Path, name: &str, kernel: &Kernel) -> Result<Vec<Chang
     let mailed = mailed.map(|patch| (patch.path.clone(), patch.sha256));
     let mut changes = Vec::new();
     for (path, sha256) in config.into_iter().chain(trust).chain(mailed) {
-        let bytes = fs::read_optional(root.join(&path))?;
+        let bytes = fs::optional_input(root.join(&path))?;
         let found = bytes.map(|bytes| Sha256::of(&bytes));
         if found != Some(sha256) {
             changes.push(Change {
@@ -90,7 +90,7 @@ pub fn write(
     for patch in patches {
         let path = root.join(mailed_path(patch.sha256));
         if patch.path != path {
-            fs::write_if_changed(path, &fs::read(&patch.path)?)?;
+            fs::write_if_changed(path, &fs::input(&patch.path)?)?;
         }
     }
     for (trust, pem) in trusted {

@@ -25,9 +25,9 @@ pub fn read(
     arch: Arch,
     environment: &Environment,
 ) -> Result<Minimums, super::doctor::Error> {
-    let changes = fs::read_optional(tree.join(TABLE))?.unwrap_or_default();
+    let changes = fs::optional_input(tree.join(TABLE))?.unwrap_or_default();
     let mut minimums = Minimums::parse(&String::from_utf8_lossy(&changes));
-    let Some(script) = fs::read_optional(tree.join(SCRIPT))? else {
+    let Some(script) = fs::optional_input(tree.join(SCRIPT))? else {
         return Ok(minimums);
     };
     let script = String::from_utf8_lossy(&script);

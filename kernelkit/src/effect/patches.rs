@@ -5,6 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::build::{Error as BuildError, Notice, Session};
 use super::fs;
 use super::source::{self as sources, Checked};
+use crate::limits::{self, Exceeded};
 use crate::patch::{Entry, series};
 use crate::source::{Source, Tree};
 use crate::spec::{KernelSpec, PatchSet};
@@ -28,6 +29,14 @@ pub enum Error {
         /// What is wrong with it.
         #[source]
         source: glob::PatternError,
+    },
+    /// A pattern that matches more than anybody patches with.
+    #[error("`{pattern}` is refused: {limit}")]
+    Limit {
+        /// The pattern.
+        pattern: String,
+        /// What is beyond its limit.
+        limit: Exceeded,
     },
     /// A series that cannot be honoured.
     #[error("the series {path} cannot be used")]
@@ -61,6 +70,7 @@ impl Error {
                 "patches are files, globs, directories or `series` files, relative to the workspace root".to_owned(),
             ),
             Error::Pattern { .. } => None,
+            Error::Limit { .. } => Some("write a pattern that only patches match".to_owned()),
             Error::Series { .. } => {
                 Some("only `-pN` is known; reversed or fuzzy patches are to be refreshed".to_owned())
             }
@@ -216,13 +226,24 @@ fn paths(pattern: &str, root: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
         pattern: pattern.to_owned(),
         source,
     })?;
-    Ok(paths
-        .filter_map(|path| Utf8PathBuf::from_path_buf(path.ok()?).ok())
-        .collect())
+    let mut found = Vec::new();
+    for path in paths {
+        found.extend(
+            path.ok()
+                .and_then(|path| Utf8PathBuf::from_path_buf(path).ok()),
+        );
+        limits::MATCHES
+            .check(found.len() as u64)
+            .map_err(|limit| Error::Limit {
+                pattern: pattern.to_owned(),
+                limit,
+            })?;
+    }
+    Ok(found)
 }
 
 fn quilt(path: &Utf8Path, add: &mut dyn FnMut(Utf8PathBuf, u32)) -> Result<(), Error> {
-    let items = series::parse(&fs::read_to_string(path)?).map_err(|source| Error::Series {
+    let items = series::parse(&fs::input_text(path)?).map_err(|source| Error::Series {
         path: path.to_owned(),
         source,
     })?;

@@ -209,7 +209,7 @@ pub fn draft(
             .and_then(|directory| name_in(directory, &path));
         let present = match replaces {
             true => None,
-            false => fs::read_optional(&path)?,
+            false => fs::optional_input(&path)?,
         };
         let is_update = present.is_some();
         let present = present.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());

@@ -27,7 +27,7 @@ use crate::toolchain::{
 const SCHEMA: u32 = 2;
 
 /// What a script may take; more is a program in another guise, which counts as it is.
-const SCRIPT_LIMIT: u64 = 1 << 18;
+const SCRIPT_LIMIT: u64 = crate::limits::SCRIPT.most;
 
 /// A chain of scripts is followed this far.
 const SCRIPT_DEPTH: usize = 8;

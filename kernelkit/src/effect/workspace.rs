@@ -157,7 +157,7 @@ fn declared(
         let context = context(current_dir.clone(), current_dir.join(target_dir));
         return Ok(Spec::from_overrides(overrides, &context)?);
     };
-    let text = fs::read_to_string(&manifest)?;
+    let text = fs::input_text(&manifest)?;
     let Ok(table) = DeTable::parse(&text) else {
         // Cargo would refuse it too, but would not say where in a form to be pointed at.
         let manifests = [named(
@@ -181,7 +181,7 @@ fn declared(
             let text = if path == manifest {
                 text.clone()
             } else {
-                fs::read_to_string(&path)?
+                fs::input_text(&path)?
             };
             Ok(named(current_dir, &path, text, table))
         })
@@ -321,7 +321,7 @@ fn target_dir(environment: &Environment, root: &Utf8Path) -> Option<Utf8PathBuf>
         .chain([cargo_home]);
     for directory in configurations {
         for name in ["config", "config.toml"] {
-            let Some(text) = fs::read_optional(directory.join(name)).ok()? else {
+            let Some(text) = fs::optional_input(directory.join(name)).ok()? else {
                 continue;
             };
             let text = String::from_utf8(text).ok()?;

@@ -30,7 +30,7 @@ use setup::Setup;
 
 /// Bytes that are decompressed of one image or module at most. Kernels with everything built in
 /// have about 200 MiB.
-pub const LIMIT: u64 = 1 << 30;
+pub const LIMIT: u64 = crate::limits::IMAGE.most;
 
 /// Compressed streams that are tried in an image that does not tell where its own begins.
 const ATTEMPTS: usize = 32;

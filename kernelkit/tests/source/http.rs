@@ -19,6 +19,7 @@ struct State {
     files: BTreeMap<String, Vec<u8>>,
     faults: VecDeque<Fault>,
     ignore_range: bool,
+    redirects: BTreeMap<String, String>,
     login: Option<String>,
     key: Option<String>,
     requests: Vec<String>,
@@ -50,6 +51,12 @@ impl Server {
             .unwrap()
             .files
             .insert(path.to_owned(), bytes.into());
+    }
+
+    /// `path` is answered with the address `to`.
+    pub(crate) fn redirect(&self, path: &str, to: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.redirects.insert(path.to_owned(), to.to_owned());
     }
 
     pub(crate) fn remove(&self, path: &str) {
@@ -143,6 +150,10 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         && !query.contains(key)
     {
         return stream.write_all(head("403", 0, "").as_bytes());
+    }
+    if let Some(to) = state.redirects.get(plain) {
+        let more = format!("Location: {to}\r\n");
+        return stream.write_all(head("302", 0, &more).as_bytes());
     }
     let Some(bytes) = state.files.get(plain) else {
         return stream.write_all(head("404", 0, "").as_bytes());

@@ -98,7 +98,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     let resolve = |side: &Side<'_>, opened: &'_ Opened| -> Result<Vec<u8>, Failure> {
         Ok(match side {
             Side::Kernel(..) => opened.resolve().dot_config(),
-            Side::File(path) => fs::read(path)?,
+            Side::File(path) => fs::argument(path)?,
         })
     };
     let texts = [resolve(&old, trees[0])?, resolve(&new, trees[1])?];

@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         return Err(save::Error::Exists { path: path.clone() }.into());
     }
     let from = match &args.from {
-        Some(path) => Some((path, fs::read(current.join(path))?)),
+        Some(path) => Some((path, fs::argument(current.join(path))?)),
         None => None,
     };
     let opened = commands::open(&workspace, kernel, None, ui)?;

@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use sha2::Digest as _;
 
 use super::super::{environment, fs};
+use crate::limits;
 
 /// How many files of the list may have gone before it is taken for that of another tree.
 const LOOKAHEAD: usize = 16;
@@ -118,7 +119,7 @@ fn read(shared: &Shared) {
         if !matches!(*lock(), Slot::Unread) {
             continue;
         }
-        let Ok(bytes) = std::fs::read(path) else {
+        let Ok(bytes) = fs::read_within(path, limits::INPUT) else {
             continue;
         };
         let mut slot = lock();

@@ -58,12 +58,13 @@ use ahead::Ahead;
 pub use tree::{Error, Loaded, Probes, Tree, load_tree};
 
 use crate::kconfig::{Dialect, Reader};
+use crate::limits;
 
 /// Finds which rules a tree follows, by the words its own reader's sources contain.
 ///
 /// A directory without those sources (a test's, say) gets `otherwise`.
 pub fn detect_dialect(tree: &Utf8Path, otherwise: Dialect) -> Result<Dialect, fs::Error> {
-    let read = |name: &str| fs::read_optional(tree.join("scripts/kconfig").join(name));
+    let read = |name: &str| fs::optional_input(tree.join("scripts/kconfig").join(name));
     let contains = |text: &Option<Vec<u8>>, word: &str| {
         text.as_ref().is_some_and(|text| {
             text.windows(word.len())
@@ -77,7 +78,7 @@ pub fn detect_dialect(tree: &Utf8Path, otherwise: Dialect) -> Result<Dialect, fs
     let lexer = read("lexer.l")?;
     let util = read("util.c")?;
     let menu = read("menu.c")?;
-    let language = fs::read_optional(tree.join("Documentation/kbuild/kconfig-language.rst"))?;
+    let language = fs::optional_input(tree.join("Documentation/kbuild/kconfig-language.rst"))?;
     let transitional = contains(&lexer, "transitional");
     Ok(Dialect {
         choice_is_symbol: !contains(&symbol, "choice_members"),
@@ -151,18 +152,18 @@ impl Reader for TreeReader {
     fn read(&self, path: &Utf8Path) -> io::Result<Vec<u8>> {
         if path.is_absolute() {
             let Some(ahead) = &self.ahead else {
-                return std::fs::read(path);
+                return fs::read_within(path, limits::INPUT);
             };
             let mut ahead = ahead.borrow_mut();
             let bytes = match ahead.take(path) {
                 Some(bytes) => bytes,
-                None => std::fs::read(path)?,
+                None => fs::read_within(path, limits::INPUT)?,
             };
             ahead.note(path);
             return Ok(bytes);
         }
         match self.place(path) {
-            Some(path) => std::fs::read(path),
+            Some(path) => fs::read_within(&path, limits::INPUT),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }

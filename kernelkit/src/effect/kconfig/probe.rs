@@ -10,6 +10,7 @@ use sha2::Digest as _;
 use super::super::{environment, exec, fs};
 use super::shell;
 use crate::kconfig::ProbeResult;
+use crate::limits;
 use crate::process::Call;
 use crate::root::{self, Root};
 
@@ -141,7 +142,12 @@ impl Runner {
         let call = Call::new("/bin/sh", self.directory.clone())
             .args(["-c".to_owned(), String::from_utf8(command.to_vec())?])
             .envs(&self.variables);
-        let (output, _) = exec::capture_unchecked(&call)?;
+        let output = exec::capture_bounded(
+            &call,
+            limits::SHELL_OUTPUT,
+            limits::SHELL_COMPLAINT,
+            limits::SHELL_TIME,
+        )?;
         Ok((output.stdout, output.stderr))
     }
 
@@ -425,13 +431,13 @@ fn command_key(command: &[u8], variables: &BTreeMap<String, String>) -> Vec<u8> 
             continue;
         }
         key.push(0);
-        match std::fs::read(word) {
+        match fs::read_within(Utf8Path::new(word), limits::PRODUCT) {
             Ok(bytes) => key.extend_from_slice(hex(&sha2::Sha256::digest(&bytes)).as_bytes()),
             Err(error) => key.extend_from_slice(format!("{:?}", error.kind()).as_bytes()),
         }
         // The helper that the others ask for version limits.
         if let Some((directory, _)) = word.rsplit_once("/scripts/")
-            && let Ok(bytes) = std::fs::read(format!("{directory}/scripts/min-tool-version.sh"))
+            && let Ok(bytes) = fs::input(format!("{directory}/scripts/min-tool-version.sh"))
         {
             key.extend_from_slice(hex(&sha2::Sha256::digest(&bytes)).as_bytes());
         }

@@ -278,7 +278,7 @@ fn makefile_variables(tree: &Tree<'_>, runs: bool) -> Result<BTreeMap<String, St
 /// `make kernelversion`.
 fn kernel_version(source: &Utf8Path) -> Result<String, Error> {
     let path: Utf8PathBuf = source.join("Makefile");
-    let text = fs::read_to_string(&path)?;
+    let text = fs::input_text(&path)?;
     let value = |name: &str| {
         let line = text.lines().find(|line| {
             line.strip_prefix(name)

@@ -397,7 +397,7 @@ fn from_apt(
 }
 
 fn unpack(package: &Utf8Path, into: &Utf8Path) -> Result<(), Error> {
-    let file = File::open(package).context("read", package)?;
+    let (file, _) = fs::open(package).context("read", package)?;
     let damaged = |source| archive::Error::Damaged {
         archive: package.to_owned(),
         source,

@@ -191,9 +191,9 @@ impl<'a> Planner<'a> {
         })?;
         lock.check_format(&self.root.join(crate::lock::FILE))?;
         let toolchain = toolchain.unwrap_or(&kernel.toolchain);
-        let config = fs::read_to_string(self.root.join(&kernel.config.path))?;
+        let config = fs::input_text(self.root.join(&kernel.config.path))?;
         let trusted = match &kernel.trust {
-            Some(trust) => fs::read_to_string(self.root.join(&trust.path))?,
+            Some(trust) => fs::input_text(self.root.join(&trust.path))?,
             None => String::new(),
         };
         let toolchain = self.toolchain(kernel, toolchain)?;
@@ -288,7 +288,7 @@ impl<'a> Planner<'a> {
     /// The bytes of a patch, which are still those that were locked.
     fn patch(&self, patch: &LockedPatch) -> Result<Vec<u8>, Error> {
         let path = self.root.join(&patch.path);
-        let bytes = fs::read(&path)?;
+        let bytes = fs::input(&path)?;
         match crate::source::Sha256::of(&bytes) == patch.sha256 {
             true => Ok(bytes),
             false => Err(Error::Patch { path }),

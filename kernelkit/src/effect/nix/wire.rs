@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use super::daemon::{Activity, Event};
 
 /// Longest string that is taken from a daemon: a log line or a message, never contents.
-const STRING_LIMIT: u64 = 64 << 20;
+const STRING_LIMIT: u64 = crate::limits::NIX_STRING.most;
 
 /// What a daemon says while it works, before its answer.
 const LAST: u64 = 0x616c_7473;

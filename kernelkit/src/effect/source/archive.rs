@@ -4,10 +4,12 @@
 //! an archive that ends early is refused. Owners are not restored, permissions are
 //! reduced to what git knows (0644 or 0755), times of modification are kept.
 
-use std::collections::HashSet;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
@@ -18,6 +20,7 @@ use tar::EntryType;
 use super::scan::{set_time, times};
 use crate::effect::fs::{self, Context as _};
 use crate::effect::{environment, exec};
+use crate::limits::{self, Exceeded, Limit};
 use crate::source::snapshot::{Snapshot, Stamp, Time};
 use crate::source::tree::{BlobHasher, BlobId, Kind};
 
@@ -60,10 +63,43 @@ pub enum Error {
         /// The package.
         archive: Utf8PathBuf,
     },
+    /// Larger than any archive of a kernel.
+    #[error("{archive} is refused: {limit}{}", within(member))]
+    Limit {
+        /// The archive.
+        archive: Utf8PathBuf,
+        /// At which member, as far as it has a name.
+        member: Option<String>,
+        /// What is beyond its limit.
+        limit: Exceeded,
+    },
     /// The user stopped it.
     #[error("interrupted")]
     Interrupted,
 }
+
+fn within(member: &Option<String>) -> String {
+    member
+        .as_ref()
+        .map_or_else(String::new, |member| format!(", at `{member}`"))
+}
+
+/// What an archive may hold.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    header: Limit,
+    members: Limit,
+    member: Limit,
+    total: Limit,
+}
+
+/// Those of the table.
+const BOUNDS: Bounds = Bounds {
+    header: limits::TAR_HEADER,
+    members: limits::TAR_MEMBERS,
+    member: limits::TAR_MEMBER,
+    total: limits::TAR_TOTAL,
+};
 
 impl Error {
     /// What to do next.
@@ -75,6 +111,9 @@ impl Error {
             )),
             Error::Compression { .. } => {
                 Some("use the .tar.xz, .tar.gz, .tar.zst or plain .tar of it".to_owned())
+            }
+            Error::Limit { .. } => {
+                Some("no archive of a kernel is like that: where does it come from?".to_owned())
             }
             Error::Refused { .. } => {
                 Some("kernel archives have no such members: where does this one come from?".into())
@@ -94,7 +133,7 @@ pub(super) fn unpack_file(
     into: &Utf8Path,
     read: &AtomicU64,
 ) -> Result<Snapshot, Error> {
-    let file = File::open(archive).context("read", archive)?;
+    let (file, _) = fs::open(archive).context("read", archive)?;
     unpack(archive, into, move |pump| {
         pump.all(decoder(archive, Counted { inner: file, read })?)
             .map_err(|source| damaged(archive, source))
@@ -107,13 +146,15 @@ pub(super) fn unpack_package(
     into: &Utf8Path,
     read: &AtomicU64,
 ) -> Result<Snapshot, Error> {
-    let file = File::open(package).context("read", package)?;
+    let (file, _) = fs::open(package).context("read", package)?;
     unpack(package, into, move |pump| {
         let damaged = |source| damaged(package, source);
         let data = data_member(Counted { inner: file, read }).map_err(damaged)?;
-        let mut outer = tar::Archive::new(decoder(package, data)?);
-        for member in outer.entries().map_err(damaged)? {
-            let member = member.map_err(damaged)?;
+        let (data, budget) = Budgeted::new(decoder(package, data)?, BOUNDS.header);
+        let mut outer = tar::Archive::new(data);
+        let mut members = outer.entries().map_err(damaged)?;
+        while let Some(member) = budget.header(|| members.next()) {
+            let mut member = member.map_err(damaged)?;
             let name = member.path_bytes();
             let name = name.strip_prefix(b"./").unwrap_or(&name);
             if name.starts_with(b"usr/src/linux-source-")
@@ -122,6 +163,8 @@ pub(super) fn unpack_package(
             {
                 return pump.all(decoder(package, member)?).map_err(damaged);
             }
+            // What is passed over is no part of the next header.
+            io::copy(&mut member, &mut io::sink()).map_err(damaged)?;
         }
         Err(Error::NoSource {
             archive: package.to_owned(),
@@ -145,7 +188,7 @@ pub(super) fn lay_out(
     time: i64,
     into: &Utf8Path,
 ) -> Result<Snapshot, Error> {
-    let mut unpacker = Unpacker::new(name, into)?;
+    let mut unpacker = Unpacker::new(name, into, BOUNDS)?;
     let time = Time {
         seconds: time,
         nanoseconds: 0,
@@ -166,9 +209,91 @@ pub(super) fn lay_out(
 }
 
 fn damaged(archive: &Utf8Path, source: io::Error) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&source);
+    while let Some(error) = cause {
+        // The tar crate hands errors on inside of its own.
+        let inner = error.downcast_ref::<io::Error>();
+        let inner = inner.and_then(|error| error.get_ref()?.downcast_ref());
+        if let Some(limit) = inner.or_else(|| error.downcast_ref::<Exceeded>()) {
+            return Error::Limit {
+                archive: archive.to_owned(),
+                member: None,
+                limit: *limit,
+            };
+        }
+        cause = error.source();
+    }
     Error::Damaged {
         archive: archive.to_owned(),
         source,
+    }
+}
+
+/// A reader that gives no more than a limit while the header of a member is read: extension records may
+/// claim any length, and are read into memory.
+struct Budgeted<R> {
+    inner: R,
+    left: Rc<Cell<u64>>,
+    limit: Limit,
+}
+
+/// What a [`Budgeted`] reader may still give.
+struct Budget {
+    left: Rc<Cell<u64>>,
+    limit: Limit,
+}
+
+impl<R> Budgeted<R> {
+    fn new(inner: R, limit: Limit) -> (Self, Budget) {
+        let left = Rc::new(Cell::new(u64::MAX));
+        let budget = Budget {
+            left: Rc::clone(&left),
+            limit,
+        };
+        (Budgeted { inner, left, limit }, budget)
+    }
+}
+
+impl Budget {
+    /// Runs `read`, which reads a header.
+    fn header<T>(&self, read: impl FnOnce() -> T) -> T {
+        // The padding of the member before, the header itself and those of the extensions.
+        self.left.set(self.limit.most + 8 * 512);
+        let header = read();
+        self.left.set(u64::MAX);
+        header
+    }
+}
+
+impl<R: Read> Read for Budgeted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 && !buffer.is_empty() {
+            return Err(io::Error::other(Exceeded { limit: self.limit }));
+        }
+        let room = usize::try_from(left).unwrap_or(usize::MAX);
+        let room = room.min(buffer.len());
+        let count = self.inner.read(&mut buffer[..room])?;
+        if left < u64::MAX {
+            self.left.set(left - count as u64);
+        }
+        Ok(count)
+    }
+}
+
+/// A reader that ends in an error where it would give more than a limit.
+struct Limited<R> {
+    inner: R,
+    given: u64,
+    limit: Limit,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.given += count as u64;
+        self.limit.check(self.given).map_err(io::Error::other)?;
+        Ok(count)
     }
 }
 
@@ -228,7 +353,7 @@ pub(in crate::effect) fn decoder<'a>(
         archive: archive.to_owned(),
         name,
     };
-    Ok(match &magic[..] {
+    let decoded: Box<dyn Read + 'a> = match &magic[..] {
         [0xfd, b'7', b'z', b'X', b'Z', 0] => {
             let stream = liblzma::stream::MtStreamBuilder::new()
                 .threads(u32::try_from(environment::cores()).unwrap_or(1))
@@ -246,7 +371,12 @@ pub(in crate::effect) fn decoder<'a>(
         [0x1f, 0x9d, ..] => return Err(unsupported("compress")),
         [b'L', b'Z', b'I', b'P', ..] => return Err(unsupported("lzip")),
         _ => Box::new(input),
-    })
+    };
+    Ok(Box::new(Limited {
+        inner: decoded,
+        given: 0,
+        limit: limits::UNPACKED,
+    }))
 }
 
 /// `feed` runs on a thread of its own, so that decompressing and writing overlap.
@@ -264,7 +394,8 @@ fn unpack(
             at: 0,
             ended: false,
         };
-        let unpacked = Unpacker::new(archive, into).and_then(|unpacker| unpacker.run(chunks));
+        let unpacked =
+            Unpacker::new(archive, into, BOUNDS).and_then(|unpacker| unpacker.run(chunks));
         // Where the feeder failed, the unpacker saw no more than an early end.
         feeder.join().expect("a decoder does not panic")?;
         unpacked
@@ -328,11 +459,17 @@ struct Unpacker<'a> {
     /// The directory of the last member, kept open.
     parent: Option<(Vec<u8>, OwnedFd)>,
     files: Vec<(Vec<u8>, Stamp, BlobId)>,
+    /// Where a file before is in `files`.
+    places: HashMap<Vec<u8>, usize>,
     buffer: Vec<u8>,
+    bounds: Bounds,
+    /// Members seen, and the size of all of them.
+    members: u64,
+    total: u64,
 }
 
 impl<'a> Unpacker<'a> {
-    fn new(archive: &'a Utf8Path, into: &'a Utf8Path) -> Result<Self, Error> {
+    fn new(archive: &'a Utf8Path, into: &'a Utf8Path, bounds: Bounds) -> Result<Self, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(CWD, into.as_std_path(), flags, Mode::empty())
             .map_err(io::Error::from)
@@ -346,21 +483,29 @@ impl<'a> Unpacker<'a> {
             directory_times: Vec::new(),
             parent: None,
             files: Vec::new(),
+            places: HashMap::new(),
             buffer: vec![0; 1 << 20],
+            bounds,
+            members: 0,
+            total: 0,
         })
     }
 
     fn run(mut self, chunks: Chunks) -> Result<Snapshot, Error> {
         let damaged = |source| damaged(self.archive, source);
+        let (chunks, budget) = Budgeted::new(chunks, self.bounds.header);
         let mut archive = tar::Archive::new(chunks);
-        for member in archive.entries().map_err(damaged)? {
+        let mut members = archive.entries().map_err(damaged)?;
+        while let Some(member) = budget.header(|| members.next()) {
             if exec::interrupted() {
                 return Err(Error::Interrupted);
             }
-            let member = member.map_err(damaged)?;
-            self.member(member)?;
+            let mut member = member.map_err(damaged)?;
+            self.member(&mut member)?;
+            // What is passed over is no part of the next header.
+            io::copy(&mut member, &mut io::sink()).map_err(damaged)?;
         }
-        let mut chunks = archive.into_inner();
+        let mut chunks = archive.into_inner().inner;
         if chunks.ended {
             return Err(damaged(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
@@ -388,12 +533,33 @@ impl<'a> Unpacker<'a> {
     fn refuse(&self, member: &[u8], reason: &'static str) -> Error {
         Error::Refused {
             archive: self.archive.to_owned(),
-            member: String::from_utf8_lossy(member).into_owned(),
+            member: cut(member),
             reason,
         }
     }
 
-    fn member(&mut self, mut member: tar::Entry<'_, Chunks>) -> Result<(), Error> {
+    /// Counts a member of so many bytes, with the holes of a sparse one.
+    fn count(&mut self, member: &[u8], size: u64) -> Result<(), Error> {
+        self.members += 1;
+        self.total = self.total.saturating_add(size);
+        let bounds = self.bounds;
+        let checked = bounds.members.check(self.members);
+        let checked = checked.and_then(|()| bounds.member.check(size));
+        let checked = checked.and_then(|()| bounds.total.check(self.total));
+        checked.map_err(|limit| Error::Limit {
+            archive: self.archive.to_owned(),
+            member: Some(cut(member)),
+            limit,
+        })
+    }
+
+    fn keep(&mut self, path: Vec<u8>, stamp: Stamp, blob: BlobId) {
+        self.places.insert(path.clone(), self.files.len());
+        self.files.push((path, stamp, blob));
+    }
+
+    fn member<R: Read>(&mut self, member: &mut tar::Entry<'_, R>) -> Result<(), Error> {
+        self.count(&member.path_bytes(), member.size())?;
         let entry_type = member.header().entry_type();
         if entry_type == EntryType::XGlobalHeader {
             return Ok(());
@@ -436,7 +602,7 @@ impl<'a> Unpacker<'a> {
                 let mode = member.header().mode().unwrap_or(0o644);
                 stamp.kind = Kind::of_permissions(mode);
                 stamp.size = member.size();
-                blob = self.write_file(&mut member, &name, &path, file, &stamp)?;
+                blob = self.write_file(member, &name, &path, file, &stamp)?;
             }
             EntryType::Symlink => {
                 blob = self.make_link(&target, &name, &path, split, time)?;
@@ -444,7 +610,7 @@ impl<'a> Unpacker<'a> {
                 stamp.size = target.len() as u64;
             }
             EntryType::Link => {
-                let linked = self.files.iter().find(|(path, ..)| *path == target);
+                let linked = self.places.get(&target).map(|at| &self.files[*at]);
                 let Some((_, linked, content)) =
                     linked.filter(|(_, stamp, _)| stamp.kind != Kind::Symlink)
                 else {
@@ -456,7 +622,7 @@ impl<'a> Unpacker<'a> {
             }
             _ => return Err(self.refuse(&name, "is a device, a pipe or of an unknown kind")),
         }
-        self.files.push((path, stamp, blob));
+        self.keep(path, stamp, blob);
         Ok(())
     }
 
@@ -475,6 +641,7 @@ impl<'a> Unpacker<'a> {
             .and_then(|head| head.trim_end().split_once(" blob "))
             .and_then(|(_, size)| size.parse().ok())
             .ok_or_else(|| self.refuse(path, "is missing"))?;
+        self.count(path, size)?;
         let split = self.enter_parent(path, path)?;
         let mut stamp = Stamp {
             kind: blob.kind,
@@ -484,12 +651,9 @@ impl<'a> Unpacker<'a> {
             inode: 0,
         };
         let found = if blob.kind == Kind::Symlink {
-            let mut target = Vec::new();
-            let length = answers
-                .take(size)
-                .read_to_end(&mut target)
+            let target = fs::limited(answers.by_ref().take(size), self.bounds.header, size)
                 .map_err(damaged)?;
-            stamp.size = length as u64;
+            stamp.size = target.len() as u64;
             self.make_link(&target, path, path, split, time)?
         } else {
             self.write_file(answers, path, path, &path[split..], &stamp)?
@@ -499,7 +663,7 @@ impl<'a> Unpacker<'a> {
         if found != blob.id {
             return Err(self.refuse(path, "has other bytes than its id names"));
         }
-        self.files.push((path.clone(), stamp, found));
+        self.keep(path.clone(), stamp, found);
         Ok(())
     }
 
@@ -659,6 +823,16 @@ impl<'a> Unpacker<'a> {
     }
 }
 
+/// A name as a message shows it.
+fn cut(name: &[u8]) -> String {
+    const SHOWN: usize = 200;
+    let text = String::from_utf8_lossy(&name[..name.len().min(SHOWN)]).into_owned();
+    match name.len() > SHOWN {
+        true => format!("{text}…"),
+        false => text,
+    }
+}
+
 /// Whether a link's target, read from `depth` directories below the top, is absolute
 /// or climbs above it. A `..` after a name is taken for climbing too: the name may be
 /// a link, and then nobody can tell where it leads.
@@ -668,4 +842,177 @@ pub(super) fn leaves(target: &[u8], depth: usize) -> bool {
         .filter(|part| !part.is_empty() && *part != b".");
     let climbs = parts.by_ref().take_while(|part| *part == b"..").count();
     target.starts_with(b"/") || climbs > depth || parts.any(|part| part == b"..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: Bounds = Bounds {
+        header: limits::TAR_HEADER.with(4096),
+        members: limits::TAR_MEMBERS.with(5),
+        member: limits::TAR_MEMBER.with(3000),
+        total: limits::TAR_TOTAL.with(8000),
+    };
+
+    /// One member: its kind, its name, what it claims to hold and what follows.
+    fn member(kind: u8, name: &str, size: u64, data: &[u8]) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(name).unwrap();
+        header.set_mode(0o644);
+        header.set_size(size);
+        header.set_entry_type(EntryType::new(kind));
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.extend_from_slice(data);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    }
+
+    fn file(name: &str, size: usize) -> Vec<u8> {
+        member(b'0', name, size as u64, &vec![b'x'; size])
+    }
+
+    /// A file of `size` bytes that are all a hole but for the last 512.
+    fn sparse(name: &str, size: u64) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(name).unwrap();
+        header.set_mode(0o644);
+        header.set_size(512);
+        header.set_entry_type(EntryType::GNUSparse);
+        let gnu = header.as_gnu_mut().unwrap();
+        let octal = |number: u64| format!("{number:011o}\0");
+        gnu.realsize.copy_from_slice(octal(size).as_bytes());
+        gnu.sparse[0]
+            .offset
+            .copy_from_slice(octal(size - 512).as_bytes());
+        gnu.sparse[0]
+            .numbytes
+            .copy_from_slice(octal(512).as_bytes());
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.extend([b'y'; 512]);
+        bytes
+    }
+
+    fn unpacked(members: &[Vec<u8>]) -> Result<Snapshot, Error> {
+        let directory = tempfile::tempdir().unwrap();
+        let into = Utf8Path::from_path(directory.path()).unwrap();
+        let (sender, receiver) = mpsc::sync_channel(1 << 10);
+        for part in members {
+            sender.send(part.clone()).unwrap();
+        }
+        sender.send(vec![0; 1024]).unwrap();
+        drop(sender);
+        let chunks = Chunks {
+            receiver,
+            chunk: Vec::new(),
+            at: 0,
+            ended: false,
+        };
+        Unpacker::new(Utf8Path::new("x.tar"), into, SMALL)?.run(chunks)
+    }
+
+    #[test]
+    fn an_archive_at_its_limits_is_unpacked_and_beyond_them_refused() {
+        let long = |kind, length: usize| member(kind, "long", length as u64, &vec![b'a'; length]);
+        let pax = |length: usize| {
+            let record = format!("{length} comment={}\n", "c".repeat(length - 14));
+            assert_eq!(record.len(), length);
+            member(b'x', "pax", length as u64, record.as_bytes())
+        };
+        let files = |count: usize| {
+            (0..count)
+                .map(|at| file(&format!("linux/{at}"), 1))
+                .collect()
+        };
+        let rows: Vec<(&str, Vec<Vec<u8>>, Option<Limit>)> = vec![
+            ("members", files(5), None),
+            ("one member more", files(6), Some(SMALL.members)),
+            ("a member", vec![file("linux/a", 3000)], None),
+            (
+                "a byte more",
+                vec![file("linux/a", 3001)],
+                Some(SMALL.member),
+            ),
+            ("holes", vec![sparse("linux/a", 2560)], None),
+            (
+                "more holes",
+                vec![sparse("linux/a", 1 << 32)],
+                Some(SMALL.member),
+            ),
+            (
+                "all members",
+                vec![
+                    file("linux/a", 3000),
+                    file("linux/b", 3000),
+                    file("linux/c", 2000),
+                ],
+                None,
+            ),
+            (
+                "a byte more of all",
+                vec![
+                    file("linux/a", 3000),
+                    file("linux/b", 3000),
+                    file("linux/c", 2001),
+                ],
+                Some(SMALL.total),
+            ),
+            ("a comment", vec![pax(4000), file("linux/a", 1)], None),
+            (
+                "a long comment",
+                vec![pax(9000), file("linux/a", 1)],
+                Some(SMALL.header),
+            ),
+            (
+                "a long name",
+                vec![long(b'L', 9000), file("linux/a", 1)],
+                Some(SMALL.header),
+            ),
+            (
+                "a long target",
+                vec![long(b'K', 9000), file("linux/a", 1)],
+                Some(SMALL.header),
+            ),
+            // What is claimed is not there: it is refused all the same, and nothing of that size is made.
+            (
+                "a name of 1 TiB",
+                vec![member(b'L', "long", 1 << 32, &[b'a'; 9000])],
+                Some(SMALL.header),
+            ),
+        ];
+        for (name, members, expected) in rows {
+            match (unpacked(&members), expected) {
+                (Ok(_), None) => {}
+                (Err(Error::Limit { limit, .. }), Some(expected)) => {
+                    assert_eq!(limit, Exceeded { limit: expected }, "{name}");
+                }
+                (got, _) => panic!("{name}: {got:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_bomb_ends_at_the_limit() {
+        let limit = limits::UNPACKED.with(100);
+        let read = |count: u64| {
+            let inner = io::repeat(0).take(count);
+            let mut limited = Limited {
+                inner,
+                given: 0,
+                limit,
+            };
+            io::copy(&mut limited, &mut io::sink())
+        };
+        assert_eq!(read(100).unwrap(), 100);
+        let error = damaged(Utf8Path::new("x.tar"), read(101).unwrap_err());
+        assert!(matches!(error, Error::Limit { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_name_in_a_message_is_cut() {
+        assert_eq!(cut(b"linux/a"), "linux/a");
+        assert_eq!(cut(&[b'a'; 5000]).chars().count(), 201);
+    }
 }

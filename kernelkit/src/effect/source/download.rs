@@ -7,24 +7,22 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::net::ToSocketAddrs as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::typestate::WithoutBody;
-use ureq::{Agent, Body, Proxy, RequestBuilder};
+use ureq::{Agent, Body, BodyReader, Proxy, RequestBuilder, ResponseExt as _};
 
 use super::{Context, Progress, cache, hash, scan};
 use crate::credentials;
 use crate::effect::environment::Environment;
 use crate::effect::exec;
 use crate::effect::fs::{self, Context as _};
+use crate::limits::{self, Exceeded, Limit};
 use crate::source::Sha256;
-
-/// Lists and signatures are far smaller; more is a mistake or an attack.
-const TEXT_LIMIT: u64 = 64 << 20;
 
 /// Why something was not downloaded.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +86,22 @@ pub enum Error {
         #[source]
         source: ureq::Error,
     },
+    /// One address names the next without end.
+    #[error("{url} leads from address to address: {}", addresses.join(", then "))]
+    Redirects {
+        /// What was asked for.
+        url: String,
+        /// Each address once, in order, without its query.
+        addresses: Vec<String>,
+    },
+    /// Larger than anything that is asked for.
+    #[error("{url} is refused: {limit}")]
+    Limit {
+        /// What was asked for.
+        url: String,
+        /// What is beyond its limit.
+        limit: Exceeded,
+    },
     /// Offline, and not in the cache.
     #[error("{url} is not in the cache, and kernelkit is offline")]
     Offline {
@@ -143,6 +157,10 @@ impl Error {
             Error::Hash { .. } => {
                 "either the sha256 is wrong, or what the server sends is: compare it with another source".to_owned()
             }
+            Error::Redirects { .. } => {
+                "name the address at which the file is; `curl -LI` with the same URL shows the way".to_owned()
+            }
+            Error::Limit { .. } => "what it answers is not what was asked for: check the URL".to_owned(),
             Error::Setting { .. } => "correct or unset it".to_owned(),
             Error::Offline { .. } => "run it once without `--offline`".to_owned(),
             // The last address is the one that keeps files.
@@ -246,6 +264,8 @@ pub(in crate::effect) fn first(
                 | Error::Host { .. }
                 | Error::Connection { .. }
                 | Error::Broken { .. }
+                | Error::Redirects { .. }
+                | Error::Limit { .. }
                 | Error::Hash { .. }),
             )) => failures.push(error),
             Err(error) => return Err(error),
@@ -273,13 +293,13 @@ pub(super) fn bytes(url: &str, context: &Context<'_>) -> Result<Option<Vec<u8>>,
             .get()
             .call()
             .map_err(|error| connection(&request.agent, url, error))?;
-        let mut response = checked(url, response)?;
-        let limited = response.body_mut().with_config().limit(TEXT_LIMIT);
-        limited.read_to_vec().map_err(|error| Error::Broken {
-            url: url.to_owned(),
-            done: 0,
-            source: error.into_io(),
-        })
+        let response = checked(url, response)?;
+        let mut bytes = Vec::new();
+        let mut body = Pieces::new(url, response, 0, limits::HTTP_TEXT)?;
+        while let Some(piece) = body.next()? {
+            bytes.extend_from_slice(piece);
+        }
+        Ok(bytes)
     };
     let mut attempt = 1;
     loop {
@@ -376,30 +396,109 @@ fn receive(
 ) -> Result<(), super::Error> {
     let total = response.body().content_length().map(|length| from + length);
     let name = part.file_stem().unwrap_or(part.as_str());
-    let mut body = response.into_body().into_reader();
-    let mut buffer = vec![0; 1 << 17];
-    let mut done = from;
-    let broken = |done, source| Error::Broken {
-        url: url.to_owned(),
-        done,
-        source,
-    };
+    let mut body = Pieces::new(url, response, from, limits::HTTP_FILE)?;
     loop {
         if exec::interrupted() {
             return Err(super::Error::Interrupted);
         }
+        let done = body.done;
         progress(Progress::Downloading { name, done, total });
-        match body.read(&mut buffer) {
-            Ok(0) if total.is_some_and(|total| total != done) => {
-                return Err(broken(done, io::ErrorKind::UnexpectedEof.into()).into());
-            }
-            Ok(0) => return Ok(()),
-            Ok(count) => {
-                out.write_all(&buffer[..count]).context("write", part)?;
-                done += count as u64;
-            }
-            Err(source) => return Err(broken(done, source).into()),
+        match body.next()? {
+            Some(piece) => out.write_all(piece).context("write", part)?,
+            None => return Ok(()),
         }
+    }
+}
+
+/// A body as it comes, within the limits of size and speed.
+struct Pieces<'a> {
+    url: &'a str,
+    body: BodyReader<'static>,
+    total: Option<u64>,
+    done: u64,
+    limit: Limit,
+    pace: Pace,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Pieces<'a> {
+    /// `from` bytes are there already.
+    fn new(url: &'a str, response: Response<Body>, from: u64, limit: Limit) -> Result<Self, Error> {
+        let total = response.body().content_length();
+        let total = total.map(|length| from.saturating_add(length));
+        let pieces = Pieces {
+            url,
+            body: response.into_body().into_reader(),
+            total,
+            done: from,
+            limit,
+            pace: Pace::begin(Instant::now()),
+            buffer: vec![0; 1 << 17],
+        };
+        pieces.within(total.unwrap_or(from))?;
+        Ok(pieces)
+    }
+
+    fn within(&self, size: u64) -> Result<(), Error> {
+        self.limit.check(size).map_err(|limit| Error::Limit {
+            url: self.url.to_owned(),
+            limit,
+        })
+    }
+
+    /// The next bytes; `None` at the end.
+    fn next(&mut self) -> Result<Option<&[u8]>, Error> {
+        let broken = |done, source| Error::Broken {
+            url: self.url.to_owned(),
+            done,
+            source,
+        };
+        let count = self
+            .body
+            .read(&mut self.buffer)
+            .map_err(|source| broken(self.done, source))?;
+        if count == 0 {
+            return match self.total {
+                Some(total) if total != self.done => {
+                    Err(broken(self.done, io::ErrorKind::UnexpectedEof.into()))
+                }
+                _ => Ok(None),
+            };
+        }
+        self.done += count as u64;
+        self.within(self.done)?;
+        let pace = self.pace.take(Instant::now(), count as u64);
+        pace.map_err(|limit| broken(self.done, io::Error::new(io::ErrorKind::TimedOut, limit)))?;
+        Ok(Some(&self.buffer[..count]))
+    }
+}
+
+/// How fast something comes: at least [`limits::SLOWEST`] bytes a second over [`limits::SLOW_TIME`]. A server that
+/// sends a byte a minute is never silent for long.
+struct Pace {
+    since: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    fn begin(now: Instant) -> Self {
+        Pace {
+            since: now,
+            bytes: 0,
+        }
+    }
+
+    fn take(&mut self, now: Instant, count: u64) -> Result<(), Exceeded> {
+        self.bytes = self.bytes.saturating_add(count);
+        let time = limits::SLOW_TIME;
+        if now.saturating_duration_since(self.since) < time.time() {
+            return Ok(());
+        }
+        if self.bytes < limits::SLOWEST * time.most {
+            return Err(Exceeded { limit: time });
+        }
+        *self = Pace::begin(now);
+        Ok(())
     }
 }
 
@@ -423,6 +522,22 @@ fn checked(url: &str, response: Response<Body>) -> Result<Response<Body>, Error>
     let url = url.to_owned();
     match response.status() {
         status if status.is_success() => Ok(response),
+        // No more of them were followed.
+        status if status.is_redirection() => {
+            let mut addresses: Vec<String> = Vec::new();
+            for address in response.get_redirect_history().unwrap_or_default() {
+                let address = format!(
+                    "{}://{}{}",
+                    address.scheme_str().unwrap_or("http"),
+                    address.host().unwrap_or_default(),
+                    address.path()
+                );
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+            Err(Error::Redirects { url, addresses })
+        }
         StatusCode::NOT_FOUND | StatusCode::GONE => Err(Error::NotFound { url }),
         status => Err(Error::Status {
             url,
@@ -460,6 +575,9 @@ fn agent(url: &str, environment: &Environment) -> Result<Agent, Error> {
         // An archive is to arrive as it is, whatever it is compressed with.
         .accept_encoding("identity")
         .user_agent(concat!("kernelkit/", env!("CARGO_PKG_VERSION")))
+        .max_redirects(u32::try_from(limits::HTTP_REDIRECTS.most).unwrap_or(u32::MAX))
+        .max_redirects_will_error(false)
+        .save_redirect_history(true)
         .timeout_resolve(Some(Duration::from_secs(30)))
         .timeout_connect(Some(Duration::from_secs(30)))
         .timeout_recv_response(Some(Duration::from_secs(60)))
@@ -475,7 +593,8 @@ fn agent(url: &str, environment: &Environment) -> Result<Agent, Error> {
             variable: variable.to_owned(),
             source,
         };
-        let pem = std::fs::read(path).map_err(|error| setting(error.into()))?;
+        let pem = fs::read_within(path.as_str().into(), limits::INPUT)
+            .map_err(|error| setting(error.into()))?;
         let certificates = parse_pem(&pem)
             .filter_map(|item| match item {
                 Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
@@ -508,7 +627,7 @@ impl<'a> Request<'a> {
         let netrc = || {
             let own = environment.home.join(".netrc");
             let path = (environment.variables.get("NETRC")).map_or(own, Utf8PathBuf::from);
-            let text = fs::read_optional(path).ok()??;
+            let text = fs::optional_input(path).ok()??;
             credentials::netrc(&String::from_utf8_lossy(&text), host(url))
         };
         let login = environment.credentials.login(url).or_else(netrc);
@@ -585,6 +704,23 @@ fn is_excluded(host: &str, no_proxy: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_transfer_may_be_as_slow_as_the_limit_and_no_slower() {
+        let begin = Instant::now();
+        let minute = limits::SLOW_TIME.time();
+        let whole = limits::SLOWEST * limits::SLOW_TIME.most;
+        for (bytes, passes) in [(whole, true), (whole - 1, false), (0, false)] {
+            let mut pace = Pace::begin(begin);
+            // Nothing is said before the time is over.
+            pace.take(begin + minute / 2, 0).unwrap();
+            assert_eq!(pace.take(begin + minute, bytes).is_ok(), passes, "{bytes}");
+        }
+        // Each stretch counts for itself: what came fast before is no credit.
+        let mut pace = Pace::begin(begin);
+        pace.take(begin + minute, 1 << 40).unwrap();
+        pace.take(begin + minute * 2, 1).unwrap_err();
+    }
 
     #[test]
     fn no_proxy_names_hosts_and_their_domains() {

@@ -1,6 +1,5 @@
 //! Hashes of files.
 
-use std::fs::File;
 use std::io::Read as _;
 
 use camino::Utf8Path;
@@ -25,7 +24,7 @@ pub(in crate::effect) fn sha1(path: &Utf8Path) -> Result<String, fs::Error> {
 }
 
 fn pieces(path: &Utf8Path, take: &mut dyn FnMut(&[u8])) -> Result<(), fs::Error> {
-    let mut file = File::open(path).context("read", path)?;
+    let (mut file, _) = fs::open(path).context("read", path)?;
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer).context("read", path)? {

@@ -16,7 +16,7 @@ pub(super) fn identify(dir: &Utf8Path) -> Result<(KernelVersion, String), Error>
             });
         }
     }
-    let makefile = fs::read(dir.join("Makefile"))?;
+    let makefile = fs::input(dir.join("Makefile"))?;
     let version =
         KernelVersion::from_makefile(&String::from_utf8_lossy(&makefile)).map_err(|source| {
             Error::Makefile {
@@ -43,7 +43,7 @@ fn localversion(dir: &Utf8Path) -> Result<String, Error> {
     names.sort_unstable();
     let mut text = String::new();
     for name in names {
-        text.push_str(&fs::read_to_string(dir.join(name))?);
+        text.push_str(&fs::input_text(dir.join(name))?);
     }
     text.retain(|character| !character.is_whitespace());
     Ok(text)

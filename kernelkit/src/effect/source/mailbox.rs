@@ -12,7 +12,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::git::{self, git};
 use super::{Context, Error as SourceError, Progress, cache};
-use crate::effect::{exec, fs};
+use crate::effect::exec;
+use crate::effect::fs::{self, Context as _};
+use crate::limits::{self, Exceeded};
 use crate::patch::mail::{self, Subject};
 use crate::patch::{self, Entry};
 use crate::process::Call;
@@ -49,6 +51,14 @@ pub enum Error {
         series: String,
         /// Its number.
         number: u32,
+    },
+    /// More than anybody mails.
+    #[error("{series} is refused: {limit}")]
+    Limit {
+        /// As it was asked for.
+        series: String,
+        /// What is beyond its limit.
+        limit: Exceeded,
     },
     /// b4 is not there.
     #[error("b4, which fetches {series}, is not installed")]
@@ -99,6 +109,7 @@ impl Error {
                 "it must hold every mail of one revision, once: `b4 am` gets them together"
                     .to_owned()
             }
+            Error::Limit { .. } => "name the mailbox of this series alone".to_owned(),
             Error::NoB4 { .. } => {
                 "install it (`apt install b4`), or save the mails and name the mailbox".to_owned()
             }
@@ -294,10 +305,24 @@ fn split(
     cache_dir: &Utf8Path,
     context: &Context<'_>,
 ) -> Result<Vec<Mail>, SourceError> {
-    if !mailbox.is_dir() {
-        // Where it is not there, the error names it.
-        fs::read(mailbox)?;
+    let beyond = |limit| Error::Limit {
+        series: mailbox.to_string(),
+        limit,
+    };
+    let mut size = 0;
+    let files = match mailbox.is_dir() {
+        true => fs::below(mailbox)
+            .map(|entry| Ok(entry?.into_path()))
+            .collect::<Result<Vec<_>, fs::Error>>()?,
+        false => vec![mailbox.to_owned()],
+    };
+    // Every file of a maildir is a mail.
+    limits::MAILS.check(files.len() as u64).map_err(beyond)?;
+    for file in files.iter().filter(|file| !file.is_dir()) {
+        // Where it is not there, or no file, the error names it.
+        size += fs::open(file).context("read", file)?.1;
     }
+    limits::MAILBOX.check(size).map_err(beyond)?;
     let work = cache_dir.join(".split");
     fs::remove_dir_all(&work)?;
     fs::create_dir_all(&work)?;
@@ -308,7 +333,9 @@ fn split(
     let call = plain(git(context, &work)).args(["mailsplit", "-b", "-d8", "-o.", mailbox.as_str()]);
     exec::capture(&call)?;
     let mut mails = Vec::new();
-    for name in fs::file_names(&work)? {
+    let names = fs::file_names(&work)?;
+    limits::MAILS.check(names.len() as u64).map_err(beyond)?;
+    for name in names {
         let call = plain(git::caller("sh", context, &work));
         // It reads the mail from its standard input only.
         let call = call

@@ -144,7 +144,7 @@ pub(super) struct Loaded<'a> {
 impl<'a> Loaded<'a> {
     /// Reads a patch; one without a diff must at least be a cover letter.
     pub(super) fn read(entry: &'a Entry) -> Result<Self, SourceError> {
-        let bytes = fs::read(&entry.path)?;
+        let bytes = fs::input(&entry.path)?;
         let patch = || entry.path.clone();
         let diff = Diff::parse(&bytes, entry.strip).map_err(|source| Error::Unreadable {
             patch: patch(),
@@ -213,7 +213,7 @@ impl<'a> Loaded<'a> {
         let mut misfits = Vec::new();
         for change in &self.diff.changes {
             let file = change.old.as_deref().unwrap_or(change.name());
-            let file = fs::read_optional(tree.join(file))?;
+            let file = fs::optional_input(tree.join(file))?;
             misfits.extend(patch::misfits(change, file.as_deref(), self.context()));
         }
         let words = String::from_utf8_lossy(&output.stderr);
