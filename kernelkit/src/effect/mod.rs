@@ -33,6 +33,7 @@ pub mod nix;
 pub mod open;
 pub mod patches;
 mod places;
+mod record;
 pub mod report;
 pub mod run;
 pub mod save;

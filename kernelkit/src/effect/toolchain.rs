@@ -13,8 +13,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
-use super::exec;
 use super::fs::{self, Context as _};
+use super::{exec, record};
 use crate::arch::{Arch, UnknownArch};
 use crate::process::Call;
 use crate::source::Sha256;
@@ -114,11 +114,7 @@ pub fn detect(
         format!("{}-", place.file_name().unwrap_or_default())
     });
     let record_path = cache.join(format!("toolchain/{place}{arch}-{}.json", named.name));
-    let record: Option<Record> = fs::read_optional(&record_path)
-        .ok()
-        .flatten()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .filter(|record: &Record| record.schema == SCHEMA);
+    let record: Option<Record> = record::read(&record_path, SCHEMA);
     if let Some(record) = &record
         && record.found == found
         && record
@@ -137,15 +133,13 @@ pub fn detect(
     let known = record.map(Record::hashes).unwrap_or_default();
     let (toolchain, stamps, asked) = examine(arch, compiler, environment, &found, &known)?;
     let record = Record {
-        schema: SCHEMA,
         found,
         stamps,
         asked,
         toolchain,
     };
-    let bytes = serde_json::to_vec(&record).expect("a record has only string keys");
     // Without the record the next run looks again; that is no reason to fail this one.
-    let _ = fs::write_atomic(&record_path, &bytes);
+    let _ = record::write(&record_path, SCHEMA, &record);
     Ok(record.toolchain)
 }
 
@@ -162,7 +156,6 @@ pub fn within(environment: &Environment, compiler: &NamedCompiler) -> Environmen
 /// What an earlier run found.
 #[derive(Serialize, Deserialize)]
 struct Record {
-    schema: u32,
     found: Found,
     stamps: BTreeMap<Utf8PathBuf, Stamp>,
     /// What a compiler behind a wrapper said of itself.

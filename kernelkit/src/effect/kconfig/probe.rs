@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 use sha2::Digest as _;
 
-use super::super::{environment, exec, fs};
+use super::super::{environment, exec, fs, record};
 use super::shell;
 use crate::kconfig::ProbeResult;
 use crate::limits;
@@ -259,7 +259,7 @@ impl Prober {
             .as_ref()
             .and_then(|path| fs::read_optional(path).ok().flatten())
             // A damaged file costs time, nothing else.
-            .and_then(|text| Record::parse("cache", &text).ok())
+            .and_then(|bytes| Record::parse("cache", record::open_text(&bytes)?).ok())
             .unwrap_or_default();
         Prober {
             runner,
@@ -404,7 +404,9 @@ impl Prober {
     /// Writes what was learned to the cache.
     pub fn save(&self) -> Result<(), fs::Error> {
         match &self.cache {
-            Some(path) if self.changed => fs::write_atomic(path, &self.known.to_text()),
+            Some(path) if self.changed => {
+                fs::write_atomic(path, &record::seal_text(&self.known.to_text()))
+            }
             _ => Ok(()),
         }
     }

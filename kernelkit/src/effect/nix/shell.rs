@@ -15,8 +15,7 @@ use serde::Deserialize;
 use super::flake::Flake;
 use super::program::{self, Nix};
 use crate::effect::environment::Environment;
-use crate::effect::exec;
-use crate::effect::fs;
+use crate::effect::{exec, fs, record};
 use crate::source::Sha256;
 
 /// Why there is no environment.
@@ -96,6 +95,9 @@ struct Variable {
 /// The variable of a toolchain's shell that names compilers for make, one a line.
 const COMPILERS: &str = "toolchainVariables";
 
+/// The form of what is kept of a shell.
+const FORMAT: u32 = 1;
+
 /// `environment` with the tools of a devShell of the flake in `root`. The variables that compiler wrappers of
 /// nixpkgs read go along, as they do in `nix/build-kernel.sh`; no other does. With `unwrapped`
 /// compilers are those that the kernel's derivation names.
@@ -109,8 +111,7 @@ pub fn enter(
     let directory = environment.cache_dir.join("shell");
     let key = key(root, shell, nix)?;
     let (file, link) = (directory.join(format!("{key}.json")), directory.join(&key));
-    let kept = fs::read_optional(&file)?
-        .and_then(|bytes| serde_json::from_slice::<BTreeMap<String, String>>(&bytes).ok())
+    let kept = record::read::<BTreeMap<String, String>>(&file, FORMAT)
         // Without its root the collector may have taken the tools away.
         .filter(|_| link.is_symlink());
     let variables = match kept {
@@ -119,8 +120,7 @@ pub fn enter(
             fs::create_dir_all(&directory)?;
             let flake = Flake::open(root, environment)?;
             let variables = ask(root, &flake, shell, nix, &link)?;
-            let json = serde_json::to_vec(&variables).expect("a map of strings is JSON");
-            fs::write_atomic(&file, &json)?;
+            record::write(&file, FORMAT, &variables)?;
             variables
         }
     };

@@ -9,7 +9,7 @@ use super::{
     Context, LabelHint, Progress, Tree, Verification, archive, cache, download, hash, scan,
     with_unpack_progress,
 };
-use crate::effect::{exec, fs};
+use crate::effect::{exec, fs, record};
 use crate::process::Call;
 use crate::source::{Archive, Sha256, Source};
 
@@ -244,7 +244,7 @@ fn url(
         };
         candidate.sha1 = Some(hash::sha1(&file)?);
         let path = resolution_path(package, version, context);
-        if let Some(mut known) = read_resolution(&path)? {
+        if let Some(mut known) = read_resolution(&path) {
             known.candidate = candidate.clone();
             write_resolution(&path, &known)?;
         }
@@ -266,7 +266,7 @@ fn resolve(
     context: &Context<'_>,
 ) -> Result<Candidate, super::Error> {
     let path = resolution_path(package, version, context);
-    let known = read_resolution(&path)?;
+    let known = read_resolution(&path);
     if let Some(known) = &known
         // A version's content never changes.
         && (version.is_some()
@@ -291,14 +291,15 @@ fn resolve(
     Ok(resolution.candidate)
 }
 
-fn read_resolution(path: &Utf8Path) -> Result<Option<Resolution>, super::Error> {
-    let bytes = fs::read_optional(path)?;
-    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+/// The form of what is kept of a package.
+const FORMAT: u32 = 1;
+
+fn read_resolution(path: &Utf8Path) -> Option<Resolution> {
+    record::read(path, FORMAT)
 }
 
 fn write_resolution(path: &Utf8Path, resolution: &Resolution) -> Result<(), super::Error> {
-    let json = serde_json::to_vec_pretty(resolution).expect("a resolution is plain data");
-    Ok(fs::write_atomic(path, &json)?)
+    Ok(record::write(path, FORMAT, resolution)?)
 }
 
 /// A call of one of apt's programs, with what of the environment apt goes by.

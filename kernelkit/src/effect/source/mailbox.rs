@@ -12,8 +12,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::git::{self, git};
 use super::{Context, Error as SourceError, Progress, cache};
-use crate::effect::exec;
 use crate::effect::fs::{self, Context as _};
+use crate::effect::{exec, record};
 use crate::limits::{self, Exceeded};
 use crate::patch::mail::{self, Subject};
 use crate::patch::{self, Entry};
@@ -233,6 +233,9 @@ fn complete(mails: &[Mail], requested: &str) -> Result<(), Error> {
     })
 }
 
+/// The form of what is kept of a mailbox that was fetched.
+const FORMAT: u32 = 1;
+
 /// The mailbox that b4 makes of a message-id or URL.
 fn fetch(
     requested: &str,
@@ -243,7 +246,9 @@ fn fetch(
 ) -> Result<Utf8PathBuf, SourceError> {
     let directory = cache_dir.join(format!("list-{}", Sha256::of(requested.as_bytes())));
     let kept = directory.join("series.mbx");
-    if kept.exists() && !update {
+    let sum = directory.join("series.json");
+    let is_kept = |sum: Sha256| fs::sha256(&kept).is_ok_and(|now| now == sum);
+    if !update && record::read(&sum, FORMAT).is_some_and(is_kept) {
         return Ok(kept);
     }
     let series = || requested.to_owned();
@@ -287,6 +292,7 @@ fn fetch(
     }
     bytes.extend(fs::read(fresh.join(mailbox))?);
     fs::write_atomic(&kept, &bytes)?;
+    record::write(&sum, FORMAT, &Sha256::of(&bytes))?;
     fs::remove_dir_all(&fresh)?;
     Ok(kept)
 }

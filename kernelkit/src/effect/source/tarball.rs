@@ -9,10 +9,13 @@ use super::{
     Context, Error, LabelHint, Progress, Tree, Verification, archive, cache, download, hash, scan,
     sums, with_unpack_progress,
 };
-use crate::effect::fs;
+use crate::effect::record;
 use crate::source::snapshot::Stamp;
 use crate::source::{Archive, Sha256, Source};
 use crate::version::{KernelVersion, Releases, Selector};
+
+/// The form of what is kept of a URL or a file.
+const FORMAT: u32 = 1;
 
 /// A tarball whose hash is known.
 struct Known {
@@ -98,7 +101,7 @@ fn releases(
         fetched => return fetched,
     };
     let path = beside(&context.mirror.index(), "releases", context);
-    let Some(bytes) = fs::read_optional(&path)? else {
+    let Some(list) = record::read::<String>(&path, FORMAT) else {
         return Err(error);
     };
     let stamp = scan::stamp(&path)?;
@@ -107,7 +110,7 @@ fn releases(
         "{error}: the list of releases is {} old",
         spoken(age)
     )));
-    parse_releases(&bytes)
+    parse_releases(list.as_bytes())
 }
 
 /// kernel.org's list as it is now; it is kept for when there is no other.
@@ -117,7 +120,8 @@ pub(super) fn fetch_releases(context: &Context<'_>) -> Result<Releases, Error> {
         return Err(download::Error::NotFound { url }.into());
     };
     let releases = parse_releases(&bytes)?;
-    fs::write_atomic(beside(&url, "releases", context), &bytes)?;
+    let list = String::from_utf8_lossy(&bytes);
+    record::write(&beside(&url, "releases", context), FORMAT, &list)?;
     Ok(releases)
 }
 
@@ -177,8 +181,7 @@ struct Listed {
 fn listed(url: &str, context: &Context<'_>) -> Result<Option<Known>, Error> {
     let path = beside(url, "sum", context);
     let keyring = sums::keyring(context)?;
-    let kept = fs::read_optional(&path)?
-        .and_then(|bytes| serde_json::from_slice::<Listed>(&bytes).ok())
+    let kept = record::read::<Listed>(&path, FORMAT)
         .filter(|kept| kept.key.is_some() || keyring.is_none() || context.offline);
     let listed = match kept {
         Some(kept) => kept,
@@ -187,8 +190,7 @@ fn listed(url: &str, context: &Context<'_>) -> Result<Option<Known>, Error> {
                 return Ok(None);
             };
             let listed = Listed { sha256, key };
-            let json = serde_json::to_vec(&listed).expect("a sum is plain data");
-            fs::write_atomic(&path, &json)?;
+            record::write(&path, FORMAT, &listed)?;
             listed
         }
     };
@@ -309,8 +311,7 @@ fn hash_of(path: &Utf8Path, context: &Context<'_>) -> Result<Sha256, Error> {
     let kept_at = beside(path.as_str(), "hash", context);
     let before = scan::stamp(path)?;
     let stamp = format!("{before:?}");
-    let kept = fs::read_optional(&kept_at)?
-        .and_then(|bytes| serde_json::from_slice::<Hashed>(&bytes).ok())
+    let kept = record::read::<Hashed>(&kept_at, FORMAT)
         .filter(|kept| kept.path == path && kept.stamp == stamp);
     if let Some(kept) = kept {
         return Ok(kept.sha256);
@@ -319,13 +320,12 @@ fn hash_of(path: &Utf8Path, context: &Context<'_>) -> Result<Sha256, Error> {
     if before.is_some_and(|before| scan::is_settled(&before, context.now))
         && scan::stamp(path)? == before
     {
-        let json = serde_json::to_vec(&Hashed {
+        let hashed = Hashed {
             path: path.to_owned(),
             stamp,
             sha256,
-        })
-        .expect("a hash is plain data");
-        fs::write_atomic(&kept_at, &json)?;
+        };
+        record::write(&kept_at, FORMAT, &hashed)?;
     }
     Ok(sha256)
 }

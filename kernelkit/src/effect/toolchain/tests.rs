@@ -283,8 +283,18 @@ fn a_broken_or_unwritable_record_only_costs_time() {
     machine.gcc(CROSS);
     let first = machine.detect("s390x", Compiler::Gcc).unwrap();
     let record = machine.root.join("cache/toolchain/s390x-gcc.json");
-    for bytes in [&b"{\"schema\":1"[..], b"{\"schema\":0}"] {
-        fs::write_atomic(&record, bytes).unwrap();
+    let whole = fs::read_to_string(&record).unwrap();
+    let hash = first.tools[0].sha256.to_string();
+    let flipped = whole.replace(&hash, &hash.chars().rev().collect::<String>());
+    assert_ne!(flipped, whole);
+    for text in [
+        "{\"schema\":1",
+        "{\"schema\":0}",
+        "",
+        &flipped,
+        &whole[..whole.len() / 2],
+    ] {
+        fs::write_atomic(&record, text.as_bytes()).unwrap();
         assert_eq!(machine.detect("s390x", Compiler::Gcc).unwrap(), first);
     }
     let environment = machine.environment();
@@ -449,6 +459,6 @@ fn without_a_wrapper_nothing_is_asked_again() {
     let first = machine.detect("s390x", Compiler::Gcc).unwrap();
     let record = machine.root.join("cache/toolchain/s390x-gcc.json");
     let text = fs::read_to_string(&record).unwrap();
-    assert!(text.contains("\"asked\":null"), "{text}");
+    assert!(text.contains("\"asked\": null"), "{text}");
     assert_eq!(machine.detect("s390x", Compiler::Gcc).unwrap(), first);
 }
