@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
         "{present}{gap}{}",
         starter(place, &name, &args.source, &args.preset)
     );
-    fs::write_atomic(&path, text.as_bytes())?;
+    fs::write_durable(&path, text.as_bytes())?;
     ui.status("Wrote", &path);
     ui.note(format!(
         "next: `cargo kernel doctor`, then `cargo kernel build {name}`"

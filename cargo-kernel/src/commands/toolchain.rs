@@ -118,7 +118,7 @@ pub(crate) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
             if *check {
                 return Ok(if changed { NO } else { DONE });
             }
-            fs::write_atomic(&path, text.as_bytes())?;
+            fs::write_durable(&path, text.as_bytes())?;
             ui.status(
                 "Pinned",
                 format!("{} packages in {path}", pin.package.len()),

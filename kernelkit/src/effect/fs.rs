@@ -227,7 +227,16 @@ pub fn sha256(path: impl AsRef<Utf8Path>) -> Result<Sha256, Error> {
 /// Writes through a temporary file in the same directory and a rename: a reader
 /// sees the old bytes or the new ones, never a part. The directory is made.
 pub fn write_atomic(path: impl AsRef<Utf8Path>, bytes: &[u8]) -> Result<(), Error> {
-    let path = path.as_ref();
+    replace(path.as_ref(), bytes, false)
+}
+
+/// [`write_atomic`], and the bytes are on the disk before the name leads to them, and the name when it returns: for
+/// files of the user's, which nothing can make again after a loss of power. It costs a wait for the disk.
+pub fn write_durable(path: impl AsRef<Utf8Path>, bytes: &[u8]) -> Result<(), Error> {
+    replace(path.as_ref(), bytes, true)
+}
+
+fn replace(path: &Utf8Path, bytes: &[u8], durably: bool) -> Result<(), Error> {
     let directory = path
         .parent()
         .filter(|parent| !parent.as_str().is_empty())
@@ -242,7 +251,14 @@ pub fn write_atomic(path: impl AsRef<Utf8Path>, bytes: &[u8]) -> Result<(), Erro
         temporary
             .as_file()
             .set_permissions(fs::Permissions::from_mode(0o644))?;
+        if durably {
+            temporary.as_file().sync_all()?;
+        }
         temporary.persist(path).map_err(|error| error.error)?;
+        // Some file systems cannot wait for a directory, and have it on the disk all the same.
+        if durably && let Ok(directory) = fs::File::open(directory) {
+            let _ = directory.sync_all();
+        }
         Ok(())
     };
     write().context("write", path)
@@ -576,10 +592,22 @@ mod tests {
     }
 
     #[test]
+    fn a_durable_write_leaves_the_file_and_nothing_else() {
+        let (_guard, directory) = temporary();
+        let path = directory.join("a/b");
+        for text in [&b"x"[..], b"longer"] {
+            write_durable(&path, text).unwrap();
+            assert_eq!(read(&path).unwrap(), text);
+        }
+        assert_eq!(file_names(directory.join("a")).unwrap(), ["b"]);
+    }
+
+    #[test]
     fn a_failed_write_leaves_nothing_behind() {
         let (_guard, directory) = temporary();
         create_dir_all(directory.join("taken")).unwrap();
         write_atomic(directory.join("taken"), b"x").unwrap_err();
+        write_durable(directory.join("taken"), b"x").unwrap_err();
         let left: Vec<_> = directory
             .read_dir_utf8()
             .unwrap()

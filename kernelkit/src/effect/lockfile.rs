@@ -84,7 +84,7 @@ pub fn write(
     let directory = root.join(DIRECTORY);
     fs::create_dir_all(&directory)?;
     for (kernel, text) in configs {
-        fs::write_atomic(root.join(config_path(kernel)), text.as_bytes())?;
+        fs::write_durable(root.join(config_path(kernel)), text.as_bytes())?;
     }
     let series = directory.join("series");
     for patch in patches {
@@ -96,7 +96,7 @@ pub fn write(
     for (trust, pem) in trusted {
         fs::write_if_changed(root.join(&trust.path), pem.as_bytes())?;
     }
-    fs::write_atomic(root.join(FILE), lock.to_text().as_bytes())?;
+    fs::write_durable(root.join(FILE), lock.to_text().as_bytes())?;
     let kernels = lock.kernels.values();
     let patches = kernels.clone().flat_map(|kernel| &kernel.source.patches);
     let patches = patches.map(|patch| root.join(&patch.path));

@@ -149,7 +149,7 @@ pub struct Draft {
 impl Draft {
     /// Writes the file.
     pub fn write(&self) -> Result<(), fs::Error> {
-        fs::write_atomic(&self.path, self.text.as_bytes())
+        fs::write_durable(&self.path, self.text.as_bytes())
     }
 }
 
@@ -370,7 +370,7 @@ impl Trial<'_> {
         let facts = self.facts;
         let request = request::request(&spec, &library, &facts.tree)?;
         let dirs = Dirs::new(&facts.tree.dir, &self.session.state(&spec));
-        let (config, _) = configure::resolve(
+        let configure::Resolved { config, .. } = configure::resolve(
             &request,
             &facts.tree,
             &facts.toolchain,

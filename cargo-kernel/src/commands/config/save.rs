@@ -93,7 +93,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<u8, Failure> 
     );
     match &output {
         Some(path) => {
-            fs::write_atomic(path, text.as_bytes())?;
+            fs::write_durable(path, text.as_bytes())?;
             ui.status("Wrote", path);
         }
         None if !ui.is_json() => ui.data(text.trim_end()),
