@@ -682,7 +682,17 @@ fn a_kernel_of_the_sandbox_boots() {
     };
     // The trees of `cargo xtask test` come from packages in the same cache.
     let cache = tree.parent().and_then(Utf8Path::parent).unwrap();
-    let hash = tree.file_name().unwrap().trim_start_matches("sha256-");
+    let name = format!("\"{}\"", tree.file_name().unwrap());
+    let hash = cache
+        .join("tree")
+        .read_dir_utf8()
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().into_path())
+        .filter(|path| path.extension() == Some("json"))
+        .find(|path| std::fs::read_to_string(path).is_ok_and(|text| text.contains(&name)));
+    let hash = hash.as_ref().and_then(|path| path.file_stem());
+    let hash = hash.unwrap_or_default().trim_start_matches("sha256-");
     let package = cache
         .join("download")
         .read_dir_utf8()

@@ -5,6 +5,7 @@ mod bad_input;
 mod batch;
 mod boot;
 mod build;
+mod cached;
 mod clean;
 mod config;
 mod config_daily;

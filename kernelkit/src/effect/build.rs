@@ -94,6 +94,12 @@ impl Prepared {
     fn get(&self, key: &str) -> Option<sources::Tree> {
         self.lock().get(key).cloned()
     }
+
+    /// Has every source prepared and read again.
+    fn forget(&self) {
+        self.lock().clear();
+        self.models.forget();
+    }
 }
 
 /// How much of a lock must hold for a kernel to be planned.
@@ -300,6 +306,20 @@ impl From<locked::Error> for Error {
 }
 
 impl Error {
+    /// Whether it is that somebody wrote to a tree in the cache, which is unpacked again when it is asked for.
+    fn is_of_a_shared_tree(&self) -> bool {
+        let is_damage = |error: &run::Error| {
+            let damaged = matches!(error, run::Error::Source(sources::Error::Changed { .. }));
+            damaged || matches!(error, run::Error::TreeTouched { .. })
+        };
+        match self {
+            Error::Source(sources::Error::Changed { .. }) => true,
+            Error::Run(run::Error::FailedMeanwhile { change, .. }) => is_damage(change),
+            Error::Run(error) => is_damage(error),
+            _ => false,
+        }
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -507,9 +527,30 @@ impl Session<'_> {
         state: &Utf8Path,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Facts, Error> {
+        for _ in 1..ATTEMPTS {
+            match self.gather_once(spec, state, notify) {
+                // It is unpacked again.
+                Err(Error::Source(sources::Error::Changed { .. })) => {
+                    if let Some(prepared) = self.prepared {
+                        prepared.forget();
+                    }
+                }
+                gathered => return gathered,
+            }
+        }
+        self.gather_once(spec, state, notify)
+    }
+
+    fn gather_once(
+        &self,
+        spec: &KernelSpec,
+        state: &Utf8Path,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Facts, Error> {
         let mut tree = self.prepare_source(spec, notify)?;
         // Kbuild goes by real paths, and debug information must not tell which they are.
         tree.dir = fs::real_path(&tree.dir);
+        let _reading = sources::share(&tree, &self.source_context())?;
         let dirs = Dirs::new(&tree.dir, state);
         plan::check_dirs(&dirs)?;
         let request = request::request(spec, self.library, &tree)?;
@@ -530,7 +571,7 @@ impl Session<'_> {
         )?;
         check_minimums(&tree, &compiler, &toolchain, &request, environment)?;
         let cores = environment::cores();
-        let (config, resolver) = configure::resolve(
+        let resolved = configure::resolve(
             &request,
             &tree,
             &toolchain,
@@ -538,7 +579,19 @@ impl Session<'_> {
             environment,
             cores,
             self.prepared.map(|prepared| &prepared.models),
-        )?;
+        );
+        // What was read from the tree is kept under its id, and is to be what that names. And what a damaged tree
+        // has wrong with it is not what the user did.
+        let is_read = !matches!(resolved, Ok(configure::Resolved { kept: true, .. }));
+        if is_read && let Err(error) = sources::verify(&tree, &self.source_context()) {
+            if resolved.is_ok() {
+                configure::forget(&request, &tree, &toolchain, environment)?;
+            }
+            return Err(error.into());
+        }
+        let configure::Resolved {
+            config, resolver, ..
+        } = resolved?;
         let place = self.build_place(spec, state, &config)?;
         let trust = certificates::read(spec, &self.spec.root)?;
         let ccache = exec::find_on_path("ccache", &environment.path).map(|_| Ccache {
@@ -757,17 +810,25 @@ impl Session<'_> {
         if !matches!(self.look_up(spec, &plan)?, Decision::Build(_)) {
             return Ok(());
         }
+        let held = sources::hold(&facts.tree, &self.source_context())?;
         self.enter(spec, &facts)?;
         let confirmed = run::confirm(&plan, &lock, &self.surroundings, &mut |event| {
             notify(Notice::Run(event));
         });
+        drop(held);
         self.forget_drift(&confirmed, &facts)?;
         Ok(confirmed?)
     }
 
     /// Forgets a configuration that the kernel's own `conf` does not confirm.
     fn forget_drift<T>(&self, done: &Result<T, run::Error>, facts: &Facts) -> Result<(), Error> {
-        if matches!(done, Err(run::Error::ConfigDrift { .. })) {
+        let is_drift = |error: &run::Error| matches!(error, run::Error::ConfigDrift { .. });
+        let drifted = match done {
+            Err(run::Error::FailedMeanwhile { failure, .. }) => is_drift(failure),
+            Err(error) => is_drift(error),
+            Ok(_) => false,
+        };
+        if drifted {
             configure::forget(
                 &facts.request,
                 &facts.tree,
@@ -780,6 +841,25 @@ impl Session<'_> {
 
     /// Builds one kernel, or finds it built.
     pub fn build(
+        &self,
+        spec: &KernelSpec,
+        notify: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<(Outcome, Manifest), Error> {
+        for _ in 1..ATTEMPTS {
+            match self.build_once(spec, notify) {
+                // Nothing was made of it. It is unpacked again, which says why.
+                Err(Error::Source(sources::Error::Changed { .. })) => {}
+                // What was made of it is gone, and the tree is looked at again and unpacked where that is needed.
+                Err(error) if error.is_of_a_shared_tree() => notify(Notice::Warning(format!(
+                    "{error}: what was made of it is compiled again"
+                ))),
+                built => return built,
+            }
+        }
+        self.build_once(spec, notify)
+    }
+
+    fn build_once(
         &self,
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
@@ -829,7 +909,8 @@ impl Session<'_> {
                     notify(Notice::Placed(place));
                 }
                 // What is shared must still be what its id names before it is compiled.
-                sources::verify(&facts.tree, &self.source_context())?;
+                let context = self.source_context();
+                let held = sources::hold(&facts.tree, &context)?;
                 self.enter(spec, &facts)?;
                 let mut timer = self.timer(&mut plan, notify)?;
                 let mut rescanned = Ok(None);
@@ -840,7 +921,7 @@ impl Session<'_> {
                     rescanned.as_ref().ok().copied().flatten()
                 };
                 let surroundings = &self.surroundings;
-                let covered = || sources::covered(&facts.tree.dir, &self.source_context());
+                let covered = || held.covered(&context);
                 let mut on_event = |event: Event<'_>| {
                     if let Some(timer) = &mut timer {
                         timer.see(&event);
@@ -863,6 +944,10 @@ impl Session<'_> {
                 if let Some(filled) = self.leave(&plan, &facts, &built)? {
                     drop(lock);
                     return filled.build(spec, notify);
+                }
+                if built.is_err() {
+                    // Says that it is damaged, where it is, to who prepares it next.
+                    let _ = sources::verify(&facts.tree, &context);
                 }
                 let manifest = built?;
                 rescanned?;
@@ -1257,6 +1342,9 @@ impl Session<'_> {
         Ok(tree)
     }
 }
+
+/// How often a kernel is built, at most, whose tree in the cache is damaged meanwhile.
+const ATTEMPTS: usize = 10;
 
 /// In the workspace's root.
 const OWN_FILES: [&str; 5] = [

@@ -12,7 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::environment::{Environment, Probing};
 use super::lock;
-use super::{exec, fs, kconfig, toolchain};
+use super::{exec, fs, kconfig, record, toolchain};
 use crate::config::{self, DotConfig};
 use crate::fragment::Base;
 use crate::goal::{self, Step};
@@ -75,10 +75,21 @@ impl Error {
 const ASKED_BY_MAKE: &[&str] = &["RUSTC_VERSION_TEXT", "PAHOLE_VERSION", "CLANG_FLAGS"];
 
 /// Changes when the way of resolving does, so that old answers are not taken for new ones.
-const CACHE_FORMAT: &str = "kernelkit-config 4";
+const CACHE_FORMAT: &str = "kernelkit-config 5";
+
+/// The `.config` that answers a request.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The configuration.
+    pub config: DotConfig,
+    /// Who knows it, or knew it.
+    pub resolver: Resolver,
+    /// Whether it was kept from an earlier run, and the tree's Kconfig files were not read.
+    pub kept: bool,
+}
 
 /// The `.config` that answers `request`, from the cache, the native engine or the kernel's
-/// make, and which of the last two it is that knows it.
+/// make.
 pub fn resolve(
     request: &ConfigRequest,
     tree: &Tree,
@@ -87,7 +98,7 @@ pub fn resolve(
     environment: &Environment,
     cores: usize,
     models: Option<&Models>,
-) -> Result<(DotConfig, Resolver), Error> {
+) -> Result<Resolved, Error> {
     let start = read_start(request)?;
     let way = way(request, start.as_ref(), tree, toolchain)?;
     let resolver = match way {
@@ -97,11 +108,16 @@ pub fn resolve(
     let runs = matches!(environment.probing, Probing::Run);
     let cached = cached(request, start.as_ref(), tree, toolchain, environment);
     if runs
-        && let Some(bytes) = fs::read_optional(&cached)?
-        && let Ok(text) = String::from_utf8(bytes)
-        && let Ok(config) = DotConfig::parse(&text)
+        && let Some(bytes) = fs::read_optional(&cached).ok().flatten()
+        && let Some(text) = record::open_text(&bytes)
+        && let Ok(text) = std::str::from_utf8(text)
+        && let Ok(config) = DotConfig::parse(text)
     {
-        return Ok((config, resolver));
+        return Ok(Resolved {
+            config,
+            resolver,
+            kept: true,
+        });
     }
     let text = match way {
         Some(way) => text(
@@ -116,9 +132,13 @@ pub fn resolve(
         source,
     })?;
     if runs {
-        fs::write_atomic(&cached, text.as_bytes())?;
+        fs::write_atomic(&cached, &record::seal_text(text.as_bytes()))?;
     }
-    Ok((config, resolver))
+    Ok(Resolved {
+        config,
+        resolver,
+        kept: false,
+    })
 }
 
 /// Forgets what is kept for `request`, and what probes once said: the kernel's own conf
@@ -193,6 +213,14 @@ pub struct Models(Mutex<Vec<(Sha256, Arc<kconfig::Loaded>)>>);
 const HELD: usize = 8;
 
 impl Models {
+    /// Has every tree read again.
+    pub(super) fn forget(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     fn get(
         &self,
         tree: &Tree,

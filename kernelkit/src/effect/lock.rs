@@ -8,7 +8,8 @@
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Seek as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -58,6 +59,12 @@ impl Lock {
     }
 }
 
+impl AsRawFd for Lock {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         HELD.with_borrow_mut(|held| held.retain(|file| !Rc::ptr_eq(file, &self.file)));
@@ -98,6 +105,55 @@ pub fn try_acquire(path: &Utf8Path, purpose: &str) -> Result<Option<Lock>, Error
 /// Takes the lock at `path` together with others who only read what it guards, if nobody writes there.
 pub fn try_share(path: &Utf8Path, purpose: &str) -> Result<Option<Lock>, Error> {
     try_lock(path, purpose, FlockOperation::NonBlockingLockShared)
+}
+
+/// Whether a directory is nobody's.
+#[derive(Debug)]
+pub(super) enum Owned {
+    /// Nobody shares it, and nobody can until this is dropped.
+    Alone(File),
+    /// Somebody shares it.
+    InUse,
+    /// The file system has no locks of directories.
+    Unknown,
+}
+
+/// Shares the directory at `path`, which a lock follows when it is renamed; `None` where the file system has no
+/// locks of directories. Nobody [owns](own_directory) it until this is dropped.
+pub(super) fn share_directory(path: &Utf8Path) -> Result<Option<Lock>, Error> {
+    loop {
+        let file = open_directory(path).context("open", path)?;
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) if is_at(&file, path) => return Ok(Some(Lock::new(file))),
+            // It was exchanged, or is being removed, and another is in its place in a moment.
+            Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(_) => return Ok(None),
+        }
+        if super::exec::interrupted() {
+            return Err(ErrorKind::Interrupted.into()).context("lock", path);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Takes the directory at `path` from everybody, if nobody shares it.
+pub(super) fn own_directory(path: &Utf8Path) -> Owned {
+    let Ok(file) = open_directory(path) else {
+        return Owned::Unknown;
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Owned::Alone(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Owned::InUse,
+        Err(_) => Owned::Unknown,
+    }
+}
+
+fn open_directory(path: &Utf8Path) -> std::io::Result<File> {
+    let flags = rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NOFOLLOW;
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
 }
 
 fn try_lock(

@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 
 use super::build::Session;
 use super::environment::Environment;
-use super::{doctor, exec, fs, lock, toolchain};
+use super::{doctor, exec, fs, lock, source, toolchain};
 use crate::doctor::{Feature, Finding, Query, State, install_calls, needs};
 use crate::make::Kbuild;
 use crate::plan::{Facts, toolchain_variables};
@@ -135,6 +135,8 @@ pub fn edit(
     interface: &'static Interface,
     waiting: &mut dyn FnMut(&str),
 ) -> Result<Vec<u8>, Error> {
+    // A tree that is gone is missed by make.
+    let _reading = source::share(&facts.tree, &session.source_context());
     let build = session.state(spec).join("menu");
     let purpose = format!("cargo kernel config menu {}", spec.name);
     let _lock = lock::acquire(&session.state(spec).join("menu.lock"), &purpose, waiting)?;

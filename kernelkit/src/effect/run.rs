@@ -149,6 +149,25 @@ pub enum Error {
         /// Found after the build.
         after: TreeId,
     },
+    /// A tree that builds share was written to while it was compiled.
+    #[error(
+        "{file} in the source tree {path}, which builds share, was written to while it was compiled"
+    )]
+    TreeTouched {
+        /// The tree.
+        path: Utf8PathBuf,
+        /// The first such file.
+        file: Utf8PathBuf,
+    },
+    /// A step failed, and its source is not what it was when the step began.
+    #[error("{failure}, but {change}")]
+    FailedMeanwhile {
+        /// What failed.
+        #[source]
+        failure: Box<Error>,
+        /// What became of the source.
+        change: Box<Error>,
+    },
     /// The source was written to while it was compiled, again and again.
     #[error("{file} in the source tree {path} was written to each time it was compiled")]
     SourceTouched {
@@ -205,11 +224,32 @@ impl Error {
             Error::ConfigDrift { report, .. } => Some(format!("this is a fault of cargo kernel: please report it with {report}, which holds what it takes to repeat it (look at it first: it names paths of this machine)")),
             Error::Mismatch { .. } => Some("run it again with `--no-reuse`; if it stays, please report it with the plan's JSON".to_owned()),
             Error::SourceChanged { .. } => Some("run the same command again: only what changed is compiled".to_owned()),
+            Error::TreeTouched { path, .. } => Some(format!("find out what writes to {path}, and run the same command again: the tree is unpacked again where that is needed; to change a kernel, use a directory of your own")),
+            Error::FailedMeanwhile { change, .. } => change.hint(),
             Error::SourceTouched { .. } => Some("find out what writes to it (an editor, a synchronization), and run the same command again".to_owned()),
             Error::ToolchainMoved { .. } => Some("when its installation is over, run the same command again: everything is compiled afresh".to_owned()),
             Error::Uncovered { source_dir, uncovered } => Some(dependencies::hint(source_dir, uncovered)),
             Error::NoOutput { .. } => Some("do the `targets` leave out what is installed?".to_owned()),
         }
+    }
+}
+
+/// A failure whose reason may be that the source changed.
+fn failed(failure: Option<Box<Error>>, change: Error) -> Error {
+    match failure {
+        None => change,
+        Some(failure) => Error::FailedMeanwhile {
+            failure,
+            change: Box::new(change),
+        },
+    }
+}
+
+/// What came of the steps of a source that did not change.
+fn ended<T>(made: T, failure: Option<Box<Error>>) -> Result<T, Error> {
+    match failure {
+        None => Ok(made),
+        Some(failure) => Err(*failure),
     }
 }
 
@@ -420,9 +460,7 @@ impl<'a> Run<'a> {
             let marker = dirs.beside_build(borrow::OBJECTS);
             fs::write_atomic(marker, objects.to_string().as_bytes())?;
         }
-        if plan.volatile
-            && let Some(covered) = &covered
-        {
+        if let Some(covered) = &covered {
             contents::write(dirs, State::Finished, covered)?;
         }
         Places::forget(dirs)?;
@@ -430,8 +468,8 @@ impl<'a> Run<'a> {
         Ok(manifest)
     }
 
-    /// Carries the plan's steps out, again for as long as something changes meanwhile. `before` has the files of a
-    /// source that can change.
+    /// Carries the plan's steps out, again for as long as a source that its user edits changes meanwhile. `before` has
+    /// the files of the source, where they are known.
     fn compile_until_nothing_changes(
         &mut self,
         inputs: &mut Inputs<'_>,
@@ -439,46 +477,69 @@ impl<'a> Run<'a> {
         mut places: Places,
         staging: &Utf8Path,
     ) -> Result<Vec<Utf8PathBuf>, Error> {
-        let dirs = &self.plan.record.dirs;
+        let plan = self.plan;
+        let dirs = &plan.record.dirs;
         // Twice is enough for who saves a file while it is compiled; more is somebody who keeps on writing.
         for attempt in 1.. {
             fs::remove_dir_all(staging)?;
             let mounts = Mounts::watch()?;
-            let devtools = self.steps(staging)?;
-            self.confirm_config(&dirs.build.join(".config"), &self.plan.dot_config)?;
-            let now = Places::look(inputs.toolchain, dirs, before.as_ref());
+            let (devtools, failure) = match self.confirmed_steps(staging) {
+                Ok(made) => (made, None),
+                // What make says of a source that changes under it is not the reason.
+                Err(
+                    error @ (Error::Make { full: None, .. }
+                    | Error::ConfigDrift { .. }
+                    | Error::NoOutput { .. }),
+                ) => (Vec::new(), Some(Box::new(error))),
+                Err(error) => return Err(error),
+            };
+            let now = self.look_at_places(inputs.toolchain, before.as_ref());
             let mut moved = places.moved(&now, dirs);
             moved.extend(mounts.finish(&places, dirs));
             if let Some(Moved::Program(program)) = moved.first() {
                 self.distrust_ccache()?;
                 self.forget_objects()?;
-                return Err(Error::ToolchainMoved {
-                    program: program.clone(),
-                });
+                let program = program.clone();
+                return Err(failed(failure, Error::ToolchainMoved { program }));
             }
-            let expected = self.plan.record.identity.source;
-            if let Some(after) = (inputs.rescan)().filter(|after| *after != expected) {
+            let id = plan.record.identity.source;
+            let path = dirs.source.clone();
+            if let Some(after) = (inputs.rescan)().filter(|after| *after != id) {
                 self.distrust_ccache()?;
-                return Err(Error::SourceChanged {
-                    path: dirs.source.clone(),
-                    before: expected,
+                let before = id;
+                let change = Error::SourceChanged {
+                    path,
+                    before,
                     after,
-                });
+                };
+                return Err(failed(failure, change));
             }
-            let Some(seen) = before else {
-                return Ok(devtools);
+            let (seen, after) = match (before, (inputs.covered)()) {
+                (None, _) => return ended(devtools, failure),
+                (Some(seen), Ok(after)) => (seen, after.unwrap_or_default()),
+                (Some(_), Err(change)) => {
+                    self.distrust_ccache()?;
+                    return Err(failed(failure, change.into()));
+                }
             };
-            let after = (inputs.covered)()?.unwrap_or_default();
             let touched = contents::touched(&seen, &after);
             if touched.is_empty() && moved.is_empty() {
-                return Ok(devtools);
+                return ended(devtools, failure);
             }
             self.distrust_ccache()?;
+            let file = touched.first().unwrap_or(&dirs.source).to_owned();
+            if !plan.volatile {
+                let since = fs::modified(dirs.beside_build(COMPILED))?;
+                let is_used = self.drop_stale(&after, &touched, since)?;
+                // What is left is of the content that the tree had at first.
+                contents::write(dirs, State::Finished, &seen)?;
+                if !is_used && failure.is_none() {
+                    return Ok(devtools);
+                }
+                return Err(failed(failure, Error::TreeTouched { path, file }));
+            }
             if attempt == ATTEMPTS {
-                return Err(Error::SourceTouched {
-                    path: dirs.source.clone(),
-                    file: touched.first().unwrap_or(&dirs.source).to_owned(),
-                });
+                return Err(failed(failure, Error::SourceTouched { path, file }));
             }
             self.drop_touched(&after, touched, &moved)?;
             contents::write(dirs, State::Building, &after)?;
@@ -512,7 +573,15 @@ impl<'a> Run<'a> {
             ))?;
             touched.add_below(directory, now);
         }
-        self.drop_stale(now, &touched, None)
+        self.drop_stale(now, &touched, None)?;
+        Ok(())
+    }
+
+    /// The toolchain's programs, and the directories of a source that its user edits; a tree that builds share can be
+    /// exchanged for the same one.
+    fn look_at_places(&self, toolchain: &Toolchain, source: Option<&Snapshot>) -> Places {
+        let source = source.filter(|_| self.plan.volatile);
+        Places::look(toolchain, &self.plan.record.dirs, source)
     }
 
     /// Looks at the places before make runs. Objects go that a run which did not finish made in other ones.
@@ -522,7 +591,7 @@ impl<'a> Run<'a> {
         now: Option<&Snapshot>,
     ) -> Result<Places, Error> {
         let dirs = &self.plan.record.dirs;
-        let places = Places::look(inputs.toolchain, dirs, now);
+        let places = self.look_at_places(inputs.toolchain, now);
         if let Some(before) = Places::read(dirs)? {
             if !before.same_programs(&places) {
                 self.distrust_ccache()?;
@@ -546,6 +615,14 @@ impl<'a> Run<'a> {
     fn forget_objects(&mut self) -> Result<(), Error> {
         let marker = self.plan.record.dirs.beside_build(COMPILED);
         Ok(fs::write_atomic(marker, b"exchanged")?)
+    }
+
+    /// [`Run::steps`], and the configuration is still the plan's.
+    fn confirmed_steps(&mut self, staging: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
+        let devtools = self.steps(staging)?;
+        let config = self.plan.record.dirs.build.join(".config");
+        self.confirm_config(&config, &self.plan.dot_config)?;
+        Ok(devtools)
     }
 
     /// Carries the plan's steps out; the developer files that were written.
@@ -605,16 +682,13 @@ impl<'a> Run<'a> {
         Ok(devtools)
     }
 
-    /// What the source is before make runs; objects of other content are removed. `None` where the source cannot
-    /// change.
+    /// What the source is before make runs; objects of other content are removed. `None` where that is not known.
     fn begin_source(&mut self, covered: Covered<'_>) -> Result<Option<Snapshot>, Error> {
         let dirs = &self.plan.record.dirs;
-        if !self.plan.volatile {
-            contents::forget(dirs)?;
-            return Ok(None);
-        }
         let now = covered()?;
-        contents::write_headers(dirs, now.as_ref())?;
+        if self.plan.volatile {
+            contents::write_headers(dirs, now.as_ref())?;
+        }
         let Some(now) = now else {
             contents::forget(dirs)?;
             return Ok(None);
@@ -631,16 +705,17 @@ impl<'a> Run<'a> {
         Ok(Some(now))
     }
 
-    /// Removes the objects that were made of what changed; all of them where that is not known.
+    /// Removes the objects that were made of what changed; all of them where that is not known. Whether there were
+    /// any.
     fn drop_stale(
         &mut self,
         now: &Snapshot,
         changes: &Changes,
         since: Option<SystemTime>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let dirs = &self.plan.record.dirs;
         match contents::stale(dirs, now, changes, since)? {
-            Stale::Nothing => {}
+            Stale::Nothing => return Ok(false),
             Stale::Objects(objects) => {
                 for one in &objects {
                     let (object, changed) = (one.object.as_path(), one.changed.as_path());
@@ -654,7 +729,7 @@ impl<'a> Run<'a> {
                 self.begin_afresh(&format!("{file} changed, and make would not notice"))?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn begin_afresh(&mut self, reason: &str) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::build::{Error, Notice, Session};
 use super::fs::{self, Context as _};
-use super::run;
+use super::{run, source};
 use crate::compare::{self, Background, Difference, Item};
 use crate::hazard::Hazard;
 use crate::manifest::{Backend, Manifest};
@@ -90,6 +90,8 @@ pub fn verify(
         }
         Backend::Host | Backend::Shell => {
             fs::remove_dir_all(&state)?;
+            let context = session.source_context();
+            let held = source::hold(&facts.tree, &context)?;
             let lock = run::lock(&plan, &mut |event| notify(Notice::Run(event)))?;
             run::run(
                 &plan,
@@ -98,9 +100,7 @@ pub fn verify(
                 run::Inputs {
                     toolchain: &facts.toolchain,
                     rescan: &mut || Some(facts.tree.id),
-                    covered: &|| {
-                        super::source::covered(&plan.record.dirs.source, &session.source_context())
-                    },
+                    covered: &|| held.covered(&context),
                 },
                 &mut |event| notify(Notice::Run(event)),
             )?;

@@ -31,6 +31,11 @@ impl Stamp {
     pub fn same_content(&self, other: &Stamp) -> bool {
         (self.kind, self.size, self.modified) == (other.kind, other.size, other.modified)
     }
+
+    /// Whether two stamps agree in all but the time of inode change, which goes on when a file gets or loses a name.
+    pub fn same_but_for_names(&self, other: &Stamp) -> bool {
+        self.same_content(other) && self.inode == other.inode
+    }
 }
 
 /// Seconds since 1970-01-01 00:00:00 UTC, and nanoseconds.
@@ -291,6 +296,23 @@ impl Snapshot {
                             .zip(&b.files)
                             .all(|(x, y)| a.name(x) == b.name(y))
                 })
+    }
+
+    /// Gives files the stamps that they had in `earlier`, where the content is the same and `same` says that the
+    /// stamps differ in nothing that matters.
+    pub fn forgive(&mut self, earlier: &Snapshot, same: impl Fn(&Stamp, &Stamp) -> bool) {
+        for directory in &mut self.directories {
+            let (path, names) = (&directory.path, &directory.names);
+            for file in &mut directory.files {
+                let name = &names[file.start as usize..file.end as usize];
+                if let Some(before) = earlier.find(&[path, name].concat())
+                    && before.blob == file.blob
+                    && same(&before.stamp, &file.stamp)
+                {
+                    file.stamp = before.stamp;
+                }
+            }
+        }
     }
 
     /// Takes the content over from `earlier` wherever a file is unchanged by `same`

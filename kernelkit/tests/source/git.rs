@@ -495,19 +495,35 @@ fn neither_attributes_nor_settings_change_what_a_commit_is() {
 }
 
 #[test]
-fn a_tree_that_was_laid_out_by_attributes_is_laid_out_again() {
+fn a_tree_of_an_earlier_version_is_left_alone_with_a_word() {
     let world = World::new();
     let dir = with_attributes(&world);
-    let tree = world.prepare(&source(&dir, "HEAD")).unwrap();
-    let record = tree.dir.with_extension("json");
-    let text = fs::read_to_string(&record).unwrap();
-    let other = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
-    write(&tree.dir, "include/subst.h", "other\n");
-    fs::write(&record, text.replace(&tree.id.to_string(), other)).unwrap();
-    let again = world.prepare(&source(&dir, "HEAD")).unwrap();
-    assert_eq!(again.id, tree.id);
+    let source = source(&dir, "HEAD");
+    let tree = world.prepare(&source).unwrap();
+    // As the versions before the first format with a checksum kept it.
+    let trees = world.environment.cache_dir.join("tree");
+    let key = format!("git-{}", tree.id);
+    let record = format!(
+        "{{\"format\": 1, \"id\": \"{}\", \"version\": \"6.12.1\", \"localversion\": \"\"}}",
+        tree.id
+    );
+    fs::write(trees.join(format!("{key}.json")), record).unwrap();
+    write(&trees, &format!("{key}/include/subst.h"), "other\n");
+    let (again, seen) = world.watch(&source, &[]);
+    let again = again.unwrap();
+    assert_eq!((again.id, &again.dir), (tree.id, &tree.dir));
+    assert!(
+        seen.notes
+            .iter()
+            .any(|note| note.contains(&format!("{key} is of an earlier version"))),
+        "{:?}",
+        seen.notes
+    );
     let text = fs::read_to_string(again.dir.join("include/subst.h")).unwrap();
     assert_eq!(text, "/* $Format:%H$ */\n");
+    assert!(trees.join(key).join("include/subst.h").exists());
+    let (_, seen) = world.watch(&source, &[]);
+    assert_eq!(seen.notes, [""; 0]);
 }
 
 #[test]

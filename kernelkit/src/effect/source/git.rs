@@ -11,7 +11,7 @@ use super::{
     mirror,
 };
 use crate::credentials;
-use crate::effect::{exec, fs};
+use crate::effect::{exec, record};
 use crate::process::Call;
 use crate::source::tree::{BlobId, Kind};
 use crate::source::{Sha256, Source, TreeId, is_commit};
@@ -199,6 +199,9 @@ impl Error {
     }
 }
 
+/// The form of what is kept of a reference.
+const FORMAT: u32 = 1;
+
 /// A commit and what a reference to it says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Resolved {
@@ -217,11 +220,6 @@ pub(super) fn prepare(
     let (git_dir, resolved) = resolve(repository, reference, false, context, progress)?;
     let cache_dir = &context.environment.cache_dir;
     let key = format!("git-{}", resolved.tree);
-    // Earlier versions laid files out as .gitattributes say.
-    let kept = cache::find(cache_dir, &key)?;
-    if kept.is_some_and(|kept| kept.record.id != resolved.tree) {
-        cache::forget(cache_dir, &key)?;
-    }
     let cached = cache::tree(cache_dir, &key, progress, |into, progress| {
         check_out(&git_dir, &resolved, into, context, progress)
     })?;
@@ -281,7 +279,7 @@ pub(super) fn look(
         let path = context.environment.current_dir.join(repository);
         return Ok(local(&path, repository, reference, context)?.commit);
     }
-    let seen = seen(repository, reference, context)?;
+    let seen = seen(repository, reference, context);
     match seen.as_ref().filter(|seen| stays(seen, reference)) {
         Some(known) => return Ok(known.commit.clone()),
         None if context.offline => {
@@ -530,7 +528,7 @@ fn remote(
         .into());
     }
     let dir = mirror::dir(url, context);
-    let seen = seen(url, reference, context)?;
+    let seen = seen(url, reference, context);
     let usable = |known: &&Resolved| stays(known, reference) || context.offline;
     let deep = !history || !dir.join("shallow").exists();
     if let Some(known) = seen.as_ref().filter(usable).filter(|_| deep) {
@@ -562,8 +560,7 @@ fn remote(
         reference: reference.to_owned(),
     })?;
     let resolved = describe(context, &dir, commit, tag)?;
-    let json = serde_json::to_vec(&resolved).expect("a resolution is plain data");
-    fs::write_atomic(known_at(url, reference, context), &json)?;
+    record::write(&known_at(url, reference, context), FORMAT, &resolved)?;
     Ok((dir, resolved))
 }
 
@@ -575,11 +572,9 @@ fn known_at(url: &str, reference: &str, context: &Context<'_>) -> Utf8PathBuf {
 }
 
 /// What a reference at a URL was when it was last fetched, where that is still in the mirror.
-fn seen(url: &str, reference: &str, context: &Context<'_>) -> Result<Option<Resolved>, fs::Error> {
-    let bytes = fs::read_optional(known_at(url, reference, context))?;
-    Ok(bytes
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .filter(|_| mirror::dir(url, context).is_dir()))
+fn seen(url: &str, reference: &str, context: &Context<'_>) -> Option<Resolved> {
+    record::read(&known_at(url, reference, context), FORMAT)
+        .filter(|_| mirror::dir(url, context).is_dir())
 }
 
 /// Tags and commits stay; branches move on.

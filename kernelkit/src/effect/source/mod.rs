@@ -40,7 +40,7 @@ pub use scan::Error as ScanError;
 pub use sums::Error as SumsError;
 
 use crate::effect::environment::Environment;
-use crate::effect::{exec, fs};
+use crate::effect::{exec, fs, lock};
 use crate::nix::debian_root::MIRROR;
 use crate::patch::Entry;
 use crate::source::snapshot::Snapshot;
@@ -232,16 +232,12 @@ pub enum Error {
         actual: Sha256,
     },
     /// A tree in the cache is not as it was made.
-    #[error("{path} was changed, and belongs to a tree that builds share")]
+    #[error("{dir}, which builds share, is not as it was unpacked: {what}")]
     Changed {
-        /// The file that was added, removed or written to.
-        path: Utf8PathBuf,
-    },
-    /// A file of the cache is missing or damaged.
-    #[error("{path} is damaged")]
-    Cache {
-        /// The file.
-        path: Utf8PathBuf,
+        /// The tree.
+        dir: Utf8PathBuf,
+        /// The first file that was added, removed or written to, and which of these.
+        what: String,
     },
     /// The user stopped it.
     #[error("interrupted")]
@@ -306,9 +302,8 @@ impl Error {
                     .to_owned(),
             ),
             Error::Changed { .. } => Some(
-                "run it again: the tree is made anew; to change a kernel, use a directory of your own".to_owned(),
+                "run it again: the tree is unpacked again; find out what wrote to it, and to change a kernel use a directory of your own".to_owned(),
             ),
-            Error::Cache { path } => Some(format!("remove {path} and run it again")),
             Error::Interrupted | Error::Scan(ScanError::Interrupted) => {
                 Some("run the same command again: it continues where it stopped".to_owned())
             }
@@ -327,7 +322,27 @@ pub fn prepare(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Tree, Error> {
     let source = &context.environment.credentials.learn(source);
-    let base = match source {
+    let tree = base(source, context, progress)?;
+    if patches.is_empty() {
+        return Ok(tree.tree);
+    }
+    match patch::apply(tree, patches, context, progress) {
+        // The tree below is damaged, and unpacked again when it is asked for.
+        Err(Error::Changed { .. }) => {
+            let tree = base(source, context, progress)?;
+            Ok(patch::apply(tree, patches, context, progress)?.tree)
+        }
+        patched => Ok(patched?.tree),
+    }
+}
+
+/// `source` without patches.
+fn base(
+    source: &Source,
+    context: &Context<'_>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Prepared, Error> {
+    Ok(match source {
         Source::Directory { path } => directory::prepare(path, context, progress)?,
         Source::Debian { package, version } => {
             debian::prepare(package, version.as_deref(), context, progress)?.into()
@@ -342,11 +357,7 @@ pub fn prepare(
             repository,
             reference,
         } => git::prepare(repository, reference, context, progress)?.into(),
-    };
-    if patches.is_empty() {
-        return Ok(base.tree);
-    }
-    Ok(patch::apply(base, patches, context, progress)?.tree)
+    })
 }
 
 /// The file that a tree was unpacked from, where it is still in the cache.
@@ -371,19 +382,71 @@ pub(in crate::effect) fn archive_of(
 }
 
 /// Looks at every file of a tree in the cache, which [`prepare`] does not: it notices
-/// files that were added, removed or replaced, but not those written to in place. A tree
-/// that was changed is an error, and the next [`prepare`] makes it anew. Directories of the
-/// user's are not looked at: their id says what they are.
+/// files that were added, removed, replaced or written to. A tree that was changed is an error, and the
+/// next [`prepare`] unpacks it again. Directories of the user's are not looked at: their id says what they are.
 pub fn verify(tree: &Tree, context: &Context<'_>) -> Result<(), Error> {
-    cache::verify(&context.environment.cache_dir, &tree.dir)
+    match cached(tree, context) {
+        Some(dir) => cache::whole(dir, tree.id).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// The directory of a tree that is in the cache, where builds share it.
+fn cached<'a>(tree: &'a Tree, context: &Context<'_>) -> Option<&'a Utf8Path> {
+    let is_there = tree.pinned && cache::has(&context.environment.cache_dir, &tree.dir);
+    is_there.then_some(&*tree.dir)
+}
+
+/// Keeps a tree of the cache where it is while somebody reads from it for a moment; `None` for other
+/// directories, and where the file system has no locks of directories.
+pub(in crate::effect) fn share(
+    tree: &Tree,
+    context: &Context<'_>,
+) -> Result<Option<lock::Lock>, Error> {
+    match cached(tree, context) {
+        // One that is gone is missed by who reads it.
+        Some(dir) if dir.is_dir() => Ok(lock::share_directory(dir)?),
+        _ => Ok(None),
+    }
+}
+
+/// A tree that somebody builds from. One of the cache stays where it is until this is dropped.
+#[derive(Debug)]
+pub struct Held<'a> {
+    tree: &'a Tree,
+    cached: Option<cache::Held>,
+}
+
+/// Takes a tree to build from, after a look at every file of one in the cache: [`verify`].
+pub fn hold<'a>(tree: &'a Tree, context: &Context<'_>) -> Result<Held<'a>, Error> {
+    let cached = match cached(tree, context) {
+        Some(dir) => Some(cache::Held::take(dir, tree.id)?),
+        None => None,
+    };
+    Ok(Held { tree, cached })
+}
+
+impl Held<'_> {
+    /// Whether other builds share the tree, and so nobody may write to it.
+    pub fn is_shared(&self) -> bool {
+        self.cached.is_some()
+    }
+
+    /// The files whose content the id of the tree covers, with what the file system says of them: what it said when
+    /// the tree was taken where nobody has written to a file since. `None` where they are not known any more.
+    pub fn covered(&self, context: &Context<'_>) -> Result<Option<Snapshot>, Error> {
+        match &self.cached {
+            Some(cached) => cached.files().map(Some),
+            None => covered(self.tree, context),
+        }
+    }
 }
 
 /// The files whose content the id of a prepared tree covers; `None` where they are not known any more.
-pub fn covered(dir: &Utf8Path, context: &Context<'_>) -> Result<Option<Snapshot>, Error> {
-    let cache_dir = &context.environment.cache_dir;
-    match dir.strip_prefix(cache_dir.join("tree")) {
-        Ok(key) => cache::files(cache_dir, key.as_str()).map(Some),
-        Err(_) => Ok(scan::seen(dir, &directory::cache(dir, context))),
+pub fn covered(tree: &Tree, context: &Context<'_>) -> Result<Option<Snapshot>, Error> {
+    match cached(tree, context) {
+        Some(dir) => cache::files(dir, tree.id).map(Some),
+        None => Ok(scan::seen(&tree.dir, &directory::cache(&tree.dir, context))),
     }
 }
 
@@ -394,18 +457,17 @@ struct Prepared {
 }
 
 enum Files {
-    /// In the cache, under the tree's key.
-    Cached(String),
+    /// In the cache, beside the tree.
+    Cached,
     /// Just looked at.
     Scanned(Snapshot),
 }
 
 impl From<Tree> for Prepared {
     fn from(tree: Tree) -> Self {
-        let key = tree.dir.file_name().unwrap_or_default().to_owned();
         Prepared {
             tree,
-            files: Files::Cached(key),
+            files: Files::Cached,
         }
     }
 }

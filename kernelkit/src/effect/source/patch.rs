@@ -15,7 +15,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat, readlinkat, symlinkat};
 
 use super::{
-    Context, Error as SourceError, Files, LabelHint, Prepared, Progress, Tree, archive, cache, scan,
+    Context, Error as SourceError, Files, LabelHint, Prepared, Progress, Tree, archive, cache,
+    hold, scan,
 };
 use crate::effect::exec;
 use crate::effect::fs;
@@ -278,9 +279,10 @@ pub(super) fn apply(
     let key = format!("patched-{}-{}", base.tree.id, Sha256::of(sums.as_bytes()));
     let cache_dir = &context.environment.cache_dir;
     let cached = cache::tree(cache_dir, &key, progress, |into, progress| {
+        let held = hold(&base.tree, context)?;
         let (files, shared) = match &base.files {
             Files::Scanned(files) => (files.clone(), false),
-            Files::Cached(key) => (cache::files(cache_dir, key)?, true),
+            Files::Cached => (held.covered(context)?.unwrap_or_default(), true),
         };
         copy(&base.tree.dir, &files, into, shared)?;
         for (at, patch) in diffs.iter().enumerate() {
@@ -320,7 +322,7 @@ pub(super) fn apply(
             description: format!("{} with {} patches", base.tree.description, diffs.len()),
             ..base.tree
         },
-        files: Files::Cached(key),
+        files: Files::Cached,
     })
 }
 

@@ -177,6 +177,35 @@ pub(super) fn rescan(root: &Utf8Path, before: &Snapshot) -> Result<Snapshot, sup
     Ok(snapshot)
 }
 
+/// Reads the files whose content is not known yet. What is wrong with one, as part of a sentence, where it cannot be
+/// read. `now` is no later than the moment when the stamps were taken.
+pub(super) fn complete(
+    root: &Utf8Path,
+    snapshot: &mut Snapshot,
+    now: SystemTime,
+) -> Result<Option<String>, super::Error> {
+    let settled = settled_before(now);
+    for file in snapshot
+        .directories
+        .iter_mut()
+        .flat_map(|one| &mut one.files)
+    {
+        let is_settled = file.stamp.changed < settled && file.stamp.modified < settled;
+        file.trusted = file.blob.is_some() || is_settled;
+    }
+    let chosen = vec![true; snapshot.files().count()];
+    let read = open_root(root)
+        .and_then(|root_fd| read_unknown(root, &root_fd, snapshot, &chosen, &mut |_, _| {}));
+    let inside = |path: &Utf8Path| path.strip_prefix(root).unwrap_or(path).to_owned();
+    match read {
+        Ok(()) => Ok(None),
+        Err(Error::Interrupted) => Err(super::Error::Interrupted),
+        Err(Error::Changing { path }) => Ok(Some(format!("{} was changed", inside(&path)))),
+        Err(Error::Fs(error)) => Ok(Some(format!("{} cannot be read", inside(&error.path)))),
+        Err(error @ Error::Around { .. }) => Err(error.into()),
+    }
+}
+
 struct Earlier {
     id: Option<TreeId>,
     snapshot: Snapshot,
