@@ -1347,7 +1347,8 @@ impl Session<'_> {
 const ATTEMPTS: usize = 10;
 
 /// In the workspace's root.
-const OWN_FILES: [&str; 5] = [
+const OWN_FILES: [&str; 6] = [
+    ".cargo",
     "Cargo.lock",
     "Cargo.toml",
     "kernel.lock",

@@ -399,6 +399,7 @@ impl Way {
     ) -> Result<Native, Error> {
         let directory = scratch(dirs);
         fs::create_dir_all(&directory)?;
+        super::run::mark(dirs)?;
         let mut make_variables: BTreeMap<_, _> = toolchain.make_variables().into_iter().collect();
         let cache = probe_cache(environment);
         let probes = environment.probing.probes(&cache);
@@ -560,6 +561,7 @@ fn run(
     let build = scratch.join("build");
     let _lock = lock::acquire(&scratch.join("lock"), "cargo kernel plan", &mut |_| {})?;
     fs::create_dir_all(&build)?;
+    super::run::mark(dirs)?;
     let dot_config = build.join(".config");
     let kbuild = Kbuild {
         source: dirs.source.clone(),

@@ -5,11 +5,11 @@
 //! Kbuild writes sources and headers in full where they are in the source tree, and relative to the build
 //! directory where they were generated there (scripts/basic/fixdep.c writes `source_X` and `deps_X`).
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use super::{environment, exec, fs};
 use crate::manifest::Dirs;
@@ -25,6 +25,26 @@ pub struct Uncovered {
     pub object: Utf8PathBuf,
     /// The `.cmd` file that says so.
     command: Utf8PathBuf,
+    why: Why,
+}
+
+/// Why the identity does not cover a file. What to do about it depends on that.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Why {
+    /// Git ignores it, and nothing says that a build reads it.
+    Ignored,
+    /// It belongs to a repository inside the source, from the top of which it is.
+    Repository(Utf8PathBuf),
+    /// It was not there when the source was looked at, or is among what belongs to no source: `.git`, the
+    /// workspace's own files.
+    Unseen,
+    /// A link leads to it.
+    Linked {
+        /// From the top of the source, or in full where it is elsewhere.
+        target: Utf8PathBuf,
+        /// Why that is not covered; nothing where it is elsewhere.
+        why: Option<Box<Why>>,
+    },
 }
 
 /// The files that were compiled in the build directory, are in the source tree, and are not `covered`, each
@@ -58,10 +78,11 @@ pub(super) fn uncovered(
                     continue;
                 }
                 known.insert(line.to_owned());
-                for dependency in paths(line).filter_map(|path| tree.uncovered(path)) {
+                for (dependency, why) in paths(line).filter_map(|path| tree.uncovered(path)) {
                     let mut found = found.lock().expect("no thread panics while it holds it");
                     found.insert(Uncovered {
                         dependency,
+                        why,
                         object: object_of(command, &dirs.build),
                         command: command.clone(),
                     });
@@ -115,11 +136,19 @@ pub(super) fn remove_objects(uncovered: &[Uncovered]) -> Result<(), fs::Error> {
 pub(super) fn describe(uncovered: &[Uncovered]) -> String {
     let mut text = String::new();
     if let Some(Uncovered {
-        dependency, object, ..
+        dependency,
+        object,
+        why,
+        ..
     }) = uncovered.first()
     {
-        text =
-            format!("{object} was compiled from {dependency}, which the identity does not cover");
+        let target = match why {
+            Why::Linked { target, .. } => format!(" (by a link, it is {target})"),
+            _ => String::new(),
+        };
+        text = format!(
+            "{object} was compiled from {dependency}{target}, which the identity does not cover"
+        );
     }
     let files: BTreeSet<_> = uncovered.iter().map(|one| &one.dependency).collect();
     match files.len() {
@@ -128,17 +157,60 @@ pub(super) fn describe(uncovered: &[Uncovered]) -> String {
     }
 }
 
-/// What to do about it.
+/// How many files a hint names of each kind.
+const NAMED: usize = 8;
+
+/// What to do about it, for each kind of file.
 pub(super) fn hint(source: &Utf8Path, uncovered: &[Uncovered]) -> String {
-    let files: BTreeSet<_> = uncovered
-        .iter()
-        .map(|one| one.dependency.as_str())
-        .collect();
-    let files: Vec<_> = files.into_iter().take(8).collect();
-    format!(
-        "git ignores it, or a link leads to it: `git -C {source} add --force {}` has it counted, as does a file in the place of the link",
-        files.join(" ")
-    )
+    let (mut ignored, mut unseen, mut foreign) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut repositories = BTreeMap::<&Utf8Path, BTreeSet<&Utf8Path>>::new();
+    for one in uncovered {
+        let (file, why) = match &one.why {
+            Why::Linked { target, why } => (target, why.as_deref()),
+            why => (&one.dependency, Some(why)),
+        };
+        match why {
+            Some(Why::Repository(top)) => {
+                repositories.entry(top).or_default().insert(file);
+            }
+            Some(Why::Unseen) => drop(unseen.insert(file.as_path())),
+            Some(Why::Ignored | Why::Linked { .. }) => drop(ignored.insert(file.as_path())),
+            None => drop(foreign.insert((one.dependency.as_path(), file.as_path()))),
+        }
+    }
+    let names = |files: &BTreeSet<&Utf8Path>| {
+        let shown = files.iter().take(NAMED);
+        shown
+            .map(|file| file.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let mut hints = Vec::new();
+    if !ignored.is_empty() {
+        hints.push(format!(
+            "git ignores it: `git -C {source} add --force {}` has it counted",
+            names(&ignored)
+        ));
+    }
+    for (top, files) in repositories {
+        hints.push(format!(
+            "{} belongs to the repository {top} inside of the source, of which the kinds of files count that a build reads (such as *.c, *.h, *.S): give it the suffix of its kind there, or copy it into the source itself",
+            names(&files)
+        ));
+    }
+    for (dependency, target) in foreign.iter().take(NAMED) {
+        hints.push(format!(
+            "the link on the way of {dependency} has no place in the source of its own: put {target} itself there, or commit the link"
+        ));
+    }
+    if !unseen.is_empty() {
+        hints.push(format!(
+            "{} was not there when the source was read, or belongs to git or to the workspace: what a build makes belongs into the build directory, what it reads among the files of the source",
+            names(&unseen)
+        ));
+    }
+    hints.join("; ")
 }
 
 struct Tree<'a> {
@@ -149,8 +221,8 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    /// The path in the tree of what a `.cmd` file names, where it is there and not covered.
-    fn uncovered(&self, word: &str) -> Option<Utf8PathBuf> {
+    /// The path in the tree of what a `.cmd` file names, where it is there and not covered, and why not.
+    fn uncovered(&self, word: &str) -> Option<(Utf8PathBuf, Why)> {
         let path = match word.strip_prefix("../") {
             Some(_) => {
                 let real = self.dirs.build.join(word).canonicalize_utf8().ok()?;
@@ -171,12 +243,46 @@ impl Tree<'_> {
         if real.is_dir() || real.starts_with(fs::real_path(&self.dirs.state)) {
             return None;
         }
-        let covered = real.strip_prefix(&self.real).is_ok_and(|inside| {
-            let file = self.covered.find(inside.as_str().as_bytes());
-            file.is_some_and(|file| file.blob.is_some())
-        });
-        (!covered).then(|| inside.to_owned())
+        let Ok(target) = real.strip_prefix(&self.real) else {
+            let target = real.clone();
+            return Some((inside.to_owned(), Why::Linked { target, why: None }));
+        };
+        let found = self.covered.find(target.as_str().as_bytes());
+        if found.is_some_and(|file| file.blob.is_some()) {
+            return None;
+        }
+        let repository = target
+            .ancestors()
+            .skip(1)
+            .filter(|top| !top.as_str().is_empty())
+            .find(|top| self.real.join(top).join(".git").exists());
+        let why = match (found, repository) {
+            (None, _) => Why::Unseen,
+            (Some(_), Some(top)) => Why::Repository(top.to_owned()),
+            (Some(_), None) => Why::Ignored,
+        };
+        let why = match folded(inside) == target {
+            true => why,
+            false => Why::Linked {
+                target: target.to_owned(),
+                why: Some(Box::new(why)),
+            },
+        };
+        Some((inside.to_owned(), why))
     }
+}
+
+/// A path without `.` and `..`, whatever links are on its way.
+fn folded(path: &Utf8Path) -> Utf8PathBuf {
+    let mut folded = Utf8PathBuf::new();
+    for component in path.components() {
+        match component {
+            Utf8Component::ParentDir => drop(folded.pop()),
+            Utf8Component::CurDir => {}
+            other => folded.push(other),
+        }
+    }
+    folded
 }
 
 /// The lines of a `.cmd` file with what an object was made of, less those about symbols.
@@ -313,11 +419,11 @@ mod tests {
                 assert_eq!(names, expected.into_iter().collect::<Vec<_>>(), "{word}");
                 if let Some(expected) = expected {
                     let text = describe(&found);
-                    assert_eq!(
-                        text,
-                        format!(
-                            "x/a.o was compiled from {expected}, which the identity does not cover"
-                        )
+                    let start = format!("x/a.o was compiled from {expected}");
+                    assert!(
+                        text.starts_with(&start)
+                            && text.ends_with(", which the identity does not cover"),
+                        "{text}"
                     );
                     remove_objects(&found).unwrap();
                     assert!(!command.exists());
@@ -343,6 +449,77 @@ mod tests {
             check("/usr/include/stdio.h", None);
             fs::write_atomic(dirs.build.join("generated.h"), b"").unwrap();
             check(&format!("{}/generated.h", dirs.build), None);
+        }
+    }
+
+    #[test]
+    fn a_hint_says_what_to_do_about_each_kind_of_file() {
+        let guard = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(guard.path().canonicalize().unwrap()).unwrap();
+        let source = root.join("linux");
+        for path in [
+            "ignored.txt",
+            "kernel/module/.git/HEAD",
+            "kernel/module/src/table.txt",
+            ".git/hook.h",
+        ] {
+            fs::write_atomic(source.join(path), b"").unwrap();
+        }
+        fs::write_atomic(root.join("out.h"), b"").unwrap();
+        for (link, target) in [
+            ("linked.h", "ignored.txt"),
+            ("module", "kernel/module"),
+            ("hook.h", ".git/hook.h"),
+            ("out.h", "../out.h"),
+        ] {
+            std::os::unix::fs::symlink(target, source.join(link)).unwrap();
+        }
+        let stamp = Stamp {
+            kind: Kind::Regular,
+            size: 0,
+            modified: Time::default(),
+            changed: Time::default(),
+            inode: 0,
+        };
+        let known = ["ignored.txt", "kernel/module/src/table.txt"];
+        let covered = Snapshot::from_files(known.map(|path| (path.as_bytes(), stamp, None)));
+        let dirs = Dirs::new(&source, &root.join("state"));
+        let hint_for = |path: &str| {
+            let command = dirs.build.join(".a.o.cmd");
+            fs::write_atomic(
+                &command,
+                format!("source_a.o := {source}/{path}\n").as_bytes(),
+            )
+            .unwrap();
+            let found = uncovered(&dirs, &covered).unwrap();
+            (describe(&found), hint(&source, &found))
+        };
+        let cases = [
+            ("ignored.txt", "", "add --force ignored.txt`"),
+            ("kernel/../ignored.txt", "", "add --force"),
+            ("linked.h", "ignored.txt", "add --force ignored.txt`"),
+            (
+                "kernel/module/src/table.txt",
+                "",
+                "table.txt belongs to the repository kernel/module inside",
+            ),
+            (
+                "module/src/table.txt",
+                "kernel/module/src/table.txt",
+                "kernel/module/src/table.txt belongs to the repository kernel/module inside",
+            ),
+            ("hook.h", ".git/hook.h", ".git/hook.h was not there"),
+            (".git/hook.h", "", ".git/hook.h was not there"),
+            ("out.h", "/out.h", "/out.h itself there, or commit the link"),
+        ];
+        for (path, target, expected) in cases {
+            let (described, hint) = hint_for(path);
+            assert!(hint.contains(expected), "{path}: {hint}");
+            let link = "(by a link, it is ";
+            assert_eq!(described.contains(link), !target.is_empty(), "{described}");
+            assert!(described.contains(target), "{described}");
+            let is_for_git = expected.contains("--force");
+            assert_eq!(hint.contains("--force"), is_for_git, "{path}: {hint}");
         }
     }
 

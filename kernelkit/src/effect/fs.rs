@@ -285,6 +285,31 @@ pub fn write_new(path: impl AsRef<Utf8Path>, bytes: &[u8]) -> Result<bool, Error
     write().context("write", path)
 }
 
+/// What every tag of a cache directory begins with (<https://bford.info/cachedir/>).
+const CACHE_SIGNATURE: &str = "Signature: 8a477f597d28d172789f06886806bc55";
+
+/// The name of such a tag.
+pub const CACHE_TAG: &str = "CACHEDIR.TAG";
+
+/// Marks the directory that holds the directories of kernels as a cache, as cargo does its target directory:
+/// backups leave it out, and so does a source that it is in.
+pub fn mark_as_cache(kernels: &Utf8Path) -> Result<(), Error> {
+    let text = format!(
+        "{CACHE_SIGNATURE}\n# This file is a cache directory tag created by cargo kernel.\n# For information about cache directory tags see https://bford.info/cachedir/\n"
+    );
+    write_new(kernels.join(CACHE_TAG), text.as_bytes())?;
+    Ok(())
+}
+
+/// Whether a file is such a tag, by cargo or by [`mark_as_cache`]. One that cannot be read is none.
+pub fn is_cargos_cache_tag(path: &Utf8Path) -> bool {
+    use std::io::Read as _;
+    let mut text = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(1 << 10).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    read.is_ok() && text.starts_with(CACHE_SIGNATURE) && text.contains("created by cargo")
+}
+
 /// Writes only where the bytes differ, so that an unchanged file keeps its time.
 /// Returns whether it wrote.
 pub fn write_if_changed(path: impl AsRef<Utf8Path>, bytes: &[u8]) -> Result<bool, Error> {

@@ -104,6 +104,7 @@ impl Session<'_> {
     fn load(&self, facts: &Facts, dirs: &Dirs) -> Result<kconfig::Loaded, Error> {
         let directory = dirs.state.join("configure");
         fs::create_dir_all(&directory)?;
+        super::run::mark(dirs)?;
         let loaded = kconfig::load_tree(
             &kconfig::Tree {
                 source: &facts.tree.dir,

@@ -257,9 +257,18 @@ fn ended<T>(made: T, failure: Option<Box<Error>>) -> Result<T, Error> {
 pub fn lock(plan: &Plan, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Lock, Error> {
     let purpose = format!("cargo kernel build {}", plan.record.name);
     let path = plan.record.dirs.state.join("lock");
+    mark(&plan.record.dirs)?;
     Ok(lock::acquire(&path, &purpose, &mut |holder| {
         on_event(Event::Waiting { holder })
     })?)
+}
+
+/// Marks the directory of all kernels as a cache, where `dirs` are in one.
+pub(super) fn mark(dirs: &Dirs) -> Result<(), fs::Error> {
+    match dirs.state.parent() {
+        Some(kernels) if kernels.file_name() == Some("kernel") => fs::mark_as_cache(kernels),
+        _ => Ok(()),
+    }
 }
 
 /// Gives the files whose content a tree's id covers, where they are known.

@@ -920,6 +920,31 @@ fn what_is_the_workspaces_own_is_no_part_of_a_source() {
             write(&dir, "my/kernel.lock.d/a", text);
             assert_eq!(prepare(), clean);
         }
+        // What cargo has marked as its target directory, wherever it was chosen to be.
+        let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This file is a cache directory tag created by cargo.\n";
+        for text in ["1", "2"] {
+            write(&dir, "out/CACHEDIR.TAG", tag);
+            write(&dir, "out/kernel/tiny/build/a.c", text);
+            write(&dir, "kernel/out/CACHEDIR.TAG", tag);
+            write(&dir, "kernel/out/debug/a.h", text);
+            assert_eq!(prepare(), clean);
+        }
+        for (path, text) in [
+            (
+                "kernel/out/CACHEDIR.TAG",
+                tag.replace("cargo", "somebody else"),
+            ),
+            ("kernel/out/CACHEDIR.TAG", tag.replace("Signature", "Sign")),
+            ("CACHEDIR.TAG", tag.to_owned()),
+        ] {
+            write(&dir, path, &text);
+            assert_ne!(prepare().id, clean.id, "{path}: {text}");
+        }
+        fs::remove_file(dir.join("CACHEDIR.TAG")).unwrap();
+        fs::remove_dir_all(dir.join("kernel/out")).unwrap();
+        // Where the workspace is elsewhere it is a directory like any other.
+        assert_ne!(world.prepare(&source).unwrap().id, clean.id);
+        fs::remove_dir_all(dir.join("out")).unwrap();
         // Names that only begin or end alike count.
         write(&dir, "my/Cargo.toml", "");
         write(&dir, "targets.c", "");

@@ -62,7 +62,7 @@ pub(super) fn prepare(
         Some(work_tree) => {
             let head = work_tree.head()?;
             let dirty = match &head {
-                Some(head) => work_tree.is_dirty(head, &scan, &own)?,
+                Some(head) => work_tree.is_dirty(head, &scan)?,
                 None => false,
             };
             (head, dirty)
@@ -183,8 +183,9 @@ impl<'a> WorkTree<'a> {
         Ok(paths.map(<[u8]>::to_vec).collect())
     }
 
-    /// Whether the files differ from the commit's. Those in `own` do not matter.
-    fn is_dirty(&self, head: &Head, scan: &scan::Scan, own: &[Vec<u8>]) -> Result<bool, Error> {
+    /// Whether the files differ from the commit's. Those of the workspace do not matter.
+    fn is_dirty(&self, head: &Head, scan: &scan::Scan) -> Result<bool, Error> {
+        let own = &scan.own;
         if head.tree == scan.id {
             return Ok(false);
         }

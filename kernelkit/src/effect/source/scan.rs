@@ -90,11 +90,14 @@ pub(super) struct Scan {
     pub(super) id: TreeId,
     /// All files.
     pub(super) snapshot: Snapshot,
+    /// The paths that are no part of the tree.
+    pub(super) own: Vec<Vec<u8>>,
     /// The links whose targets' content counts, as it is elsewhere.
     pub(super) links: Vec<Link>,
 }
 
-/// Names the content of `root` less the `excluded` paths in it, keeping what it saw in `cache`. `now` is
+/// Names the content of `root` less the `excluded` paths in it, which are those of a workspace, and cargo's
+/// target directories, as long as there are such paths; keeping what it saw in `cache`. `now` is
 /// no later than this moment. `progress` gets files read and files to read.
 pub(super) fn scan(
     root: &Utf8Path,
@@ -111,6 +114,14 @@ pub(super) fn scan(
         (walked, earlier)
     });
     let mut snapshot = walked?;
+    let mut own = excluded.to_vec();
+    // Whatever chose the place of one, today or another day.
+    if !own.is_empty() {
+        let targets = target_directories(root, &snapshot);
+        let is_in_one = |path: &[u8]| targets.iter().any(|target| path.starts_with(target));
+        snapshot.directories.retain(|one| !is_in_one(&one.path));
+        own.extend(targets);
+    }
     let links = links::follow(root, &mut snapshot, selection)?;
     snapshot.selection = selection.name(&snapshot)?;
     let inner = links::within(root, &snapshot);
@@ -131,6 +142,7 @@ pub(super) fn scan(
         return Ok(Scan {
             id,
             snapshot: earlier.snapshot,
+            own,
             links,
         });
     }
@@ -152,8 +164,29 @@ pub(super) fn scan(
     Ok(Scan {
         id,
         snapshot,
+        own,
         links,
     })
+}
+
+/// The directories that cargo has marked as its own, with the slash.
+fn target_directories(root: &Utf8Path, walked: &Snapshot) -> Vec<Vec<u8>> {
+    let tag = fs::CACHE_TAG.as_bytes();
+    let directories = walked.directories.iter();
+    directories
+        .filter(|directory| !directory.path.is_empty())
+        .filter(|directory| {
+            let found = directory
+                .files
+                .binary_search_by(|file| directory.name(file).cmp(tag));
+            found.is_ok_and(|at| {
+                let path = [&directory.path[..], tag].concat();
+                directory.files[at].stamp.kind != Kind::Symlink
+                    && fs::is_cargos_cache_tag(&shown(root, &path))
+            })
+        })
+        .map(|directory| directory.path.clone())
+        .collect()
 }
 
 /// The files of `root` as [`scan`] last saw them.
