@@ -178,7 +178,7 @@ const BY_SECTION: &[(&str, &str, &str)] = &[
     (
         ".BTF",
         "pahole writes types in the order in which its threads end",
-        "use a pahole whose `--btf_features` has `reproducible_build` (1.27), or CONFIG_DEBUG_INFO_BTF=n",
+        "use pahole 1.29 or later, or CONFIG_DEBUG_INFO_BTF=n",
     ),
     (
         ".comment",
@@ -390,6 +390,7 @@ mod tests {
             &crate::config::DotConfig::parse("CONFIG_RANDSTRUCT=y\n").unwrap(),
             false,
             &[],
+            None,
         );
         let tree = |bytes: &[u8]| BTreeMap::from([(Utf8PathBuf::from("x"), file(bytes))]);
         let background = Background {

@@ -9,8 +9,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::DotConfig;
-use crate::trust;
+use crate::config::{DotConfig, Value};
+use crate::{pahole, trust};
 
 /// A setting that keeps a build from being reproducible.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -160,11 +160,56 @@ const NATIVE: &[&str] = &[
 ];
 
 /// Everything in `config` and in the `make-flags` that an identity does not cover. `trusted` says whether
-/// the certificates of [`trust::FILE`] are those that the identity names.
-pub fn hazards(config: &DotConfig, trusted: bool, make_flags: &[String]) -> Vec<Hazard> {
+/// the certificates of [`trust::FILE`] are those that the identity names; `pahole` is the text of the tree's
+/// file with [pahole's options](pahole::FILES), where there is one.
+pub fn hazards(
+    config: &DotConfig,
+    trusted: bool,
+    make_flags: &[String],
+    pahole: Option<&str>,
+) -> Vec<Hazard> {
     let mut hazards = of_config(config, trusted);
+    hazards.extend(of_pahole(config, make_flags, pahole));
     hazards.extend(make_flags.iter().flat_map(|flag| of_flag(flag)));
     hazards
+}
+
+/// Types that threads write in the order in which they end.
+fn of_pahole(config: &DotConfig, make_flags: &[String], text: Option<&str>) -> Option<Hazard> {
+    const SYMBOL: &str = "DEBUG_INFO_BTF";
+    if !config.is_enabled(SYMBOL) {
+        return None;
+    }
+    let version = config.values().iter().find_map(|(symbol, value)| {
+        let Value::Number(number) = value else {
+            return None;
+        };
+        (symbol.as_str() == "PAHOLE_VERSION").then(|| number.parse().ok())?
+    });
+    // Trees before 5.16 do not ask for the version, and pass no such option.
+    let version: u32 = version?;
+    let given = make_flags
+        .iter()
+        .find_map(|flag| flag.strip_prefix("PAHOLE_FLAGS="));
+    let is_unsettled = match given {
+        Some(options) => {
+            let options: Vec<_> = options.split_whitespace().map(str::to_owned).collect();
+            version < pahole::SETTLED && pahole::is_parallel(&options)
+        }
+        None => pahole::is_unsettled(text?, version),
+    };
+    is_unsettled.then(|| Hazard {
+        cause: Cause::Symbol {
+            symbol: SYMBOL.to_owned(),
+            value: "y".to_owned(),
+        },
+        effect: format!(
+            "this tree runs pahole {}.{} with `-j`, whose threads write the types in the order in which they end",
+            version / 100,
+            version % 100
+        ),
+        cure: "use pahole 1.29 or later, or set CONFIG_DEBUG_INFO_BTF=n".to_owned(),
+    })
 }
 
 fn of_flag(flag: &str) -> Vec<Hazard> {
@@ -254,7 +299,7 @@ mod tests {
     fn every_row_is_told_where_it_holds_and_only_there() {
         for row in ROWS {
             let told = |text: &str| {
-                hazards(&DotConfig::parse(text).unwrap(), false, &[])
+                hazards(&DotConfig::parse(text).unwrap(), false, &[], None)
                     .iter()
                     .any(|hazard| {
                         matches!(&hazard.cause, Cause::Symbol { symbol, .. } if symbol == row.symbol)
@@ -272,7 +317,7 @@ mod tests {
     fn certificates_of_the_identity_are_no_hazard_and_others_are() {
         let told = |path: &str, trusted| {
             let config = format!("CONFIG_SYSTEM_TRUSTED_KEYS=\"{path}\"\n");
-            hazards(&DotConfig::parse(&config).unwrap(), trusted, &[]).len()
+            hazards(&DotConfig::parse(&config).unwrap(), trusted, &[], None).len()
         };
         assert_eq!(told(trust::FILE, true), 0);
         assert_eq!(told(trust::FILE, false), 1);
@@ -282,7 +327,12 @@ mod tests {
     #[test]
     fn flags_for_this_processor_are_told_and_named_ones_are_not() {
         let told = |flag: &str| {
-            let hazards = hazards(&DotConfig::parse("").unwrap(), false, &[flag.to_owned()]);
+            let hazards = hazards(
+                &DotConfig::parse("").unwrap(),
+                false,
+                &[flag.to_owned()],
+                None,
+            );
             hazards.iter().map(Hazard::to_string).collect::<Vec<_>>()
         };
         for (flag, word) in [
@@ -309,13 +359,41 @@ mod tests {
     }
 
     #[test]
+    fn types_that_threads_write_are_told_of_a_pahole_and_a_tree_that_do_so() {
+        let script = "if [ \"${pahole_ver}\" -ge \"122\" ]; then\n\textra_paholeopt=\"-j\"\nfi\n";
+        let told = |config: &str, flags: &[&str], text| {
+            let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+            let hazards = hazards(&DotConfig::parse(config).unwrap(), false, &flags, text);
+            hazards.iter().map(Hazard::to_string).collect::<String>()
+        };
+        let of =
+            |version: u32| format!("CONFIG_DEBUG_INFO_BTF=y\nCONFIG_PAHOLE_VERSION={version}\n");
+        assert_eq!(
+            told(&of(124), &[], Some(script)),
+            "CONFIG_DEBUG_INFO_BTF=y: this tree runs pahole 1.24 with `-j`, whose threads write the types in the order in which they end"
+        );
+        for (config, flags, text) in [
+            (of(121), &[][..], Some(script)),
+            (of(129), &[], Some(script)),
+            (of(124), &[], None),
+            (of(124), &[], Some("")),
+            (of(124), &["PAHOLE_FLAGS=--btf_gen_floats"], Some(script)),
+            ("CONFIG_PAHOLE_VERSION=124\n".to_owned(), &[], Some(script)),
+            ("CONFIG_DEBUG_INFO_BTF=y\n".to_owned(), &[], Some(script)),
+        ] {
+            assert_eq!(told(&config, flags, text), "", "{config} {flags:?}");
+        }
+        assert!(!told(&of(128), &["PAHOLE_FLAGS=-j8"], None).is_empty());
+    }
+
+    #[test]
     fn a_hazard_is_written_with_what_it_comes_from() {
         let config = DotConfig::parse("CONFIG_RANDSTRUCT=y\n").unwrap();
         let flags = ["KCFLAGS=-march=native".to_owned()];
-        let json = serde_json::to_value(hazards(&config, false, &flags)).unwrap();
+        let json = serde_json::to_value(hazards(&config, false, &flags, None)).unwrap();
         assert_eq!(json[0]["symbol"], "RANDSTRUCT");
         assert_eq!(json[1]["variable"], "KCFLAGS");
         let read: Vec<Hazard> = serde_json::from_value(json).unwrap();
-        assert_eq!(read, hazards(&config, false, &flags));
+        assert_eq!(read, hazards(&config, false, &flags, None));
     }
 }

@@ -43,6 +43,7 @@ pub mod manifest;
 pub mod merge;
 pub mod minimum;
 pub mod nix;
+pub mod pahole;
 pub mod patch;
 pub mod plan;
 pub mod process;

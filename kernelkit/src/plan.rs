@@ -52,6 +52,8 @@ pub struct Facts {
     pub toolchain: Toolchain,
     /// The configuration that answers [`Facts::request`].
     pub config: DotConfig,
+    /// The tree's file with [pahole's options](crate::pahole::FILES), where the configuration asks for BTF.
+    pub pahole: Option<String>,
     /// Who resolved it.
     pub resolver: Resolver,
     /// What the configuration was asked to be.
@@ -529,7 +531,12 @@ pub fn plan(spec: &KernelSpec, facts: &Facts) -> Result<Plan, Error> {
         .iter()
         .all(|goal| kept.contains(&goal.as_str()));
     let hazards = if spec.reproducible.value {
-        hazard::hazards(&config, !facts.trust.is_empty(), &spec.make_flags)
+        hazard::hazards(
+            &config,
+            !facts.trust.is_empty(),
+            &spec.make_flags,
+            facts.pahole.as_deref(),
+        )
     } else {
         Vec::new()
     };

@@ -76,3 +76,39 @@ fn what_no_identity_covers_is_told_and_kept_out_of_the_store() {
     let stored = run(&sandbox, &["store", "list"]).stdout;
     assert_eq!(stored, "");
 }
+
+#[test]
+fn types_that_pahole_writes_in_any_order_are_told_and_not_stored() {
+    let (sandbox, tree) = tiny(
+        "fragments = [\"debug/types\"]\n\n\
+         [workspace.metadata.kernel]\nfragment-dirs = [\"fragments\"]\n",
+    );
+    let script = "if [ \"${pahole_ver}\" -ge \"122\" ]; then\n\textra_paholeopt=\"${extra_paholeopt} -j\"\nfi\n";
+    sandbox.write("tree/scripts/pahole-flags.sh", script);
+    let with = |version: u32| {
+        format!(
+            "\nconfig DEBUG_INFO_BTF\n\tbool \"BTF\"\n\tdefault y\n\nconfig PAHOLE_VERSION\n\tint\n\tdefault {version}\n"
+        )
+    };
+    let tree = tree.edit("Kconfig", |text| format!("{text}{}", with(124)));
+    // Presets leave nothing on that they do not ask for.
+    sandbox.write(
+        "project/fragments/debug/types.config",
+        "# summary: types\nCONFIG_DEBUG_INFO_BTF=y\n",
+    );
+    let hazards = || run_json(&sandbox, &["plan"], 0).message("plan")["plan"]["hazards"].clone();
+    let found = hazards();
+    assert_eq!(found[0]["symbol"], "DEBUG_INFO_BTF", "{found}");
+    let effect = found[0]["effect"].as_str().unwrap();
+    assert!(effect.contains("pahole 1.24 with `-j`"), "{effect}");
+    let built = run(&sandbox, &["build"]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    assert_eq!(run(&sandbox, &["store", "list"]).stdout, "");
+
+    // A tree that keeps threads apart, and a pahole that does.
+    sandbox.write("tree/scripts/pahole-flags.sh", &script.replace("-j", "-j1"));
+    assert_eq!(hazards(), serde_json::json!([]));
+    sandbox.write("tree/scripts/pahole-flags.sh", script);
+    let _tree = tree.edit("Kconfig", |text| text.replace("default 124", "default 129"));
+    assert_eq!(hazards(), serde_json::json!([]));
+}

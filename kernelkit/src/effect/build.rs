@@ -6,6 +6,7 @@ mod nix;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -32,6 +33,7 @@ use crate::manifest::{Backend, Dirs, Manifest, OutputKind, Record};
 use crate::merge;
 use crate::minimum::{SCRIPT, TABLE, TooOld, too_old};
 use crate::nix::kernel;
+use crate::pahole;
 use crate::patch::{Entry as PatchEntry, mail};
 use crate::plan::{self, Ccache, Facts, Plan};
 use crate::request::{self, ConfigRequest};
@@ -594,6 +596,10 @@ impl Session<'_> {
         } = resolved?;
         let place = self.build_place(spec, state, &config)?;
         let trust = certificates::read(spec, &self.spec.root)?;
+        let pahole = match config.is_enabled("DEBUG_INFO_BTF") {
+            true => pahole_options(&tree.dir),
+            false => None,
+        };
         let ccache = exec::find_on_path("ccache", &environment.path).map(|_| Ccache {
             dir: self.environment.cache_dir.join("ccache"),
             config: state.join("ccache.conf"),
@@ -604,6 +610,7 @@ impl Session<'_> {
             rule,
             toolchain,
             config,
+            pahole,
             resolver,
             request,
             trust,
@@ -1345,6 +1352,16 @@ impl Session<'_> {
 
 /// How often a kernel is built, at most, whose tree in the cache is damaged meanwhile.
 const ATTEMPTS: usize = 10;
+
+/// The text of a tree's file with pahole's options; of one that cannot be read nothing is known.
+fn pahole_options(tree: &Utf8Path) -> Option<String> {
+    let files = pahole::FILES.iter().map(|name| tree.join(name));
+    let path = files.into_iter().find(|path| path.is_file())?;
+    let mut text = Vec::new();
+    let file = std::fs::File::open(path).ok()?;
+    file.take(pahole::FILE_LENGTH).read_to_end(&mut text).ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
 
 /// In the workspace's root.
 const OWN_FILES: [&str; 6] = [
