@@ -351,3 +351,48 @@ fn two_kernels_of_one_batch_cannot_have_one_release() {
     );
     assert_eq!(run(&sandbox, &["build", "--all"]).code, 0);
 }
+
+#[test]
+fn two_kernels_that_are_planned_or_locked_together_cannot_have_one_release() {
+    let (sandbox, _tree) = committed();
+    let kernel = |name: &str, build: u32, debug: bool| {
+        format!(
+            "[workspace.metadata.kernel.kernels.{name}]\nsource = \"git+../tree#main\"\npreset = \"tiny\"\nrelease = \"{{version}}-{{build}}\"\nbuild = {build}\ndebug = {debug}\n"
+        )
+    };
+    let workspace = |kernels: [String; 2]| {
+        let text = format!("[workspace]\nmembers = []\n\n{}", kernels.concat());
+        sandbox.write("project/Cargo.toml", &text);
+    };
+    workspace([kernel("a", 1, false), kernel("b", 1, true)]);
+    for args in [
+        &["plan", "a", "b"][..],
+        &["plan", "b", "a"],
+        &["plan"],
+        &["lock"],
+    ] {
+        let said = run(&sandbox, args);
+        assert_eq!(said.code, 101, "{args:?}: {}", said.stderr);
+        for part in ["the release 6.12.117-1 is taken", "of `", "they differ in "] {
+            assert!(
+                said.stderr.contains(part),
+                "{args:?}: {part}: {}",
+                said.stderr
+            );
+        }
+        // Nothing is registered yet that could be freed.
+        assert!(!said.stderr.contains("store forget"), "{}", said.stderr);
+    }
+    assert!(!sandbox.path("project/kernel.lock").exists());
+    for name in ["a", "b"] {
+        assert_eq!(run(&sandbox, &["plan", name]).code, 0, "{name}");
+    }
+    // One identity under two names is one kernel.
+    workspace([kernel("a", 1, false), kernel("b", 1, false)]);
+    assert_eq!(run(&sandbox, &["plan", "a", "b"]).code, 0);
+    workspace([kernel("a", 1, false), kernel("b", 2, true)]);
+    for args in [&["plan", "a", "b"][..], &["lock"]] {
+        let said = run(&sandbox, args);
+        assert_eq!(said.code, 0, "{args:?}: {}", said.stderr);
+    }
+}
