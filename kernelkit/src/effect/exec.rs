@@ -22,7 +22,7 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 use super::lock;
 use crate::credentials::redact;
-use crate::limits::{Exceeded, Limit};
+use crate::limits::{self, Exceeded, Limit};
 use crate::process::Call;
 use crate::root;
 
@@ -315,6 +315,11 @@ fn tail_of(bytes: &[u8]) -> Vec<String> {
 /// carries the last lines of standard error (or output, where that is empty).
 pub fn capture(call: &Call) -> Result<Output, Error> {
     let (output, status) = capture_unchecked(call)?;
+    succeeded(call, output, status)
+}
+
+/// The output of a call that ended well, or why it did not.
+fn succeeded(call: &Call, output: Output, status: ExitStatus) -> Result<Output, Error> {
     if status.success() {
         return Ok(output);
     }
@@ -369,6 +374,21 @@ pub fn capture_bounded(
     stderr: Limit,
     time: Limit,
 ) -> Result<Output, Error> {
+    Ok(bounded(call, stdout, stderr, time)?.0)
+}
+
+/// As [`capture`], but no longer than `time`.
+pub fn capture_in(call: &Call, time: Limit) -> Result<Output, Error> {
+    let (output, status) = bounded(call, limits::INPUT, limits::INPUT, time)?;
+    succeeded(call, output, status)
+}
+
+fn bounded(
+    call: &Call,
+    stdout: Limit,
+    stderr: Limit,
+    time: Limit,
+) -> Result<(Output, ExitStatus), Error> {
     let failed = |source| Error::Output {
         call: Box::new(call.clone()),
         source,
@@ -408,21 +428,22 @@ pub fn capture_bounded(
         }
     }
     let left = deadline.saturating_duration_since(Instant::now());
-    let status = handle.wait_timeout(left).map_err(failed)?.is_some();
-    if !status {
+    let ended = handle.wait_timeout(left).map_err(failed)?;
+    let status = ended.map(|output| output.status);
+    if status.is_none() {
         signal_all(&running, Signal::KILL);
     }
     if interrupted() {
         return Err(Error::Interrupted);
     }
-    if !status {
-        return Err(Error::Slow {
+    let [stdout, stderr] = streams;
+    match status {
+        Some(status) => Ok((Output { stdout, stderr }, status)),
+        None => Err(Error::Slow {
             call: Box::new(call.clone()),
             limit: Exceeded { limit: time },
-        });
+        }),
     }
-    let [stdout, stderr] = streams;
-    Ok(Output { stdout, stderr })
 }
 
 /// Runs to the end, handing each line of output and error output (in the order

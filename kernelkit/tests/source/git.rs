@@ -1,6 +1,7 @@
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use kernelkit::effect::environment::Probing;
 use kernelkit::effect::source::worktree::{self, Laid, Layout};
 use kernelkit::effect::source::{Error, GitError, LabelHint, Looks, Verification};
 use kernelkit::source::Source;
@@ -184,6 +185,105 @@ fn a_partial_clone_fetches_what_it_lacks() {
     );
     let tree = world.prepare(&source(&clone, "v6.12.117")).unwrap();
     assert_eq!(tree.id, oracle(&dir, &["--force"]));
+}
+
+#[test]
+fn a_partial_clone_fetches_nothing_where_nothing_may_run() {
+    let mut world = World::new();
+    let dir = repository(&world);
+    git(&dir, &["config", "uploadpack.allowFilter", "true"]);
+    git(&dir, &["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    let clone = world.root.join("partial");
+    let url = format!("file://{dir}");
+    let arguments = ["clone", "--quiet", "--no-checkout", "--filter=blob:none"];
+    git(
+        &world.root,
+        &[&arguments[..], &[&url, clone.as_str()]].concat(),
+    );
+    let ran = world.root.join("ran");
+    let script = format!("touch {ran}; git-upload-pack");
+    git(&clone, &["config", "remote.origin.uploadpack", &script]);
+    world.environment.probing = Probing::Nothing;
+    let error = world.prepare(&source(&clone, "v6.12.117")).unwrap_err();
+    assert!(
+        matches!(error, Error::Git(GitError::Lacking { .. })),
+        "{error}"
+    );
+    assert!(!ran.exists());
+}
+
+#[test]
+fn nothing_that_a_repository_names_is_run() {
+    let mut world = World::new();
+    let dir = repository(&world);
+    let ran = world.root.join("ran");
+    let script = world.root.join("run.sh");
+    fs::write(
+        &script,
+        format!("#!/bin/sh\necho \"$0 $*\" >> {ran}\ncat\n"),
+    )
+    .unwrap();
+    chmod(&script, 0o755);
+    for key in [
+        "core.fsmonitor",
+        "core.sshCommand",
+        "core.pager",
+        "core.editor",
+        "core.askPass",
+        "core.gitProxy",
+        "core.alternateRefsCommand",
+        "credential.helper",
+        "diff.external",
+        "diff.x.command",
+        "diff.x.textconv",
+        "filter.x.clean",
+        "filter.x.smudge",
+        "filter.x.process",
+        "gpg.program",
+        "interactive.diffFilter",
+        "merge.x.driver",
+        "uploadpack.packObjectsHook",
+    ] {
+        git(&dir, &["config", key, script.as_str()]);
+    }
+    let included = world.root.join("included");
+    fs::write(&included, format!("[filter \"y\"]\n\tclean = {script}\n")).unwrap();
+    git(&dir, &["config", "include.path", included.as_str()]);
+    git(&dir, &["config", "core.hooksPath", "hooks"]);
+    git(&dir, &["config", "log.showSignature", "true"]);
+    for hook in [
+        "fsmonitor-watchman",
+        "post-checkout",
+        "post-index-change",
+        "pre-auto-gc",
+        "reference-transaction",
+    ] {
+        for place in ["hooks", ".git/hooks"] {
+            write(&dir, &format!("{place}/{hook}"), "");
+            fs::copy(&script, dir.join(place).join(hook)).unwrap();
+        }
+    }
+    write(
+        &dir,
+        ".gitattributes",
+        "*.c filter=x diff=x merge=x\n* filter=y\n",
+    );
+    // Files that look changed and are not, and one that is: what asks whether they differ would filter them.
+    write(&dir, "kernel/fork.c", "int fork(void)\n{\n\treturn 0;\n}\n");
+    write(&dir, "which", "other");
+    for probing in [Probing::Nothing, Probing::Run] {
+        world.environment.probing = probing;
+        let tree = world.prepare(&directory(&dir)).unwrap();
+        assert!(tree.dirty);
+        world.prepare(&source(&dir, "v6.12.117")).unwrap();
+        let url = format!("file://{dir}");
+        world.prepare(&source(&url, "v6.12.117")).unwrap();
+        let said = fs::read_to_string(&ran).unwrap_or_default();
+        assert_eq!(said, "");
+    }
+    // The traps work: git itself falls into them.
+    git(&dir, &["-c", "core.fsmonitor=", "diff", "--", "which"]);
+    assert!(ran.exists());
 }
 
 #[test]

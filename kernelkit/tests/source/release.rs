@@ -105,6 +105,46 @@ fn a_selector_resolves_downloads_and_is_served_from_the_cache() {
 }
 
 #[test]
+fn redirects_without_end_fail_at_once_with_their_addresses() {
+    let site = Site::new();
+    let url = format!("{}/{}", site.server.url, "a.tar");
+    let tarball = |url: &str| Source::Tarball {
+        location: url.to_owned(),
+        sha256: Some(Sha256::of(&site.bytes)),
+    };
+    site.server.redirect("/a.tar", "/b.tar?key=secret");
+    site.server.redirect("/b.tar", "/a.tar");
+    let error = site.world.prepare(&tarball(&url)).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("leads from address to address"), "{text}");
+    assert!(
+        text.contains("/a.tar, then ") && text.contains("/b.tar"),
+        "{text}"
+    );
+    assert!(!text.contains("secret"), "{text}");
+    // Not once more for each attempt.
+    let requests = site.server.requests();
+    assert!(requests.len() <= 12, "{requests:?}");
+    // As many as the limit are followed, and no more.
+    for (hops, arrives) in [(10, true), (11, false)] {
+        let first = format!("/{hops}-0.tar");
+        for hop in 0..hops {
+            let to = format!("/{hops}-{}.tar", hop + 1);
+            let to = if hop + 1 == hops {
+                TARBALL.to_owned()
+            } else {
+                to
+            };
+            site.server.redirect(&format!("/{hops}-{hop}.tar"), &to);
+        }
+        let url = format!("{}{first}", site.server.url);
+        let world = World::new();
+        let got = world.prepare(&tarball(&url));
+        assert_eq!(got.is_ok(), arrives, "{hops}: {:?}", got.err());
+    }
+}
+
+#[test]
 fn what_is_not_released_is_said() {
     let site = Site::new();
     let check = |selector: &str, says: &str| {

@@ -39,6 +39,32 @@ fn read(world: &World, name: &str) -> Result<Series, Error> {
     mailbox::read(name, &world.root, false, &world.context(), &mut |_| {})
 }
 
+#[test]
+fn what_nobody_mails_is_refused_before_it_is_read() {
+    let world = World::new();
+    let maildir = world.root.join("maildir/new");
+    fs::create_dir_all(&maildir).unwrap();
+    for number in 0..10_001 {
+        fs::write(maildir.join(number.to_string()), "").unwrap();
+    }
+    let large = fs::File::create(world.root.join("large")).unwrap();
+    large.set_len((256 << 20) + 1).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", world.root.join("zero")).unwrap();
+    for (name, expected) in [
+        ("maildir/new", "the number of mails exceeds 10000"),
+        ("large", "the size of the mailbox exceeds 256 MiB"),
+        ("zero", "cannot read"),
+    ] {
+        let error = read(&world, name).unwrap_err().to_string();
+        assert!(error.contains(expected), "{name}: {error}");
+    }
+    // One mail less is looked at, and holds nothing.
+    for file in ["10000", "9999", "9998"] {
+        fs::remove_file(maildir.join(file)).unwrap();
+    }
+    fs::remove_file(world.root.join("large")).unwrap();
+}
+
 fn mails(text: &str) -> Vec<String> {
     text.split("From ")
         .filter(|mail| mail.contains("\nSubject:"))

@@ -11,7 +11,9 @@ use super::{
     mirror,
 };
 use crate::credentials;
-use crate::effect::{exec, record};
+use crate::effect::environment::Probing;
+use crate::effect::{exec, fs, record};
+use crate::limits;
 use crate::process::Call;
 use crate::source::tree::{BlobId, Kind};
 use crate::source::{Sha256, Source, TreeId, is_commit};
@@ -123,6 +125,18 @@ pub enum Error {
         #[source]
         source: Box<exec::Error>,
     },
+    /// A partial clone, where nothing may be run.
+    #[error(
+        "{repository} is a partial clone and lacks {count} files of {commit}; fetching them would run what its configuration names"
+    )]
+    Lacking {
+        /// Where.
+        repository: String,
+        /// The commit.
+        commit: String,
+        /// How many.
+        count: usize,
+    },
     /// Something else where a worktree was to be.
     #[error("{path} is there, and no worktree of {repository} that cargo kernel has made")]
     NotAWorktree {
@@ -190,6 +204,10 @@ impl Error {
             Error::CutOff { .. } => {
                 Some("run it again: what was there before is intact".to_owned())
             }
+            Error::Lacking { .. } => Some(
+                "leave out `--probes`, if the repository may run its commands, or name a whole clone"
+                    .to_owned(),
+            ),
             Error::NotAWorktree { .. } => Some("remove it, or name another directory".to_owned()),
             Error::Edited { path, .. } => Some(format!(
                 "commit or stash them (`git -C {path} stash -u`); `cargo kernel tree --recreate` drops those of a kernel's own tree"
@@ -364,32 +382,63 @@ pub(super) fn caller(program: &str, context: &Context<'_>, dir: &Utf8Path) -> Ca
             call = call.env(name, value);
         }
     }
-    // Beside the command line, which every user of the machine can read (git-config(1), "Environment").
+    // A server that sends a byte a minute is left alone after a while.
+    let mut settings = vec![
+        ("http.lowSpeedLimit".to_owned(), limits::SLOWEST.to_string()),
+        (
+            "http.lowSpeedTime".to_owned(),
+            limits::SLOW_TIME.most.to_string(),
+        ),
+    ];
     let logins = environment.credentials.logins();
+    for (url, login) in &logins {
+        settings.push((
+            format!("http.{url}.extraHeader"),
+            format!("Authorization: {}", credentials::basic(login)),
+        ));
+    }
     if !logins.is_empty() {
         // A redirect would take the login to another server.
-        let last = logins.len();
-        call = call
-            .env("GIT_CONFIG_COUNT", (last + 1).to_string())
-            .env(format!("GIT_CONFIG_KEY_{last}"), "http.followRedirects")
-            .env(format!("GIT_CONFIG_VALUE_{last}"), "false");
+        settings.push(("http.followRedirects".to_owned(), "false".to_owned()));
     }
-    for (index, (url, login)) in logins.iter().enumerate() {
+    // Beside the command line, which every user of the machine can read (git-config(1), "Environment").
+    call = call.env("GIT_CONFIG_COUNT", settings.len().to_string());
+    for (index, (key, value)) in settings.into_iter().enumerate() {
         call = call
-            .env(
-                format!("GIT_CONFIG_KEY_{index}"),
-                format!("http.{url}.extraHeader"),
-            )
-            .env(
-                format!("GIT_CONFIG_VALUE_{index}"),
-                format!("Authorization: {}", credentials::basic(login)),
-            );
+            .env(format!("GIT_CONFIG_KEY_{index}"), key)
+            .env(format!("GIT_CONFIG_VALUE_{index}"), value);
+    }
+    if !runs(context) {
+        // What fetches runs what the repository's configuration names.
+        call = call.env("GIT_NO_LAZY_FETCH", "1");
     }
     // Objects that stand in for others have no say either.
     call.env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_NO_REPLACE_OBJECTS", "1")
 }
+
+/// Whether a source's own commands may run: then what a repository's configuration says may run, too.
+fn runs(context: &Context<'_>) -> bool {
+    matches!(context.environment.probing, Probing::Run)
+}
+
+/// git for a conversation with a server: ssh asks nobody anything, and gives up on a server that is silent.
+pub(super) fn remote_git(context: &Context<'_>, dir: &Utf8Path) -> Result<Call, exec::Error> {
+    let call = git(context, dir);
+    let chosen = ["GIT_SSH_COMMAND", "GIT_SSH"]
+        .iter()
+        .any(|name| context.environment.variables.contains_key(*name));
+    // An ssh that the user has chosen knows its own options.
+    if chosen || ask(&call.clone().args(["config", "--get", "core.sshCommand"]))?.is_some() {
+        return Ok(call);
+    }
+    Ok(call.env("GIT_SSH_COMMAND", SSH))
+}
+
+/// ssh_config(5): no questions, 30 s for a connection, and four unanswered probes of 15 s end it.
+const SSH: &str =
+    "ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4";
 
 /// Standard output of a call that may answer "no": `None` where it fails.
 pub(super) fn ask(call: &Call) -> Result<Option<String>, exec::Error> {
@@ -622,11 +671,11 @@ fn find_remote(
     ];
     // An annotated tag is an object of its own; what it names has this suffix (gitrevisions(7)).
     let peeled = |name: &str| format!("{name}^{{}}");
-    let call = git(context, dir)
+    let call = remote_git(context, dir)?
         .args(["ls-remote", "--quiet", "--end-of-options", url])
         .args(names.iter().map(|(name, _)| name))
         .arg(peeled(&names[0].0));
-    let output = exec::capture(&call);
+    let output = exec::capture_in(&call, limits::GIT_LIST_TIME);
     let text = output
         .map_err(|error| mirror::explain(url, reference, error))?
         .text();
@@ -789,6 +838,14 @@ pub(super) fn fetch_missing(
         .lines()
         .filter_map(|line| line.strip_prefix('?'))
         .collect();
+    if !missing.is_empty() && !runs(context) {
+        return Err(Error::Lacking {
+            repository: git_dir.to_string(),
+            commit: resolved.commit.clone(),
+            count: missing.len(),
+        }
+        .into());
+    }
     // A command line may have 2 MiB, and a name takes 41 bytes.
     for names in missing.chunks(16_384) {
         exec::capture(

@@ -84,7 +84,7 @@ pub(super) fn fetch(
         (true, true) => Some("--unshallow"),
         (true, false) => None,
     };
-    let call = git(context, mirror)
+    let call = git::remote_git(context, mirror)?
         .args(["fetch", "--quiet", "--no-tags"])
         .args(depth)
         .args([
@@ -101,8 +101,16 @@ pub(super) fn fetch(
 
 /// What a failed conversation with a server means.
 pub(super) fn explain(url: &str, reference: &str, error: exec::Error) -> SourceError {
-    let exec::Error::Failed { tail, .. } = &error else {
-        return error.into();
+    let tail = match &error {
+        exec::Error::Failed { tail, .. } => tail,
+        exec::Error::Slow { .. } => {
+            return Error::Unreachable {
+                repository: url.to_owned(),
+                source: Box::new(error),
+            }
+            .into();
+        }
+        _ => return error.into(),
     };
     let words = tail.join("\n").to_lowercase();
     let has = |signs: &[&str]| signs.iter().any(|sign| words.contains(sign));
