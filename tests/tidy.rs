@@ -264,3 +264,103 @@ fn links_in_code_are_not_links() {
     let text = "[a](b.md#c) [d](https://e) [f](#g)\n```text\n[h](i)\n```\n[j](../k)\n";
     assert_eq!(links(text), ["b.md", "../k"]);
 }
+
+/// Reads that need no limit of `kernelkit::limits`, or state it themselves: file, how many, and why.
+const RAW_READS: &[(&str, usize, &str)] = &[
+    (
+        "boot/module.rs",
+        1,
+        "up to the limit that is handed in, limits::IMAGE",
+    ),
+    ("effect/environment.rs", 1, "/proc/meminfo"),
+    ("effect/exec.rs", 1, "up to the limit that is handed in"),
+    ("effect/fs.rs", 2, "the wrapper itself"),
+    ("effect/jobserver.rs", 1, "/proc/self/fdinfo"),
+    (
+        "effect/kconfig/image.rs",
+        1,
+        "as long as the record's own header says, of a file of ours",
+    ),
+    ("effect/log.rs", 1, "/proc/version and its like"),
+    ("effect/nix/cache.rs", 1, "32 bytes of /dev/urandom"),
+    (
+        "effect/nix/daemon.rs",
+        1,
+        "a file of ours, sent piece by piece",
+    ),
+    (
+        "effect/nix/daemon/channel.rs",
+        1,
+        "what a program of the user's says as it ends",
+    ),
+    (
+        "effect/nix/nar.rs",
+        3,
+        "as long as the file was when it was looked at",
+    ),
+    ("effect/source/archive.rs", 1, "six bytes"),
+    ("effect/toolchain.rs", 2, "up to limits::SCRIPT"),
+    (
+        "kconfig/image.rs",
+        1,
+        "as long as the record's own header says, of a file of ours",
+    ),
+];
+
+/// How many reads of a text have no limit by themselves; those of its tests do not count.
+fn raw_reads(text: &str) -> usize {
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let words = [
+        "std::fs::read(",
+        "std::fs::read_to_string(",
+        "File::open(",
+        ".read_to_end(",
+        ".read_to_string(",
+        "io::read_to_string(",
+    ];
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .filter(|line| words.iter().any(|word| line.contains(word)))
+        .count()
+}
+
+#[test]
+fn what_is_read_from_outside_has_a_limit() {
+    let Some(files) = files() else { return };
+    let sources: Vec<_> = files
+        .iter()
+        .filter(|path| {
+            (path.starts_with("kernelkit/src") || path.starts_with("cargo-kernel/src"))
+                && path.extension() == Some("rs")
+                && path.file_name() != Some("tests.rs")
+                && !path.as_str().contains("/tests/")
+        })
+        .collect();
+    assert!(sources.len() > 100, "{sources:?}");
+    let mut known = 0;
+    for path in sources {
+        let relative = path.strip_prefix("kernelkit/src").unwrap_or(path);
+        let row = RAW_READS.iter().find(|(file, ..)| relative == *file);
+        known += usize::from(row.is_some());
+        let (allowed, why) = row.map_or((0, "none"), |(_, count, why)| (*count, *why));
+        assert_eq!(
+            raw_reads(&read(path)),
+            allowed,
+            "{path} reads without kernelkit::effect::fs ({why}): use `fs::input`, `fs::read` or `fs::limited`"
+        );
+    }
+    assert_eq!(known, RAW_READS.len(), "a row names a file that is gone");
+}
+
+#[test]
+fn a_raw_read_is_found() {
+    for (text, expected) in [
+        ("let a = std::fs::read(path)?;", 1),
+        ("file.read_to_end(&mut bytes)?;\nFile::open(x)", 2),
+        ("fs::read(path)?; fs::input(path)?", 0),
+        ("// std::fs::read(path)", 0),
+        ("x\n#[cfg(test)]\nstd::fs::read(path)", 0),
+    ] {
+        assert_eq!(raw_reads(text), expected, "{text}");
+    }
+}

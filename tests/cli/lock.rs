@@ -223,3 +223,62 @@ fn a_lock_of_the_earlier_format_is_upgraded_by_one_command_with_the_same_sources
     assert_eq!(version(&sandbox), "6.12.117");
     assert_eq!(run(&sandbox, &["build", "--locked"]).code, 0);
 }
+
+#[test]
+fn nothing_is_written_behind_a_link_that_leads_out() {
+    for (link, args) in [
+        ("project/kernel.lock.d", &["lock"][..]),
+        ("project/target/kernel", &["plan"]),
+        ("project/target/kernel/tiny", &["build"]),
+        ("project/target/kernel/tiny", &["clean"]),
+        ("project/target/kernel/tiny/build", &["build"]),
+        ("project/target/kernel/tiny/destdir", &["build"]),
+        ("cache/tree", &["build"]),
+        ("store/tmp", &["build"]),
+    ] {
+        let (sandbox, _tree) = from_branch();
+        let precious = sandbox.write("precious/old.config", "mine");
+        sandbox.write("precious/lock", "mine");
+        let at = sandbox.path(link);
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(sandbox.path("precious"), &at).unwrap();
+        let said = run(&sandbox, args);
+        let mut left = names(&sandbox.path("precious"));
+        left.sort();
+        assert_eq!(left, ["lock", "old.config"], "{link}: {}", said.stderr);
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "mine");
+        let lock = sandbox.path("precious/lock");
+        assert_eq!(std::fs::read_to_string(lock).unwrap(), "mine", "{link}");
+        if link != "store/tmp" && link != "project/target/kernel/tiny/destdir" {
+            let told = format!("the link [sandbox]/{link} leads out of ");
+            assert!(said.stderr.contains(&told), "{link}: {}", said.stderr);
+            assert!(
+                said.stderr
+                    .contains("hint: nothing is written or removed behind it")
+            );
+            assert_eq!(said.code, 101, "{link}");
+        }
+    }
+}
+
+#[test]
+fn a_target_directory_a_store_and_a_cache_on_another_disk_are_the_users_own() {
+    let (sandbox, _tree) = from_branch();
+    for name in ["project/target", "store", "cache"] {
+        let disk = sandbox.path("disk").join(name);
+        std::fs::create_dir_all(&disk).unwrap();
+        let _ = std::fs::remove_dir_all(sandbox.path(name));
+        std::os::unix::fs::symlink(&disk, sandbox.path(name)).unwrap();
+    }
+    for args in [&["build"][..], &["lock"], &["clean"]] {
+        let said = run(&sandbox, args);
+        assert_eq!(said.code, 0, "{args:?}: {}", said.stderr);
+    }
+}
+
+fn names(directory: &Utf8Path) -> Vec<String> {
+    let entries = directory.read_dir_utf8().unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().to_owned())
+        .collect()
+}

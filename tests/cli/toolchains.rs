@@ -242,3 +242,25 @@ fn rust_that_would_vanish_is_told_in_the_trees_own_words() {
         without.stderr
     );
 }
+
+#[test]
+fn a_configuration_needs_no_compiler_where_nothing_may_run() {
+    let (sandbox, _tree) = tiny(
+        "arch = \"x86_64\"\ncompiler = \"gone\"\n[workspace.metadata.kernel.compilers.gone]\nfamily = \"gcc\"\nprefix = \"nowhere-\"\n",
+    );
+    sandbox.write("tree/scripts/kconfig/symbol.c", "/* choice_members */\n");
+    let checked = run(&sandbox, &["config", "check", "--probes", "none"]);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    let shown = run(&sandbox, &["config", "show", "--probes", "none"]);
+    assert!(shown.stdout.contains("CONFIG_"), "{}", shown.stderr);
+    // What has an identity needs the compiler, and says so; so does what may ask it.
+    for args in [&["plan", "--probes", "none"][..], &["config", "check"]] {
+        let said = run(&sandbox, args);
+        assert_eq!(said.code, 101, "{args:?}");
+        assert!(
+            said.stderr.contains("nowhere-gcc"),
+            "{args:?}: {}",
+            said.stderr
+        );
+    }
+}

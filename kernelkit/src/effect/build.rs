@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::environment::{self, Environment};
 use super::explain::{self, Refused};
+use super::inside;
 use super::nix::program::{self, Nix};
 use super::nix::{daemon, debian_root, layer, locked, realise, shell};
 use super::run::{self, Event};
@@ -494,6 +495,11 @@ fn choose_compiler(
 impl<'a> Session<'a> {
     /// Online, and without a lock.
     pub fn new(environment: &'a Environment, spec: &'a Spec, library: &'a Library) -> Self {
+        inside::keep(&spec.target_dir.join("kernel"), &spec.target_dir);
+        inside::keep(&spec.root.join(crate::lock::DIRECTORY), &spec.root);
+        for directory in [&environment.cache_dir, &environment.store_dir] {
+            inside::keep(directory, directory);
+        }
         Session {
             environment,
             spec,
@@ -694,6 +700,8 @@ impl Session<'_> {
         facts: &Facts,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<Plan, Error> {
+        let environment = toolchain::within(self.environment, &facts.compiler);
+        toolchain::require(&facts.toolchain, &facts.compiler, &environment)?;
         let mut plan = plan::plan(spec, facts).map_err(|error| match error {
             plan::Error::Unmet { ref unmet, .. } => {
                 match self.refused(spec, facts, unmet.clone()) {

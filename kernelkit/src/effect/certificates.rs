@@ -1,10 +1,11 @@
 //! Reads the certificates that a kernel is to trust.
 
-use std::io::{self, Read as _};
+use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::fs;
+use crate::limits;
 use crate::spec::KernelSpec;
 use crate::trust::{self, FILE_LENGTH, Trust};
 
@@ -123,15 +124,11 @@ fn content(
             origin: origin(),
         });
     }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(real).map_err(unreadable)?;
-    let mut limited = file.take(FILE_LENGTH + 1);
-    limited.read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_LENGTH {
+    if metadata.len() > FILE_LENGTH {
         return Err(Error::TooLong {
             path: path.to_owned(),
             origin: origin(),
         });
     }
-    Ok(bytes)
+    fs::read_within(real, limits::CERTIFICATES).map_err(unreadable)
 }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use camino::{ReadDirUtf8, Utf8DirEntry, Utf8Path, Utf8PathBuf};
 
+use super::inside::{self, Last, LeadsOut};
 use crate::limits::{self, Exceeded, Limit};
 use crate::source::Sha256;
 
@@ -33,6 +34,9 @@ impl Error {
         let inner = self.source.get_ref();
         if inner.is_some_and(|inner| inner.is::<NotAFile>()) {
             return Some("name a regular file, or put one there".to_owned());
+        }
+        if let Some(link) = inner.and_then(|inner| inner.downcast_ref::<LeadsOut>()) {
+            return Some(link.hint());
         }
         if inner.is_some_and(|inner| inner.is::<Exceeded>()) {
             return Some("files of this kind are far smaller: is it the right one?".to_owned());
@@ -242,6 +246,7 @@ fn replace(path: &Utf8Path, bytes: &[u8], durably: bool) -> Result<(), Error> {
         .filter(|parent| !parent.as_str().is_empty())
         .unwrap_or(Utf8Path::new("."));
     create_dir_all(directory)?;
+    inside::check(path, Last::Itself).context("write", path)?;
     let write = || -> io::Result<()> {
         let mut temporary = tempfile::Builder::new()
             .prefix(".tmp-")
@@ -338,12 +343,15 @@ pub fn real_path(path: impl AsRef<Utf8Path>) -> Utf8PathBuf {
 
 /// Makes a directory and its parents.
 pub fn create_dir_all(path: impl AsRef<Utf8Path>) -> Result<(), Error> {
-    fs::create_dir_all(path.as_ref()).context("create directory", path)
+    inside::check(path.as_ref(), Last::Followed)
+        .and_then(|()| fs::create_dir_all(path.as_ref()))
+        .context("create directory", path)
 }
 
 /// Removes a tree; one that is not there is no error. Read-only directories inside are opened up.
 pub fn remove_dir_all(path: impl AsRef<Utf8Path>) -> Result<(), Error> {
     let path = path.as_ref();
+    inside::check(path, Last::Itself).context("remove", path)?;
     match fs::remove_dir_all(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -445,6 +453,7 @@ pub fn usual_modes(directory: &Utf8Path) -> Result<(), Error> {
     let set = |path: &Utf8Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).context("write", path)
     };
+    inside::check(directory, Last::Followed).context("write", directory)?;
     set(directory, 0o755)?;
     for entry in below(directory) {
         let entry = entry?;
@@ -462,6 +471,7 @@ pub fn usual_modes(directory: &Utf8Path) -> Result<(), Error> {
 
 /// Removes a file; one that is not there is no error.
 pub fn remove_file(path: impl AsRef<Utf8Path>) -> Result<(), Error> {
+    inside::check(path.as_ref(), Last::Itself).context("remove", path.as_ref())?;
     match fs::remove_file(path.as_ref()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result.context("remove", path),
@@ -470,7 +480,8 @@ pub fn remove_file(path: impl AsRef<Utf8Path>) -> Result<(), Error> {
 
 /// Copies a file's bytes and permission bits.
 pub fn copy(from: impl AsRef<Utf8Path>, to: impl AsRef<Utf8Path>) -> Result<(), Error> {
-    fs::copy(from.as_ref(), to.as_ref())
+    inside::check(to.as_ref(), Last::Followed)
+        .and_then(|()| fs::copy(from.as_ref(), to.as_ref()))
         .context("copy to", to)
         .map(drop)
 }
@@ -480,6 +491,7 @@ pub fn copy_hashing(from: impl AsRef<Utf8Path>, to: impl AsRef<Utf8Path>) -> Res
     use sha2::Digest as _;
     let (from, to) = (from.as_ref(), to.as_ref());
     let (mut source, _) = open(from).context("read", from)?;
+    inside::check(to, Last::Itself).context("write", to)?;
     let mut target = fs::File::create_new(to).context("write", to)?;
     let mut hasher = sha2::Sha256::new();
     let mut buffer = vec![0; 1 << 18];
@@ -512,7 +524,10 @@ pub fn symlink_atomic(
 
 /// Renames within one file system.
 pub fn rename(from: impl AsRef<Utf8Path>, to: impl AsRef<Utf8Path>) -> Result<(), Error> {
-    fs::rename(from.as_ref(), to.as_ref()).context("rename to", to)
+    inside::check(from.as_ref(), Last::Itself)
+        .and_then(|()| inside::check(to.as_ref(), Last::Itself))
+        .and_then(|()| fs::rename(from.as_ref(), to.as_ref()))
+        .context("rename to", to)
 }
 
 #[cfg(test)]

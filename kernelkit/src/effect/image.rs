@@ -2,7 +2,6 @@
 //!
 //! What the bytes mean is decided in [`crate::image`].
 
-use std::fs::File;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -201,7 +200,7 @@ pub(super) fn linked(
 
 /// The build id of an ELF file, of any size: only its notes are read.
 pub(super) fn build_id(path: &Utf8Path) -> Result<Option<BuildId>, Error> {
-    let cache = ReadCache::new(File::open(path).context("read", path)?);
+    let cache = ReadCache::new(fs::open(path).context("read", path)?.0);
     image::build_id(&cache).map_err(|source| Error::Elf {
         path: path.to_owned(),
         source,
@@ -263,7 +262,7 @@ fn check_modules(directory: &Utf8Path, expected: &str) -> Result<(), Error> {
 
 fn module_release(path: &Utf8Path) -> Result<String, Error> {
     let release = if module::unpacked(path.as_str()) == path.as_str() {
-        let cache = ReadCache::new(File::open(path).context("read", path)?);
+        let cache = ReadCache::new(fs::open(path).context("read", path)?.0);
         image::module_release(&cache)
     } else {
         let bytes =

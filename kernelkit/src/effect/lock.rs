@@ -19,6 +19,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::fs::{self, Context as _, Error};
+use super::inside::{self, Last};
 
 /// How long to wait before trying again. A blocking `flock` would not notice Ctrl-C: signal
 /// handlers restart it.
@@ -187,6 +188,7 @@ fn open(path: &Utf8Path) -> Result<File, Error> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
+    inside::check(path, Last::Followed).context("open", path)?;
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -205,7 +207,7 @@ fn claim(mut file: File, purpose: &str) -> std::io::Result<Lock> {
 
 /// Who has the lock at `path`, in the holder's own words.
 pub fn holder(path: &Utf8Path) -> String {
-    match std::fs::read_to_string(path) {
+    match fs::read_to_string(path) {
         Ok(text) if !text.trim().is_empty() => text.trim().to_owned(),
         _ => "another process".to_owned(),
     }

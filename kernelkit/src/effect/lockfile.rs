@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::fs;
+use super::{fs, inside};
 use crate::lock::{
     Change, DIRECTORY, Error as LockError, FILE, Kernel, Lock, LockedTrust, config_path,
     mailed_path,
@@ -82,6 +82,7 @@ pub fn write(
     trusted: &[(LockedTrust, String)],
 ) -> Result<(), Error> {
     let directory = root.join(DIRECTORY);
+    inside::keep(&directory, root);
     fs::create_dir_all(&directory)?;
     for (kernel, text) in configs {
         fs::write_durable(root.join(config_path(kernel)), text.as_bytes())?;

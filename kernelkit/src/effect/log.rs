@@ -9,6 +9,7 @@ use std::time::Instant;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::fs::{self, Context as _, Error};
+use super::inside::{self, Last};
 use crate::make::Counts;
 use crate::report::Phase;
 
@@ -80,6 +81,7 @@ impl RunLog {
     /// Opens the log of a stage; a stage may have several calls.
     pub fn open(&self, stage: &str) -> Result<(Utf8PathBuf, LineWriter<File>), Error> {
         let path = self.dir.join(format!("{stage}.log"));
+        inside::check(&path, Last::Followed).context("write", &path)?;
         let file = std::fs::OpenOptions::new()
             .create(true)
             .append(true)

@@ -19,6 +19,7 @@ pub mod explain;
 pub mod fs;
 pub mod image;
 pub mod index;
+pub mod inside;
 pub mod isolation;
 pub mod jobserver;
 pub mod kconfig;

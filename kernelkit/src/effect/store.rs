@@ -24,6 +24,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::fs::{self, Context as _};
+use super::inside;
 use crate::identity::Identity;
 use crate::manifest::Manifest;
 use crate::store::{
@@ -146,7 +147,9 @@ impl HostStore {
     /// The store below `root`, such as
     /// [`Environment::store_dir`](super::environment::Environment::store_dir).
     pub fn new(root: impl Into<Utf8PathBuf>) -> Self {
-        HostStore { root: root.into() }
+        let root = root.into();
+        inside::keep(&root, &root);
+        HostStore { root }
     }
 
     /// Where it lies.

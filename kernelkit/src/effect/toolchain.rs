@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use super::environment::Environment;
+use super::environment::{Environment, Probing};
 use super::fs::{self, Context as _};
 use super::{exec, record};
 use crate::arch::{Arch, UnknownArch};
@@ -107,7 +107,13 @@ pub fn detect(
     cache: &Utf8Path,
 ) -> Result<Toolchain, Error> {
     let compiler = named.family;
-    let found = look_up(arch, named, environment)?;
+    let found = match look_up(arch, named, environment) {
+        // Where no command of the source runs, its Kconfig asks the compiler nothing.
+        Err(Error::Missing { .. }) if !matches!(environment.probing, Probing::Run) => {
+            return Ok(absent(arch, named));
+        }
+        found => found?,
+    };
     let root = environment.root.as_ref().map(|root| root.dir());
     let elsewhere = root.or(environment.unwrapped.as_deref());
     let place = elsewhere.map_or(String::new(), |place| {
@@ -141,6 +147,33 @@ pub fn detect(
     // Without the record the next run looks again; that is no reason to fail this one.
     let _ = record::write(&record_path, SCHEMA, &record);
     Ok(record.toolchain)
+}
+
+/// A toolchain without a program: enough for a configuration, and for nothing else ([`require`]).
+fn absent(arch: Arch, named: &NamedCompiler) -> Toolchain {
+    Toolchain {
+        arch,
+        compiler: named.family,
+        prefix: named.prefix.clone().unwrap_or_default(),
+        suffix: named.suffix.clone(),
+        cc_version_text: String::new(),
+        tools: Vec::new(),
+    }
+}
+
+/// Refuses a toolchain that was not there when it was looked for: what it builds has no identity.
+///
+/// # Errors
+/// As [`detect`], where commands of the source may run.
+pub(super) fn require(
+    toolchain: &Toolchain,
+    named: &NamedCompiler,
+    environment: &Environment,
+) -> Result<(), Error> {
+    match toolchain.tool(Role::Cc) {
+        Some(_) => Ok(()),
+        None => look_up(toolchain.arch, named, environment).map(drop),
+    }
 }
 
 /// The environment with a compiler's own directory before all others.
@@ -798,7 +831,7 @@ fn is_content(path: &Utf8Path) -> bool {
 
 /// The text of a short file that a script reads, from its second line on as scripts are read; `None` for programs.
 fn settings(path: &Utf8Path) -> Result<Option<String>, Error> {
-    let file = std::fs::File::open(path).context("read", path)?;
+    let (file, _) = fs::open(path).context("read", path)?;
     let mut text = Vec::new();
     file.take(SCRIPT_LIMIT)
         .read_to_end(&mut text)
@@ -811,7 +844,7 @@ fn settings(path: &Utf8Path) -> Result<Option<String>, Error> {
 
 /// The text of a script; `None` for any other file.
 fn script(path: &Utf8Path) -> Result<Option<String>, Error> {
-    let mut file = std::fs::File::open(path).context("read", path)?;
+    let (mut file, _) = fs::open(path).context("read", path)?;
     let mut start = [0; 2];
     let is_script = match file.read_exact(&mut start) {
         Ok(()) => &start == b"#!",

@@ -5,7 +5,6 @@
 //! inode, size and times, as git's index does it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, SystemTime};
@@ -150,7 +149,7 @@ fn metadata(path: &Utf8Path) -> std::io::Result<Option<std::fs::Metadata>> {
 
 /// The model in the file, if it is what a load would give.
 fn kept(path: &Utf8Path, question: &Question<'_>, prober: &mut Prober) -> Option<Kconfig> {
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path).ok()?);
+    let mut file = BufReader::with_capacity(1 << 16, fs::open(path).ok()?.0);
     let mut header = [0; HEADER.len()];
     file.read_exact(&mut header).ok()?;
     let mut sum = [0; 4];
@@ -197,7 +196,7 @@ fn read_again(question: &Question<'_>, names: &[&str]) -> crate::kconfig::ReadFi
         let name = Utf8Path::new(&names[file as usize]);
         let reader = TreeReader::new(&directory);
         let inside = crate::kconfig::Reader::read(&reader, name).ok();
-        let below = || std::fs::read(tree.as_ref()?.join(name)).ok();
+        let below = || fs::input(tree.as_ref()?.join(name)).ok();
         // Its help texts are empty if it went just now.
         inside.or_else(below).unwrap_or_default()
     })

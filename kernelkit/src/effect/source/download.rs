@@ -21,6 +21,7 @@ use crate::credentials;
 use crate::effect::environment::Environment;
 use crate::effect::exec;
 use crate::effect::fs::{self, Context as _};
+use crate::effect::inside::{self, Last};
 use crate::limits::{self, Exceeded, Limit};
 use crate::source::Sha256;
 
@@ -374,6 +375,7 @@ fn transfer(
         url: url.to_owned(),
         validator,
     };
+    inside::check(part, Last::Followed).context("write", part)?;
     let mut out = OpenOptions::new()
         .create(true)
         .append(true)

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::credentials;
 use crate::effect::environment::Probing;
-use crate::effect::{exec, fs, record};
+use crate::effect::{exec, record};
 use crate::limits;
 use crate::process::Call;
 use crate::source::tree::{BlobId, Kind};
