@@ -926,7 +926,9 @@ mod tests {
                 .map(|at| file(&format!("linux/{at}"), 1))
                 .collect()
         };
-        let rows: Vec<(&str, Vec<Vec<u8>>, Option<Limit>)> = vec![
+        /// What it is, the members, and the limit that they break.
+        type Row = (&'static str, Vec<Vec<u8>>, Option<Limit>);
+        let rows: Vec<Row> = vec![
             ("members", files(5), None),
             ("one member more", files(6), Some(SMALL.members)),
             ("a member", vec![file("linux/a", 3000)], None),
@@ -977,7 +979,7 @@ mod tests {
             ),
             // What is claimed is not there: it is refused all the same, and nothing of that size is made.
             (
-                "a name of 1 TiB",
+                "a name of 4 GiB",
                 vec![member(b'L', "long", 1 << 32, &[b'a'; 9000])],
                 Some(SMALL.header),
             ),
