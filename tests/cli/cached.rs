@@ -134,21 +134,26 @@ fn records(sandbox: &Sandbox) -> Vec<Utf8PathBuf> {
     records
 }
 
+/// What becomes of a file's bytes; `None` where it is removed.
+type Damage = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// Another digit in the record's id, or somewhere.
+fn digit(from: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(from);
+    let at = text.find("\"id\": \"").map_or(from.len() / 3, |at| at + 7);
+    let mut bytes = from.to_vec();
+    bytes[at] = if bytes[at] == b'1' { b'2' } else { b'1' };
+    bytes
+}
+
 #[test]
 fn a_record_that_is_damaged_changes_nothing_and_blocks_nothing() {
     let sandbox = packed("");
     build(&sandbox, "first", None);
     let expected = images(&sandbox.path("project"));
-    let digit = |from: &[u8]| {
-        let text = String::from_utf8_lossy(from);
-        let at = text.find("\"id\": \"").map_or(from.len() / 3, |at| at + 7);
-        let mut bytes = from.to_vec();
-        bytes[at] = if bytes[at] == b'1' { b'2' } else { b'1' };
-        bytes
-    };
-    let damages: [(&str, &dyn Fn(&[u8]) -> Option<Vec<u8>>); 5] = [
-        ("a digit", &|from| Some(digit(from))),
-        ("two bytes in the middle", &|from| {
+    let damages: [(&str, Damage); 5] = [
+        ("a digit", |from| Some(digit(from))),
+        ("two bytes in the middle", |from| {
             let mut bytes = from.to_vec();
             let half = bytes.len() / 2;
             bytes[half..]
@@ -157,9 +162,9 @@ fn a_record_that_is_damaged_changes_nothing_and_blocks_nothing() {
                 .for_each(|byte| *byte = 0xff);
             Some(bytes)
         }),
-        ("cut off", &|from| Some(from[..from.len() / 2].to_vec())),
-        ("empty", &|_| Some(Vec::new())),
-        ("gone", &|_| None),
+        ("cut off", |from| Some(from[..from.len() / 2].to_vec())),
+        ("empty", |_| Some(Vec::new())),
+        ("gone", |_| None),
     ];
     for (name, damage) in damages {
         let hurt = |paths: &[Utf8PathBuf]| {

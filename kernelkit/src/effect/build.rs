@@ -860,14 +860,18 @@ impl Session<'_> {
         spec: &KernelSpec,
         notify: &mut dyn FnMut(Notice<'_>),
     ) -> Result<(Outcome, Manifest), Error> {
-        for _ in 1..ATTEMPTS {
+        let (mut looks, mut attempts) = (1, 1);
+        while looks < LOOKS && attempts < ATTEMPTS {
             match self.build_once(spec, notify) {
                 // Nothing was made of it. It is unpacked again, which says why.
-                Err(Error::Source(sources::Error::Changed { .. })) => {}
+                Err(Error::Source(sources::Error::Changed { .. })) => looks += 1,
                 // What was made of it is gone, and the tree is looked at again and unpacked where that is needed.
-                Err(error) if error.is_of_a_shared_tree() => notify(Notice::Warning(format!(
-                    "{error}: what was made of it is compiled again"
-                ))),
+                Err(error) if error.is_of_a_shared_tree() => {
+                    attempts += 1;
+                    notify(Notice::Warning(format!(
+                        "{error}: what was made of it is compiled again"
+                    )));
+                }
                 built => return built,
             }
         }
@@ -1357,6 +1361,9 @@ impl Session<'_> {
         Ok(tree)
     }
 }
+
+/// How often a tree in the cache is unpacked again, at most, before a kernel is built from it.
+const LOOKS: usize = 100;
 
 /// How often a kernel is built, at most, whose tree in the cache is damaged meanwhile.
 const ATTEMPTS: usize = 10;

@@ -445,8 +445,8 @@ impl Held {
         }
         let is_there = |dir: &Utf8Path| std::fs::metadata(dir).ok().map(|it| (it.dev(), it.ino()));
         if is_there(&taken) != is_there(&self.dir) {
-            // Another tree was put there, and read from since.
-            whole(&self.dir, self.id)?;
+            // Another tree was put there, maybe more than one, and read from since: no file counts as the one it was.
+            return whole(&self.dir, self.id);
         }
         Ok(files)
     }
