@@ -702,6 +702,13 @@ impl<'a> Run<'a> {
             contents::forget(dirs)?;
             return Ok(None);
         };
+        // Written to between the look at it and now.
+        if !self.plan.volatile && now.tree_id() != self.plan.record.identity.source {
+            return Err(Error::Source(source::Error::Changed {
+                dir: dirs.source.clone(),
+                what: "it was written to as the build began".to_owned(),
+            }));
+        }
         if let Some(record) = contents::read(dirs)? {
             let changes = contents::changed(&record, &now);
             if record.state() == State::Building && !changes.is_empty() {
