@@ -274,7 +274,7 @@ const RAW_READS: &[(&str, usize, &str)] = &[
     ),
     ("effect/environment.rs", 1, "/proc/meminfo"),
     ("effect/exec.rs", 1, "up to the limit that is handed in"),
-    ("effect/fs.rs", 2, "the wrapper itself"),
+    ("effect/fs.rs", 4, "the wrapper itself"),
     ("effect/jobserver.rs", 1, "/proc/self/fdinfo"),
     (
         "effect/kconfig/image.rs",
@@ -297,6 +297,11 @@ const RAW_READS: &[(&str, usize, &str)] = &[
         "effect/nix/nar.rs",
         3,
         "as long as the file was when it was looked at",
+    ),
+    (
+        "effect/places.rs",
+        1,
+        "the kernel's table of mounts, which is waited for",
     ),
     ("effect/source/archive.rs", 1, "six bytes"),
     ("effect/toolchain.rs", 2, "up to limits::SCRIPT"),

@@ -113,7 +113,7 @@ pub const MAILBOX: Limit = Limit::bytes("the size of the mailbox", 256 << 20);
 pub const MAILS: Limit = Limit::count("the number of mails", 10_000);
 /// The file of certificates that a kernel is to trust.
 pub const CERTIFICATES: Limit = Limit::bytes("the size of the file of certificates", 1 << 20);
-/// A script that stands before a compiler.
+/// A script that stands before a compiler, or in a source, and is read for what it says.
 pub const SCRIPT: Limit = Limit::bytes("the size of the script", 256 << 10);
 /// Files that one glob pattern names.
 pub const MATCHES: Limit = Limit::count("the number of files that the pattern matches", 10_000);

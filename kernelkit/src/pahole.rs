@@ -14,9 +14,6 @@ pub const FILES: [&str; 3] = [
     "scripts/link-vmlinux.sh",
 ];
 
-/// A file with options is read up to this length, in bytes.
-pub const FILE_LENGTH: u64 = 1 << 18;
-
 /// The first version whose output is always the same, as `CONFIG_PAHOLE_VERSION` has it.
 pub const SETTLED: u32 = 129;
 

@@ -6,7 +6,6 @@ mod nix;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -29,6 +28,7 @@ use super::{
 use crate::arch::Arch;
 use crate::backend;
 use crate::fragment::{self, Library};
+use crate::limits;
 use crate::lock::{self, Change, Lock};
 use crate::manifest::{Backend, Dirs, Manifest, OutputKind, Record};
 use crate::merge;
@@ -1372,9 +1372,7 @@ const ATTEMPTS: usize = 10;
 fn pahole_options(tree: &Utf8Path) -> Option<String> {
     let files = pahole::FILES.iter().map(|name| tree.join(name));
     let path = files.into_iter().find(|path| path.is_file())?;
-    let mut text = Vec::new();
-    let file = std::fs::File::open(path).ok()?;
-    file.take(pahole::FILE_LENGTH).read_to_end(&mut text).ok()?;
+    let text = fs::read_within(&path, limits::SCRIPT).ok()?;
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 

@@ -203,7 +203,7 @@ impl Mounts {
         let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(std::io::Error::from);
         let stop = stop.context("watch", MOUNTS)?;
         let stopped = stop.try_clone().context("watch", MOUNTS)?;
-        let mut before = points(&std::fs::read_to_string(MOUNTS).context("read", MOUNTS)?);
+        let mut before = points(&fs::read_to_string(MOUNTS)?);
         let thread = std::thread::spawn(move || {
             let mut seen = BTreeSet::new();
             loop {
@@ -213,7 +213,7 @@ impl Mounts {
                 ];
                 let result = poll(&mut fds, None);
                 let is_over = !fds[1].revents().is_empty();
-                if let Ok(text) = std::fs::read_to_string(MOUNTS) {
+                if let Ok(text) = fs::read_to_string(MOUNTS) {
                     let now = points(&text);
                     seen.extend(before.symmetric_difference(&now).map(|one| one.1.clone()));
                     before = now;
