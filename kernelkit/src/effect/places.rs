@@ -32,9 +32,9 @@ pub(super) struct Places {
     directories: BTreeMap<Utf8PathBuf, Place>,
 }
 
-/// Device, inode, and the time of the inode's last change in seconds and nanoseconds.
+/// Device, inode, the time of the inode's last change in seconds and nanoseconds, and how many names it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Place(u64, u64, i64, i64);
+struct Place(u64, u64, i64, i64, u64);
 
 impl Place {
     fn of(path: &Utf8Path) -> Option<Self> {
@@ -44,11 +44,25 @@ impl Place {
             metadata.ino(),
             metadata.ctime(),
             metadata.ctime_nsec(),
+            metadata.nlink(),
         ))
     }
 
-    fn is_same_directory(&self, other: &Place) -> bool {
+    fn is_same_inode(&self, other: &Place) -> bool {
         (self.0, self.1) == (other.0, other.1)
+    }
+
+    /// Whether nothing happened to a file but that it got another name, or lost one. `perf record` and
+    /// `nix-store --optimise` give names to programs, and the time of the inode changes.
+    fn is_same_file(&self, other: &Place) -> bool {
+        self == other || self.is_same_inode(other) && self.4 != other.4
+    }
+}
+
+fn is_same(one: &Option<Place>, other: &Option<Place>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.is_same_file(other),
+        _ => one == other,
     }
 }
 
@@ -120,7 +134,11 @@ impl Places {
     pub(super) fn moved(&self, now: &Places, dirs: &Dirs) -> BTreeSet<Moved> {
         let mut moved = BTreeSet::new();
         for (path, place) in &self.programs {
-            if now.programs.get(path).is_some_and(|now| now != place) {
+            if now
+                .programs
+                .get(path)
+                .is_some_and(|now| !is_same(place, now))
+            {
                 moved.insert(Moved::Program(path.clone()));
             }
         }
@@ -136,7 +154,7 @@ impl Places {
                 continue;
             };
             // A file that comes or goes changes its directory; one that is renamed changes its parent, too.
-            let is_moved = !before.is_same_directory(after)
+            let is_moved = !before.is_same_inode(after)
                 || has_changed(path) && path.parent().is_some_and(has_changed);
             if !is_moved || last.is_some_and(|last| path.starts_with(last)) {
                 continue;
@@ -175,7 +193,12 @@ impl Places {
 
     /// Whether every program of these is the file it was.
     pub(super) fn same_programs(&self, now: &Places) -> bool {
-        self.programs == now.programs
+        let same = |(path, place)| {
+            now.programs
+                .get(path)
+                .is_some_and(|now| is_same(place, now))
+        };
+        self.programs.len() == now.programs.len() && self.programs.iter().all(same)
     }
 
     /// The paths whose mounts matter.
@@ -429,6 +452,10 @@ mod tests {
             });
             assert_eq!(moved, [Moved::Program(path)]);
         }
+        let more = tree.moved(|tree| {
+            std::fs::hard_link(tree.path("bin/gcc-12"), tree.path("bin/perf")).unwrap();
+        });
+        assert_eq!(more, []);
     }
 
     #[test]

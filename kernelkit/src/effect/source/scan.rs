@@ -63,6 +63,10 @@ pub(super) trait Selection {
     /// Names whatever decides, so that an equal name means an equal answer for the
     /// same set of paths. `walked` has the stamps of every file.
     fn name(&self, walked: &Snapshot) -> Result<[u8; 32], super::Error>;
+    /// Whether every file counts, whatever the tree holds.
+    fn takes_all(&self) -> bool {
+        false
+    }
     /// The paths that count; `None` means all.
     fn select(&self) -> Result<Option<HashSet<Vec<u8>>>, super::Error>;
     /// Which of these paths count.
@@ -73,6 +77,9 @@ pub(super) trait Selection {
 pub(super) struct Everything;
 
 impl Selection for Everything {
+    fn takes_all(&self) -> bool {
+        true
+    }
     fn name(&self, _: &Snapshot) -> Result<[u8; 32], super::Error> {
         Ok([0; 32])
     }
@@ -124,7 +131,11 @@ pub(super) fn scan(
     }
     let links = links::follow(root, &mut snapshot, selection)?;
     snapshot.selection = selection.name(&snapshot)?;
-    let inner = links::within(root, &snapshot);
+    // Where every file counts, those that links lead to do, too.
+    let inner = match selection.takes_all() {
+        true => Vec::new(),
+        false => links::within(root, &snapshot),
+    };
     if !links.is_empty() || !inner.is_empty() {
         let mut hasher = Sha256::new();
         hasher.update(snapshot.selection);
