@@ -171,7 +171,7 @@ struct Project<'a> {
 
 const KERNELS: [&str; 2] = ["tiny", "tiny-arm64"];
 
-/// Of the second of them: a release without a digest, and a certificate.
+/// A release without a digest, and a certificate.
 const TEMPLATE_AND_TRUST: &str = "release = \"{version}-{build}.{dist}\"\nbuild = 1000\ndist = \"el8\"\n\
                                   fragments = [\"core/modules\"]\nsign.trust = [\"certs/ours.pem\"]\n";
 
@@ -604,13 +604,23 @@ fn backends(project: &Project<'_>) {
 
 #[test]
 fn the_shell_is_asked_for_once_and_again_when_the_flake_changes() {
-    let sandbox = Sandbox::with_kernels(
-        "[workspace.metadata.kernel.kernels.tiny]\nsource = \"../tree\"\npreset = \"tiny\"\n",
-    );
+    let table = |name| {
+        format!(
+            "[workspace.metadata.kernel.kernels.{name}]\nsource = \"../tree\"\npreset = \"tiny\"\n"
+        )
+    };
+    let sandbox = Sandbox::with_kernels(&format!(
+        "{}{}{TEMPLATE_AND_TRUST}",
+        table("tiny"),
+        table("certified")
+    ));
     if Nix::new(&sandbox).is_none() {
         return;
     }
     StandIn::new(&sandbox, "tree");
+    let certificate = std::fs::read(root().join("tests/fixtures/certificates/one.pem"));
+    let certificate = String::from_utf8(certificate.unwrap()).unwrap();
+    sandbox.write("project/certs/ours.pem", &certificate);
     let flake = |path: &str| {
         let text = format!(
             "{{ outputs = {{ self }}: let shell = derivation {{ name = \"shell\"; system = \"x86_64-linux\"; \
@@ -647,24 +657,35 @@ fn the_shell_is_asked_for_once_and_again_when_the_flake_changes() {
             .count()
     };
     flake("/usr/bin:/bin");
-    let shell = build(&["--shell", "--no-reuse"]);
+    let shell = build(&["tiny", "--shell", "--no-reuse"]);
     assert_eq!(shell["backend"], "shell");
     assert_eq!(asked(), 1);
-    build(&["--shell"]);
+    build(&["tiny", "--shell"]);
     assert_eq!(asked(), 1);
     flake("/bin:/usr/bin");
-    build(&["--shell"]);
+    build(&["tiny", "--shell"]);
     assert_eq!(asked(), 2);
-    let host = build(&["--no-reuse"]);
+    let host = build(&["tiny", "--no-reuse"]);
     assert_eq!(host["backend"], "host");
     // A toolchain of nixpkgs is used outside of the sandbox as in it: the kernel's compiler is the
     // one that the derivation names, and the build's own is the wrapped one.
-    let nixpkgs = build(&["--toolchain", "nixpkgs", "--no-reuse"]);
+    let nixpkgs = build(&["tiny", "--toolchain", "nixpkgs", "--no-reuse"]);
     let variables = nixpkgs["toolchain"]["variables"].as_array().unwrap();
     assert!(variables.contains(&"HOSTCC=cc".into()), "{nixpkgs}");
     for key in ["identity", "outputs"] {
         assert_eq!(host[key], shell[key], "{key}");
         assert_eq!(host[key], nixpkgs[key], "{key}");
+    }
+    // So it is with a release by a template and a certificate.
+    let [shell, host] = [&["--shell"][..], &[]]
+        .map(|backend| build(&[&["certified", "--unstored"], backend].concat()));
+    assert_eq!(shell["release"], "6.12.117-1000.el8");
+    assert_eq!(
+        (&shell["backend"], &host["backend"]),
+        (&"shell".into(), &"host".into())
+    );
+    for key in ["release", "identity", "outputs"] {
+        assert_eq!(host[key], shell[key], "{key}");
     }
 }
 
