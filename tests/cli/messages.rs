@@ -47,7 +47,11 @@ fn every_reason_is_documented_and_seen() {
     let free = ["store", "forget", "--release", "6.12.117"];
     seen.extend(reasons(&run_json(&sandbox, &free, 0)));
     let tree = tree.edit("lib/string.c", |text| format!("{text}int one;\n"));
-    seen.extend(reasons(&run_json(&sandbox, &["build"], 0)));
+    seen.extend(reasons(&run_json(
+        &sandbox,
+        &["build", "--label", "other"],
+        0,
+    )));
     for (args, code) in [
         (&["list"][..], 0),
         (&["matrix"], 0),
