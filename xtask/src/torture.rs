@@ -184,19 +184,6 @@ struct Lab {
     started: usize,
 }
 
-/// A minute of it.
-pub(crate) fn sample(workspace: &Workspace) -> Result {
-    let args = Args {
-        tree: None,
-        steps: 60,
-        states: 4,
-        minutes: None,
-        seed: 1,
-        keep: false,
-    };
-    run(&args, workspace)
-}
-
 /// Runs it.
 pub(crate) fn run(args: &Args, workspace: &Workspace) -> Result {
     exec::stream(

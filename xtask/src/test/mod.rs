@@ -14,7 +14,7 @@ use kernelkit::effect::exec;
 use kernelkit::process::Call;
 
 use crate::workspace::Workspace;
-use crate::{Result, describe, generated, oracle, stopwatch, torture};
+use crate::{Result, describe, generated, oracle, stopwatch};
 pub(crate) use packages::PACKAGES;
 use tally::Tally;
 
@@ -128,12 +128,6 @@ pub(crate) const STEPS: &[Step] = &[
         about: "kernelkit-conf against the kernel trees' own conf, a sample",
         setup: false,
         run: |session| oracle::sample(&session.workspace),
-    },
-    Step {
-        name: "torture",
-        about: "kernels stay right while everything around their builds is changed, 60 steps on the stand-in tree",
-        setup: false,
-        run: |session| torture::sample(&session.workspace),
     },
 ];
 
