@@ -151,13 +151,9 @@ fn neighbours(dirs: &Dirs, objects: Sha256) -> impl Iterator<Item = (String, Dir
 /// Whether a kernel has these objects on disk.
 fn has(dirs: &Dirs, objects: Sha256) -> bool {
     // A link goes to a place in memory.
-    is_directory(&dirs.build)
+    fs::is_directory(&dirs.build)
         && fs::read(dirs.beside_build(OBJECTS))
             .is_ok_and(|bytes| bytes == objects.to_string().as_bytes())
-}
-
-pub(super) fn is_directory(path: &Utf8Path) -> bool {
-    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// The symbols that two configurations set differently, but for `CONFIG_LOCALVERSION`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::fs;
 use super::kconfig::Probes;
 use super::kconfig::probe::Record;
 
@@ -206,6 +207,11 @@ pub fn sibling(program: &str) -> Option<Utf8PathBuf> {
     let own = Utf8PathBuf::from_path_buf(std::env::current_exe().ok()?).ok()?;
     let path = own.parent()?.join(program);
     path.is_file().then_some(path)
+}
+
+/// Names the time from one start of the machine to the next (random(4), `boot_id`); empty where nothing does.
+pub(super) fn boot() -> Vec<u8> {
+    fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
 /// Now.

@@ -522,6 +522,11 @@ pub fn symlink_atomic(
     rename(&temporary, link)
 }
 
+/// Whether a directory is there, and no link to one.
+pub(super) fn is_directory(path: &Utf8Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
 /// Renames within one file system.
 pub fn rename(from: impl AsRef<Utf8Path>, to: impl AsRef<Utf8Path>) -> Result<(), Error> {
     inside::check(from.as_ref(), Last::Itself)

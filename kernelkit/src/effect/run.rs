@@ -19,7 +19,7 @@ use super::lock::{self, Lock};
 use super::log::RunLog;
 use super::places::{Mounts, Moved, Places};
 use super::stage::Output as StageOutput;
-use super::{borrow, exec, image, source};
+use super::{borrow, environment, exec, image, source};
 use crate::make::{self, Counts};
 use crate::manifest::{Dirs, Manifest, Mismatch, Observed, Output, Record, Statistics};
 use crate::plan::{Plan, Step, staging};
@@ -349,7 +349,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self, Error> {
         let dirs = &plan.record.dirs;
         fs::remove_file(dirs.manifest())?;
-        let mut log = RunLog::create(&dirs.logs(), &super::environment::now())?;
+        let mut log = RunLog::create(&dirs.logs(), &environment::now())?;
         log.line(&format!(
             "cargo kernel {} {does} {} for {}",
             plan.record.kernelkit, plan.record.release, plan.record.arch
@@ -381,7 +381,7 @@ impl<'a> Run<'a> {
         fs::remove_dir_all(borrow::unfinished(dirs))?;
         self.drop_what_make_would_miss()?;
         let unfinished = fs::read_optional(dirs.beside_build(UNFINISHED))?;
-        if unfinished.is_some_and(|of| of != boot().as_bytes()) {
+        if unfinished.is_some_and(|of| of != environment::boot()) {
             self.begin_afresh("the machine stopped while it compiled here")?;
         }
         drop_unfinished(dirs)?;
@@ -409,8 +409,8 @@ impl<'a> Run<'a> {
         let before = self.begin_source(inputs.covered)?;
         let places = self.begin_places(&inputs, before.as_ref())?;
         let objects_of = self.borrow()?;
-        let devtools = self.compile_until_nothing_changes(&mut inputs, before, places, &staging)?;
-        let covered = (inputs.covered)()?;
+        let (devtools, covered) =
+            self.compile_until_nothing_changes(&mut inputs, before, places, &staging)?;
         if let Some(covered) = &covered {
             let uncovered = dependencies::uncovered(dirs, covered)?;
             if !uncovered.is_empty() {
@@ -478,14 +478,15 @@ impl<'a> Run<'a> {
     }
 
     /// Carries the plan's steps out, again for as long as a source that its user edits changes meanwhile. `before` has
-    /// the files of the source, where they are known.
+    /// the files of the source, where they are known; what comes back are the developer files, and the files of the source
+    /// that were compiled: of a later look nobody knows whether make has read them.
     fn compile_until_nothing_changes(
         &mut self,
         inputs: &mut Inputs<'_>,
         mut before: Option<Snapshot>,
         mut places: Places,
         staging: &Utf8Path,
-    ) -> Result<Vec<Utf8PathBuf>, Error> {
+    ) -> Result<(Vec<Utf8PathBuf>, Option<Snapshot>), Error> {
         let plan = self.plan;
         let dirs = &plan.record.dirs;
         // Twice is enough for who saves a file while it is compiled; more is somebody who keeps on writing.
@@ -524,7 +525,7 @@ impl<'a> Run<'a> {
                 return Err(failed(failure, change));
             }
             let (seen, after) = match (before, (inputs.covered)()) {
-                (None, _) => return ended(devtools, failure),
+                (None, _) => return ended((devtools, None), failure),
                 (Some(seen), Ok(after)) => (seen, after.unwrap_or_default()),
                 (Some(_), Err(change)) => {
                     self.distrust_ccache()?;
@@ -533,7 +534,7 @@ impl<'a> Run<'a> {
             };
             let touched = contents::touched(&seen, &after);
             if touched.is_empty() && moved.is_empty() {
-                return ended(devtools, failure);
+                return ended((devtools, Some(after)), failure);
             }
             self.distrust_ccache()?;
             let file = touched.first().unwrap_or(&dirs.source).to_owned();
@@ -543,7 +544,7 @@ impl<'a> Run<'a> {
                 // What is left is of the content that the tree had at first.
                 contents::write(dirs, State::Finished, &seen)?;
                 if !is_used && failure.is_none() {
-                    return Ok(devtools);
+                    return Ok((devtools, Some(after)));
                 }
                 return Err(failed(failure, Error::TreeTouched { path, file }));
             }
@@ -781,7 +782,7 @@ impl<'a> Run<'a> {
             return Ok(None);
         };
         // In memory there is no room for more than what was asked for.
-        if !borrow::is_directory(&dirs.build) || borrow::has_own(dirs)? {
+        if !fs::is_directory(&dirs.build) || borrow::has_own(dirs)? {
             return Ok(None);
         }
         let Some(neighbour) = borrow::find(dirs, objects, &plan.dot_config) else {
@@ -886,7 +887,7 @@ impl<'a> Run<'a> {
     fn compile(&mut self, call: &Call) -> Result<(), Error> {
         let dirs = &self.plan.record.dirs;
         let marker = dirs.beside_build(UNFINISHED);
-        fs::write_atomic(&marker, boot().as_bytes())?;
+        fs::write_atomic(&marker, &environment::boot())?;
         let compiled = Compiled::now(self.plan).to_string();
         fs::write_atomic(dirs.beside_build(COMPILED), compiled.as_bytes())?;
         let result = self.stage("compile", Some(call), |run| run.make("compile", call));
@@ -969,14 +970,9 @@ pub(super) fn summarize(
 }
 
 /// Present while make compiles; found at the start of a run, it says that the last one was
-/// killed in the middle. It names the [`boot`]: of files that were written when a machine stopped, any can be without
+/// killed in the middle. It names the [`boot`](environment::boot): of files that were written when a machine stopped, any can be without
 /// its content.
 const UNFINISHED: &str = "compiling";
-
-/// The kernel's name for the time since it was booted; empty where it has none (random(4)).
-fn boot() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
-}
 
 /// Which configuration the kernel's own `conf` has confirmed in the build directory, for which identity,
 /// and what its answer hung on.

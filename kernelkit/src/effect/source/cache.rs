@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Progress, kernel, scan};
 use crate::effect::fs::{self, Context as _};
-use crate::effect::{exec, lock, record};
+use crate::effect::{environment, exec, lock, record};
 use crate::source::TreeId;
 use crate::source::snapshot::{Directory, Snapshot, Stamp};
 use crate::version::KernelVersion;
@@ -169,7 +169,7 @@ fn put(
     // The tree is what it was made as until the machine is started again: whether what was written has reached the
     // disk is known afterwards.
     let directories = directories(&dir, files)?;
-    write_lists(trees, name, *id, files, &directories, &boot())?;
+    write_lists(trees, name, *id, files, &directories, &environment::boot())?;
     remove_replaced(trees);
     Ok(())
 }
@@ -229,7 +229,7 @@ fn find(trees: &Utf8Path, key: &str) -> Result<Found, Error> {
 /// Whether no file was added, removed or replaced, as the times of the directories have it.
 fn at_a_glance(trees: &Utf8Path, name: &str, dir: &Utf8Path) -> bool {
     // The list of files is read when it is needed; that it is there costs nothing to know.
-    let is_listed = trees.join(format!("{name}.files")).is_file() && is_directory(dir);
+    let is_listed = trees.join(format!("{name}.files")).is_file() && fs::is_directory(dir);
     let directories = fs::read_optional(trees.join(format!("{name}.directories")))
         .ok()
         .flatten();
@@ -264,7 +264,7 @@ enum By {
 fn look(trees: &Utf8Path, name: &str, id: TreeId, by: By) -> Result<Look, Error> {
     let dir = trees.join(name);
     let damaged = |what: String| Ok(Look::Damaged { what });
-    if !is_directory(&dir) {
+    if !fs::is_directory(&dir) {
         return damaged("it is gone".to_owned());
     }
     let list = fs::read_optional(trees.join(format!("{name}.files")))
@@ -468,12 +468,6 @@ fn links(dir: &Utf8Path) -> Option<u64> {
         .map(|it| it.nlink())
 }
 
-/// A directory, and no link to one.
-fn is_directory(dir: &Utf8Path) -> bool {
-    dir.symlink_metadata()
-        .is_ok_and(|metadata| metadata.is_dir())
-}
-
 /// The id that the list of files of `name` is of.
 fn header(trees: &Utf8Path, name: &str) -> Option<Vec<u8>> {
     let bytes = fs::read_optional(trees.join(format!("{name}.files"))).ok()??;
@@ -498,14 +492,9 @@ fn write_lists(
     )?)
 }
 
-/// Names the time from one start of the machine to the next (random(4), `boot_id`); empty where nothing does.
-fn boot() -> Vec<u8> {
-    fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default()
-}
-
 /// Whether nothing can have been lost since then that was written.
 fn is_kept(since: &[u8]) -> bool {
-    since.is_empty() || since == boot()
+    since.is_empty() || since == environment::boot()
 }
 
 /// The directories of a tree with their times.
@@ -568,7 +557,7 @@ fn remove_replaced(trees: &Utf8Path) {
     for name in names.iter().filter(|name| name.starts_with(".old-")) {
         let path = trees.join(name);
         // Whoever comes next tries again.
-        let _ = match is_directory(&path) {
+        let _ = match fs::is_directory(&path) {
             false => fs::remove_file(&path),
             true => match lock::own_directory(&path) {
                 lock::Owned::Alone(_alone) => fs::remove_dir_all(&path),
@@ -722,7 +711,7 @@ mod tests {
         };
         check(b"abc", b"another start", false);
         check(b"\0\0\0", b"another start", true);
-        check(b"abc", &boot(), true);
+        check(b"abc", &environment::boot(), true);
         check(b"abc", b"", true);
     }
 
