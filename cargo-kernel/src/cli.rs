@@ -77,7 +77,7 @@ pub(crate) struct Global {
     ///
     /// A kernel tree runs commands of its own choice while its Kconfig files are read. With FILE, written by
     /// `cargo kernel plan --record-probes FILE`, none of them runs; with `none`, each is taken to fail, which
-    /// shows symbols and structure, but not the values that hang on the tools.
+    /// shows symbols and structure, but not the values that depend on the tools.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) probes: Option<Utf8PathBuf>,
 }

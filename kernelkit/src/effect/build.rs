@@ -309,7 +309,7 @@ impl From<locked::Error> for Error {
 }
 
 impl Error {
-    /// Whether it is that somebody wrote to a tree in the cache, which is unpacked again when it is asked for.
+    /// Whether the cause is a modified tree in the cache, which is unpacked again on its next use.
     fn is_of_a_shared_tree(&self) -> bool {
         let is_damage = |error: &run::Error| {
             let damaged = matches!(error, run::Error::Source(sources::Error::Changed { .. }));

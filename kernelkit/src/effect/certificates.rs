@@ -69,7 +69,7 @@ impl Error {
                     .to_owned(),
             ),
             Error::Unreadable { .. } => {
-                Some("let whoever builds read it; a certificate is no secret".to_owned())
+                Some("make it readable for the user who builds; a certificate is no secret".to_owned())
             }
             Error::Outside { .. } => Some(
                 "copy the certificate into the workspace, so that whoever has the workspace has it too"

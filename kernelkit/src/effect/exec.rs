@@ -406,7 +406,7 @@ fn bounded(
     let (sender, ended) = mpsc::channel();
     let first = |mut from: io::PipeReader, limit: Limit, rest: bool| {
         let sender = sender.clone();
-        // They end with the pipes: nobody waits for them beyond the deadline.
+        // They end when the pipes close; they are not joined, so that none delays the deadline.
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
             let mut read = (&mut from).take(limit.most).read_to_end(&mut bytes);

@@ -1,7 +1,7 @@
 //! Keeps writes and deletions inside of the directories that are ours.
 //!
-//! A repository of somebody else may hold a link in the place of `kernel.lock.d` or of a directory of
-//! `target`; whoever follows it writes to, or deletes, the user's own files. Every function of
+//! An untrusted repository may hold a link in the place of `kernel.lock.d` or of a directory of
+//! `target`; following it would write to, or delete, files of the user outside. Every function of
 //! [`fs`](super::fs) that changes something asks here first. Our directories (the target directory, the
 //! store, the cache, the workspace for its lock) may be reached through links, which the user has made;
 //! below them no link may lead out. Links in the way of a *read* are not looked at.
